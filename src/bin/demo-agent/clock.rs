@@ -1,0 +1,127 @@
+//! When the kernel started, when it started PID 1, and now.
+//!
+//! Three sources, of different worth. CLOCK_BOOTTIME counts from when the kernel set up its clock,
+//! so it lacks the boot loader's and firmware's time. /proc/1/stat has the time at which PID 1's
+//! thread was created: whole clock ticks (10 ms), and before the initramfs was unpacked, so it
+//! counts the kernel's own work as init's. The kernel log has it to the microsecond: the kernel
+//! notes `Run /init as init process` just before it executes the file.
+//!
+//! The log's own clock was 18-33 ms ahead of CLOCK_BOOTTIME where this was tried (6.1 and 6.12
+//! under QEMU), so the two are never subtracted: this program writes a record too, as soon as it
+//! runs, and the difference of the two records is the time from PID 1's start to now. It covers all
+//! of guest-init, both execs and this program's start-up. PID 1's start on CLOCK_BOOTTIME is now
+//! less that time.
+
+use crate::text::{FILE_LIMIT, read_bounded, read_text};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::time::Duration;
+
+/// What is known of the start of PID 1.
+pub enum Start {
+    /// From the kernel log: the record's own text, and from there to this program's record.
+    Logged {
+        record: String,
+        ago: Duration,
+    },
+    /// From /proc/1/stat, in whole ticks, for want of these records.
+    Created {
+        at: Duration,
+    },
+    Unknown,
+}
+
+/// Since the kernel started, suspend included.
+pub fn now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(now).unwrap_or_default()
+}
+
+/// Writes this program's record to the kernel log, at debug level, which the console does not show
+/// by default.
+pub fn mark() -> bool {
+    let kmsg = OpenOptions::new().write(true).open("/dev/kmsg");
+    kmsg.and_then(|mut kmsg| kmsg.write_all(format!("<7>{}\n", mark_text()).as_bytes())).is_ok()
+}
+
+/// When PID 1 was started, as exactly as can be told; `marked`: whether our record was written.
+pub fn start(marked: bool) -> Start {
+    if marked
+        && let Ok(log) = read_bounded("/dev/kmsg", FILE_LIMIT)
+        && let Some(start) = logged(&String::from_utf8_lossy(&log), &mark_text())
+    {
+        return start;
+    }
+    match created(&read_text("/proc/1/stat"), rustix::param::clock_ticks_per_second()) {
+        Some(at) => Start::Created { at },
+        None => Start::Unknown,
+    }
+}
+
+fn mark_text() -> String {
+    format!("demo-agent[{}]: started", std::process::id())
+}
+
+/// The two records in a log as /dev/kmsg gives it: `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,…];TEXT`,
+/// and lines of properties that begin with a blank (Documentation/ABI/testing/dev-kmsg).
+fn logged(log: &str, mark: &str) -> Option<Start> {
+    let (mut run, mut own) = (None, None);
+    for (facility, at, text) in log.lines().filter_map(record) {
+        // Facility 0 is the kernel's alone: no process can write a record that passes for it. The
+        // last one counts: with no init= the kernel tries several files.
+        if facility == 0 && text.starts_with("Run ") && text.ends_with(" as init process") {
+            run = Some((text, at));
+        } else if text == mark {
+            own = Some(at);
+        }
+    }
+    let ((text, at), own) = (run?, own?);
+    Some(Start::Logged { record: text.to_string(), ago: own.checked_sub(at)? })
+}
+
+/// Facility, time and text of a record's first line.
+fn record(line: &str) -> Option<(u32, Duration, &str)> {
+    let (head, text) = line.split_once(';')?;
+    let mut fields = head.split(',');
+    let priority: u32 = fields.next()?.parse().ok()?;
+    let micros: u64 = fields.nth(1)?.parse().ok()?;
+    Some((priority >> 3, Duration::from_micros(micros), text))
+}
+
+/// Field 22 of a stat file, proc_pid_stat(5), counted from behind the command's name, which may
+/// hold anything.
+fn created(stat: &str, ticks_per_second: u64) -> Option<Duration> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks: u64 = fields.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    Some(Duration::from_millis(ticks.checked_mul(1000)?.checked_div(ticks_per_second)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "6,490,1000000,-;Run /init as init process\n SUBSYSTEM=x\n\
+                       12,491,1300000,-;Run /x as init process\n\
+                       garbage\n15,492,1250500,-,caller=T1;demo-agent[1]: started\n";
+
+    #[test]
+    fn the_start_is_the_kernels_record_and_no_ones_else() {
+        let Some(Start::Logged { record, ago }) = logged(LOG, "demo-agent[1]: started") else {
+            panic!("both records are there");
+        };
+        assert_eq!((record.as_str(), ago.as_micros()), ("Run /init as init process", 250_500));
+    }
+
+    #[test]
+    fn without_both_records_nothing_is_claimed() {
+        assert!(logged(LOG, "demo-agent[2]: started").is_none());
+        assert!(logged("", "demo-agent[1]: started").is_none());
+    }
+
+    #[test]
+    fn the_creation_time_is_found_behind_any_name() {
+        let stat = format!("1 (a) b 3) S 0{} 42 0\n", " 7".repeat(17));
+        assert_eq!(created(&stat, 100), Some(Duration::from_millis(420)));
+        assert_eq!(created("1 (x) S", 100), None);
+    }
+}

@@ -1,0 +1,126 @@
+//! The report: what this process was given, and what it finds. Read from /proc and /sys at the time
+//! of printing, after the actions; what cannot be read is left out or shown as unknown.
+
+use crate::clock::{self, Start};
+use crate::text::{heading, printable, read_text, say, table, wrapped};
+use crate::{modules, network};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+/// Prints all of it. `started`: when this program began; `marked`: whether it has a record in the
+/// kernel log.
+pub fn print(arguments: &[OsString], started: Duration, marked: bool) {
+    say("================ demo-agent: what guest-init handed over ================");
+    process(arguments);
+    environment();
+    mounts();
+    descriptors();
+    modules::print();
+    network::print();
+    memory();
+    time(started, marked);
+    say("\n============================ end of report =============================");
+}
+
+/// PID and argv, each argument quoted and escaped as a Rust string so that its bounds and blanks
+/// are plain to see.
+fn process(arguments: &[OsString]) {
+    heading("Process");
+    wrapped("pid ", 4, &[std::process::id().to_string()]);
+    let quoted: Vec<String> = arguments.iter().map(|argument| format!("{argument:?}")).collect();
+    wrapped("argv", 4, &quoted);
+}
+
+fn environment() {
+    let variables: Vec<String> =
+        std::env::vars_os().map(|(name, value)| format!("  {}={value:?}", printable(name.as_bytes()))).collect();
+    heading(&format!("Environment: {}", variables.len()));
+    for variable in &variables {
+        say(variable);
+    }
+}
+
+fn mounts() {
+    let rows: Vec<Vec<String>> = read_text("/proc/self/mountinfo").lines().filter_map(mount).collect();
+    heading(&format!("Mounts: {}", rows.len()));
+    table(&rows);
+}
+
+/// Mount point, type, source and per-mount options of a line of mountinfo, proc_pid_mountinfo(5);
+/// blanks in it stay the octal escapes that they are there.
+fn mount(line: &str) -> Option<Vec<String>> {
+    // Optional fields, as many as there are, end at a lone hyphen.
+    let (mount, filesystem) = line.split_once(" - ")?;
+    let mut mount = mount.split(' ').skip(4);
+    let (point, options) = (mount.next()?, mount.next()?);
+    let mut filesystem = filesystem.split(' ');
+    let (kind, source) = (filesystem.next()?, filesystem.next()?);
+    Some([point, kind, source, options].map(|field| printable(field.as_bytes())).to_vec())
+}
+
+/// The open descriptors. The links are read after the listing is closed, so that its own descriptor
+/// has none to read.
+fn descriptors() {
+    let mut numbers: Vec<u32> = fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    let rows: Vec<Vec<String>> = numbers
+        .iter()
+        .filter_map(|number| {
+            let target = fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
+            Some(vec![number.to_string(), printable(target.as_os_str().as_bytes())])
+        })
+        .collect();
+    heading(&format!("Open descriptors: {}", rows.len()));
+    table(&rows);
+}
+
+fn memory() {
+    heading("Memory");
+    let meminfo = read_text("/proc/meminfo");
+    let lines = meminfo.lines().filter_map(|line| line.split_once(':'));
+    let rows = lines.filter(|(name, _)| matches!(*name, "MemTotal" | "MemFree"));
+    table(&rows.map(|(name, value)| vec![name.to_string(), printable(value.trim().as_bytes())]).collect::<Vec<_>>());
+}
+
+/// How long it took to get here; `clock` says what each figure means and misses.
+fn time(started: Duration, marked: bool) {
+    heading("Time until this program ran");
+    let mut rows = vec![row("kernel's start to now", started, "CLOCK_BOOTTIME")];
+    match clock::start(marked) {
+        Start::Logged { record, ago } => {
+            let record = format!("log: \"{}\"", printable(record.as_bytes()));
+            let at = started.saturating_sub(ago);
+            rows.push(row("kernel's start to PID 1's", at, &record));
+            rows.push(row("PID 1's start to now", ago, "log: from there to our record"));
+        }
+        Start::Created { at } => {
+            let ago = started.saturating_sub(at);
+            rows.push(row("PID 1's creation to now", ago, "to 10 ms, initramfs unpacking included"));
+        }
+        Start::Unknown => rows.push(vec!["PID 1's start".to_string(), "unknown".to_string()]),
+    }
+    table(&rows);
+}
+
+fn row(what: &str, time: Duration, how: &str) -> Vec<String> {
+    vec![what.to_string(), format!("{:>12.3} ms", time.as_secs_f64() * 1000.0), how.to_string()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_has_any_number_of_optional_fields() {
+        let line = "36 35 98:0 /x /mnt\\0402 rw,noatime master:1 shared:2 - ext3 /dev/root rw,quota";
+        assert_eq!(mount(line).expect("well formed"), ["/mnt\\0402", "ext3", "/dev/root", "rw,noatime"]);
+        assert!(mount("36 35 98:0 / /mnt").is_none());
+    }
+}

@@ -1,0 +1,103 @@
+//! The little of ELF that says what a file is: a module's sections, a program's interpreter.
+//!
+//! The file is hostile: every offset in it is checked, and what does not fit is `None`.
+
+/// A 64-bit ELF file of either byte order.
+#[derive(Clone, Copy, Debug)]
+pub struct Elf<'a> {
+    file: &'a [u8],
+    big_endian: bool,
+}
+
+/// Where a table of headers is, how long each is, and how many there are.
+struct Table {
+    offset: u64,
+    entry: u64,
+    count: u64,
+}
+
+impl Table {
+    fn entries(&self) -> impl Iterator<Item = u64> {
+        // Headers end far below the end of the numbers, so that an offset into one can't overflow.
+        (0..self.count).map_while(|number| self.offset.checked_add(number * self.entry).filter(|&at| at < u64::MAX / 2))
+    }
+}
+
+impl<'a> Elf<'a> {
+    /// Checks the magic number and the class.
+    pub fn new(file: &'a [u8]) -> Option<Self> {
+        const CLASS_64: u8 = 2;
+        const BIG_ENDIAN: u8 = 2;
+        match *file {
+            [b'\x7f', b'E', b'L', b'F', CLASS_64, order, ..] => Some(Self { file, big_endian: order == BIG_ENDIAN }),
+            _ => None,
+        }
+    }
+
+    /// The bytes of the first section of that name.
+    pub fn section(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let table = Table { offset: self.number(0x28, 8)?, entry: self.number(0x3a, 2)?, count: self.number(0x3c, 2)? };
+        let section = |header| self.bytes(self.number(header + 0x18, 8)?, self.number(header + 0x20, 8)?);
+        let names = section(table.entries().nth(self.number(0x3e, 2)? as usize)?)?;
+        table.entries().find_map(|header| {
+            let at = names.get(self.number(header, 4)? as usize..)?;
+            (at.split(|&b| b == 0).next()? == name).then(|| section(header))?
+        })
+    }
+
+    /// The path in the program header PT_INTERP.
+    pub fn interpreter(&self) -> Option<&'a [u8]> {
+        const PT_INTERP: u64 = 3;
+        let table = Table { offset: self.number(0x20, 8)?, entry: self.number(0x36, 2)?, count: self.number(0x38, 2)? };
+        table.entries().find_map(|header| {
+            (self.number(header, 4)? == PT_INTERP).then_some(())?;
+            let path = self.bytes(self.number(header + 8, 8)?, self.number(header + 0x20, 8)?)?;
+            path.split(|&b| b == 0).next()
+        })
+    }
+
+    /// The unsigned number of `size` bytes at `offset`.
+    fn number(&self, offset: u64, size: u64) -> Option<u64> {
+        let bytes = self.bytes(offset, size)?;
+        let append = |number, byte: &u8| number << 8 | u64::from(*byte);
+        Some(match self.big_endian {
+            true => bytes.iter().fold(0, append),
+            false => bytes.iter().rev().fold(0, append),
+        })
+    }
+
+    fn bytes(&self, offset: u64, size: u64) -> Option<&'a [u8]> {
+        self.file.get(usize::try_from(offset).ok()?..)?.get(..usize::try_from(size).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_own_program_has_an_interpreter_and_sections() {
+        let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let elf = Elf::new(&file).unwrap();
+        assert!(elf.interpreter().is_some_and(|path| path.starts_with(b"/")));
+        assert!(elf.section(b".text").is_some_and(|text| text.len() > 1000));
+        assert!(elf.section(b".no-such-section").is_none());
+    }
+
+    #[test]
+    fn a_file_that_ends_early_or_points_anywhere_is_none() {
+        let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        for length in 0..256 {
+            if let Some(elf) = Elf::new(&file[..length]) {
+                assert!(elf.section(b".modinfo").is_none());
+                assert!(elf.interpreter().is_none());
+            }
+        }
+        for at in 0..64 {
+            let mut file = file.clone();
+            file[at] = 0xff;
+            let elf = Elf::new(&file);
+            let _ = elf.map(|elf| (elf.section(b".text"), elf.interpreter()));
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! How guest-init fails: one type, one line, one code.
+//!
+//! Owns the table of codes (DESIGN: "Ending"), which the README's table, `guest-image explain` and the tests read,
+//! and the text of the line. Leaves to `guest` how the line reaches the kernel log.
+
+use core::fmt;
+
+use nix::errno::Errno;
+
+use crate::text::Text;
+
+/// What was being done when it failed: the high digit of the code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// 0x1_: mounts and descriptors.
+    Mount,
+    /// 0x2_: the kernel command line and the module lists.
+    Read,
+    /// 0x3_: what the lists take, resolved against the module tree.
+    Plan,
+    /// 0x4_: finit_module.
+    Load,
+    /// 0x5_: the hand-off to the agent.
+    Start,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mount => "mount",
+            Self::Read => "read",
+            Self::Plan => "plan",
+            Self::Load => "load",
+            Self::Start => "start",
+        })
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $number:literal, $stage:ident, $errno:ident: $meaning:literal, $look:literal;)*) => {
+        /// Why it failed. PID 1 exits with the number, so the kernel's panic line shows it as `exitcode=0x0000NN00`.
+        ///
+        /// The numbers are stable: a released one never changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Code {
+            $(#[doc = concat!($meaning, ".")] $name = $number,)*
+        }
+
+        impl Code {
+            /// Every code, in order.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The stage it belongs to.
+            pub const fn stage(self) -> Stage {
+                match self { $(Self::$name => Stage::$stage),* }
+            }
+
+            /// What it means, in a few words.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $meaning),* }
+            }
+
+            /// What to look at.
+            pub const fn look(self) -> &'static str {
+                match self { $(Self::$name => $look),* }
+            }
+
+            /// The errno of a failure that no system call reported.
+            const fn errno(self) -> Errno {
+                match self { $(Self::$name => Errno::$errno),* }
+            }
+        }
+    };
+}
+
+codes! {
+    MountFailed = 0x10, Mount, EINVAL: "a file system of the mount table can't be mounted",
+        "the kernel's configuration; whether the image lets the mount point be made";
+    NoConsole = 0x11, Mount, ENOENT: "neither /dev/console nor /dev/null can be opened for descriptors 0-2",
+        "CONFIG_DEVTMPFS; what is mounted on /dev";
+
+    CommandLineUnreadable = 0x20, Read, EIO: "/proc/cmdline can't be read, or is longer than 64 KiB",
+        "bootconfig; what is mounted on /proc";
+    UnknownKey = 0x21, Read, EINVAL: "the command line has a guest_init key that does not exist",
+        "the spelling; the command line table";
+    RepeatedKey = 0x22, Read, EINVAL: "a key that may stand once stands twice",
+        "who else adds to this command line";
+    BadValue = 0x23, Read, EINVAL: "a key's value is malformed",
+        "the command line table";
+    UnbalancedQuote = 0x24, Read, EINVAL: "a quote is opened and not closed",
+        "the quoting; the kernel knows no escapes";
+    BadEntry = 0x25, Read, EINVAL: "an entry of a module list is malformed",
+        "the entry named; the list grammar";
+    TooMany = 0x26, Read, E2BIG: "more entries, or agent arguments, than guest-init takes",
+        "the bounds in the README";
+
+    NoModuleTree = 0x30, Plan, ENOENT: "there is no module tree for this kernel",
+        "uname -r against the image's /lib/modules; whether depmod was run";
+    CorruptIndex = 0x31, Plan, EBADMSG: "an index file of the module tree is damaged",
+        "the file and offset named; run depmod again";
+    UnknownModule = 0x32, Plan, ENOENT: "a name is no module, alias or built-in of this kernel",
+        "the spelling; whether the image holds that module";
+    MissingFile = 0x33, Plan, ENOENT: "the file of a module, or of one it depends on, is not there",
+        "how the image was put together";
+    PlanTooLarge = 0x34, Plan, E2BIG: "more than 2,048 modules, or a configuration of more than 2,048 lines",
+        "the list; the files in modprobe.d";
+
+    InstallCommand = 0x35, Plan, EPERM: "modprobe.d has an install command that stands in the way of a module",
+        "the configuration in the image; only /bin/true and /bin/false are understood";
+
+    Unreadable = 0x40, Load, EIO: "a module's file can't be read",
+        "the file named, and what it lies on";
+    NotAModule = 0x41, Load, ENOEXEC: "a file is no module for this kernel: damaged, compressed, or of another architecture",
+        "the file named; its size against the original";
+    OtherKernel = 0x42, Load, ENOEXEC: "a module was built for another kernel",
+        "the two versions named";
+    UnresolvedSymbol = 0x43, Load, ENOENT: "a module needs a symbol that nothing loaded provides",
+        "modules.dep; whether both modules come from one build";
+    BadParameter = 0x44, Load, EINVAL: "a parameter's value is refused",
+        "modinfo -p; the kernel's line above";
+    BadSignature = 0x45, Load, EKEYREJECTED: "a module's signature is missing, wrong, or by an unknown key",
+        "how the module was signed; sig_enforce; lockdown";
+    Forbidden = 0x46, Load, EPERM: "this kernel may not load the module",
+        "the cause named: nomodule, module_blacklist, modules_disabled, lockdown";
+    OutOfMemory = 0x47, Load, ENOMEM: "no memory for a module",
+        "the VM's memory";
+    InitFailed = 0x48, Load, EINVAL: "a module's own start failed",
+        "the kernel's lines above; whether this VM has the device";
+    Busy = 0x49, Load, EBUSY: "a module stays half loaded by someone else",
+        "who else loads modules";
+    NoModules = 0x4a, Load, ENOSYS: "this kernel can't load modules at all",
+        "CONFIG_MODULES";
+
+    AgentMissing = 0x50, Start, ENOENT: "the agent is not there",
+        "guest_init.agent; the image";
+    AgentNotExecutable = 0x51, Start, EACCES: "the agent is there and may not be executed",
+        "its mode; noexec on its mount";
+    InterpreterMissing = 0x52, Start, ENOENT: "the agent's interpreter (its dynamic loader, or after #!) is not there",
+        "whether the agent is static; the image's libraries";
+    AgentRefused = 0x53, Start, ENOEXEC: "the kernel can't execute the agent",
+        "the errno named; the agent's architecture";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#04x}", *self as u8)
+    }
+}
+
+/// Why the mission failed: always a code, a subject, an errno and a reason. It displays as one line,
+/// `load nvidia: ENOEXEC: built for 6.1.0-55-amd64, this kernel is 6.1.0-56-amd64`, of at most 900 bytes,
+/// since a record of /dev/kmsg holds 976.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong.
+    pub code: Code,
+    /// With what: a path, a key, a module.
+    pub subject: Text<320>,
+    /// The kernel's word, or the nearest to it where no system call was made.
+    pub errno: Errno,
+    /// Why, for a reader who has only this line.
+    pub reason: Text<512>,
+}
+
+impl Failure {
+    /// A failure that no system call reported.
+    pub fn new(code: Code, subject: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self::from_errno(code, subject, code.errno(), reason)
+    }
+
+    /// A failure of a system call.
+    pub fn from_errno(code: Code, subject: impl fmt::Display, errno: Errno, reason: impl fmt::Display) -> Self {
+        Self { code, subject: Text::of(subject), errno, reason: Text::of(reason) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {:?}: {}", self.code.stage(), self.subject, self.errno, self.reason)
+    }
+}
+
+/// How many failures are told one by one, beside the first.
+const OTHERS_TOLD: usize = 31;
+
+/// All that is wrong, not just the first of it; at least one. The first 32 are kept, the others counted.
+#[derive(Clone, Debug)]
+pub struct Failures {
+    first: Failure,
+    others: heapless::Vec<Failure, OTHERS_TOLD>,
+    more: usize,
+}
+
+impl From<Failure> for Failures {
+    fn from(first: Failure) -> Self {
+        Self { first, others: heapless::Vec::new(), more: 0 }
+    }
+}
+
+impl Failures {
+    /// Adds a failure to those gathered so far.
+    pub fn gather(gathered: &mut Option<Self>, failure: Failure) {
+        match gathered {
+            None => *gathered = Some(failure.into()),
+            Some(failures) => failures.more += usize::from(failures.others.push(failure).is_err()),
+        }
+    }
+
+    /// Those that are kept, in the order in which they were met.
+    pub fn iter(&self) -> impl Iterator<Item = &Failure> {
+        core::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The single failure to end with: the one itself, or one that names the subjects of all.
+    pub fn verdict(&self) -> Failure {
+        let first = &self.first;
+        if self.others.is_empty() {
+            return first.clone();
+        }
+        let alike = self.others.iter().all(|other| other.code == first.code);
+        let count = 1 + self.others.len() + self.more;
+        let reason = match alike {
+            true => Text::of(first.code.meaning()),
+            false => Text::of(format_args!("{count} failures, a line each above")),
+        };
+        Failure { code: first.code, subject: Text::of(Subjects(self)), errno: first.errno, reason }
+    }
+}
+
+struct Subjects<'a>(&'a Failures);
+
+impl fmt::Display for Subjects<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, failure) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if n == 0 { "" } else { ", " }, failure.subject)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn codes_are_sorted_and_lie_in_their_stage() {
+        assert!(Code::ALL.windows(2).all(|pair| (pair[0] as u8) < pair[1] as u8));
+        let digit = |stage| match stage {
+            Stage::Mount => 1,
+            Stage::Read => 2,
+            Stage::Plan => 3,
+            Stage::Load => 4,
+            Stage::Start => 5,
+        };
+        assert!(Code::ALL.iter().all(|&code| code as u8 >> 4 == digit(code.stage())));
+    }
+
+    #[test]
+    fn a_failure_is_one_line() {
+        let failure = Failure::new(Code::OtherKernel, "nvidia", "built for A, this kernel is B");
+        assert_eq!(failure.to_string(), "load nvidia: ENOEXEC: built for A, this kernel is B");
+    }
+
+    #[test]
+    fn a_verdict_names_every_subject() {
+        let mut failures = None;
+        let mut verdict_with = |code, subject, reason| {
+            Failures::gather(&mut failures, Failure::new(code, subject, reason));
+            failures.as_ref().unwrap().verdict().to_string()
+        };
+        assert_eq!(verdict_with(Code::UnknownModule, "a", "x"), "plan a: ENOENT: x");
+        let alike = "plan a, b: ENOENT: a name is no module, alias or built-in of this kernel";
+        assert_eq!(verdict_with(Code::UnknownModule, "b", "y"), alike);
+        let mixed = "plan a, b, c: ENOENT: 3 failures, a line each above";
+        assert_eq!(verdict_with(Code::MissingFile, "c", "z"), mixed);
+    }
+
+    #[test]
+    fn the_longest_failure_fits_a_kernel_record() {
+        let failure = Failure::new(Code::UnknownModule, "s".repeat(999), "r".repeat(999));
+        assert!(Text::<1999>::of(failure).as_str().len() <= 900);
+    }
+}

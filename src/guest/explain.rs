@@ -1,0 +1,191 @@
+//! Why the kernel refused a module: its errno, what it said on its log, and what the file says of itself, in one line
+//! (KMOD 3.2).
+
+extern crate std;
+
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::string::String;
+
+use nix::errno::Errno;
+use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
+use rustix::io;
+
+use super::files::{map, read_path};
+use super::tree::running_release;
+use crate::elf::Elf;
+use crate::failure::{Code, Failure};
+use crate::request::name::same;
+use crate::request::words::words;
+use crate::resolve::modinfo::ModInfo;
+use crate::resolve::plan::Step;
+use crate::text::{Shown, Text};
+
+/// The kernel log, read from the moment before a load.
+pub struct KernelLog(Option<OwnedFd>);
+
+impl KernelLog {
+    /// Opens it; without it, failures are explained by their errno alone.
+    pub fn open() -> Self {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Self(open(c"/dev/kmsg", flags, Mode::empty()).ok())
+    }
+
+    /// Passes over all that was said so far.
+    pub fn skip_to_end(&mut self) {
+        if let Some(file) = &self.0 {
+            let _ = seek(file, SeekFrom::End(0));
+        }
+    }
+
+    /// The kernel's last word since then about `module`, or if it did not name it, its last word at all.
+    fn last_word(&mut self, module: &[u8]) -> Option<String> {
+        let file = self.0.as_ref()?;
+        let (mut about, mut any) = (None, None);
+        let mut buffer = [0; 8192];
+        // The kernel goes on talking: more than its whole buffer is never waited for.
+        for _ in 0..10_000 {
+            match io::retry_on_intr(|| io::read(file, &mut buffer)) {
+                Ok(length) => {
+                    let Some(text) = kernel_record(buffer.get(..length).unwrap_or_default()) else { continue };
+                    any = Some(text);
+                    if any.as_ref().is_some_and(|text| names(text.as_bytes(), module)) {
+                        about = any.clone();
+                    }
+                }
+                // Records that were overwritten before they were read.
+                Err(io::Errno::PIPE) => {}
+                Err(_) => break,
+            }
+        }
+        about.or(any)
+    }
+}
+
+/// The text of a record `PRIORITY,SEQUENCE,TIME,FLAGS;TEXT\n…` if the kernel itself wrote it: its facility is 0.
+fn kernel_record(record: &[u8]) -> Option<String> {
+    let record = str::from_utf8(record).ok()?;
+    let (head, text) = record.split_once(';')?;
+    let priority: u32 = head.split(',').next()?.parse().ok()?;
+    (priority >> 3 == 0).then(|| text.lines().next().map(String::from))?
+}
+
+fn names(text: &[u8], module: &[u8]) -> bool {
+    text.windows(module.len().max(1)).any(|window| same(window, module))
+}
+
+/// A module's file that can't be opened.
+pub fn unreadable(path: &[u8], errno: Errno) -> Failure {
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR => Failure::from_errno(
+            Code::MissingFile,
+            Shown(path),
+            errno,
+            "modules.dep lists the file, and it is not there",
+        ),
+        Errno::EINVAL | Errno::EISDIR => Failure::from_errno(Code::NotAModule, Shown(path), errno, "no regular file"),
+        other => Failure::from_errno(Code::Unreadable, Shown(path), other, other.desc()),
+    }
+}
+
+/// What the kernel's refusal means. `file` was handed to finit_module together with `parameters`.
+pub fn explain(step: &Step<'_>, file: &OwnedFd, parameters: &CStr, errno: Errno, log: &mut KernelLog) -> Failure {
+    let module = step.module.name;
+    let said = log.last_word(module).unwrap_or_default();
+    let (code, reason) = match errno {
+        Errno::ENOEXEC => not_executable(map(file).unwrap_or_default(), &said),
+        Errno::EPERM => (Code::Forbidden, forbidden(module, &said)),
+        Errno::EINVAL | Errno::ENOENT if said.contains(" invalid for parameter ") => {
+            (Code::BadParameter, Text::of(format_args!("the kernel says: {}", Shown(said.as_bytes()))))
+        }
+        Errno::ENOSPC if said.contains("too long") => (Code::BadParameter, kernel_says("a value is too long", &said)),
+        Errno::EINVAL if said.contains("disagrees about version of symbol") => {
+            (Code::UnresolvedSymbol, kernel_says("it was built against other versions of its symbols", &said))
+        }
+        Errno::ENOENT if said.contains("Unknown symbol") => {
+            (Code::UnresolvedSymbol, kernel_says("a module that it needs is not loaded", &said))
+        }
+        Errno::EINVAL if map(file).is_ok_and(<[u8]>::is_empty) => (Code::NotAModule, Text::of("the file is empty")),
+        Errno::EKEYREJECTED | Errno::EBADMSG | Errno::ENOPKG | Errno::ENOKEY => {
+            (Code::BadSignature, kernel_says(signature(errno), &said))
+        }
+        Errno::ENOMEM => (Code::OutOfMemory, kernel_says("no memory for it", &said)),
+        Errno::ENOSYS => (Code::NoModules, Text::of("this kernel was built without CONFIG_MODULES")),
+        Errno::EBUSY => (Code::Busy, kernel_says("someone else is loading it and does not come to an end", &said)),
+        Errno::EIO | Errno::ETXTBSY | Errno::EACCES | Errno::EFBIG if said.is_empty() => {
+            (Code::Unreadable, Text::of(errno.desc()))
+        }
+        other => (Code::InitFailed, init_failed(other, parameters, &said)),
+    };
+    Failure::from_errno(code, step.module, errno, reason)
+}
+
+type Reason = Text<512>;
+
+/// A reason of ours, and the kernel's own words if it had any.
+fn kernel_says(reason: &str, said: &str) -> Reason {
+    match said {
+        "" => Text::of(reason),
+        said => Text::of(format_args!("{reason}; the kernel says: {}", Shown(said.as_bytes()))),
+    }
+}
+
+fn not_executable(file: &[u8], said: &str) -> (Code, Reason) {
+    let built_for = ModInfo::find(file).and_then(|info| info.release());
+    let running = running_release();
+    match built_for {
+        Some(release) if release != running.as_bytes() => {
+            let reason = format_args!("built for {}, this kernel is {}", Shown(release), Shown(running.as_bytes()));
+            (Code::OtherKernel, Text::of(reason))
+        }
+        Some(_) if said.contains("version magic") => (Code::OtherKernel, kernel_says("built with other options", said)),
+        _ => (Code::NotAModule, kernel_says(what_it_is(file), said)),
+    }
+}
+
+fn what_it_is(file: &[u8]) -> &'static str {
+    match file {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "compressed by zstd, which this kernel can't undo",
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "compressed by xz, which this kernel can't undo",
+        [0x1f, 0x8b, ..] => "compressed by gzip, which this kernel can't undo",
+        file if Elf::new(file).is_some() => "not whole, or built for another machine",
+        _ => "no module: the file does not begin as one",
+    }
+}
+
+const fn signature(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EBADMSG => "its signature is malformed",
+        Errno::ENOPKG => "its signature uses an algorithm that this kernel lacks",
+        Errno::ENOKEY => "it is signed by a key that this kernel does not have",
+        _ => "it has no signature that this kernel accepts",
+    }
+}
+
+/// Four switches give EPERM, and so may a module's own start.
+fn forbidden(module: &[u8], said: &str) -> Reason {
+    const MOST: usize = 1 << 16;
+    let line = read_path(c"/proc/cmdline", MOST).unwrap_or_default();
+    let mut on_command_line = words(&line).take_while(|word| !word.is_end());
+    let is_disabled = || read_path(c"/proc/sys/kernel/modules_disabled", MOST).is_ok_and(|text| text.starts_with(b"1"));
+    let blacklists = |names: &[u8]| names.split(|&b| b == b',').any(|name| same(name, module));
+    if on_command_line.clone().any(|word| word.name == b"nomodule") {
+        return Text::of("`nomodule` on the kernel command line");
+    }
+    if on_command_line.any(|word| word.name == b"module_blacklist" && word.value.is_some_and(blacklists)) {
+        return Text::of("`module_blacklist=` on the kernel command line names it");
+    }
+    if is_disabled() {
+        return Text::of("kernel.modules_disabled is set");
+    }
+    kernel_says("the kernel does not permit it (lockdown, a security module, or its own start)", said)
+}
+
+fn init_failed(errno: Errno, parameters: &CStr, said: &str) -> Reason {
+    let with = match parameters.to_bytes() {
+        [] => Text::<160>::new(),
+        text => Text::of(format_args!(" with `{}`", Shown(text))),
+    };
+    let reason = Text::<300>::of(format_args!("its own start{with} gave: {}", errno.desc()));
+    kernel_says(reason.as_str(), said)
+}

@@ -1,0 +1,21 @@
+//! Doing it: finished values in, system calls out. The one place with a heap.
+
+extern crate std;
+
+pub mod agent;
+pub mod command_line;
+pub mod console;
+pub mod explain;
+pub mod files;
+pub mod invocation;
+pub mod klog;
+pub mod load;
+pub mod mount;
+pub mod tree;
+
+use nix::errno::Errno;
+
+/// The errno of a rustix call as the type that knows its name.
+fn errno(errno: rustix::io::Errno) -> Errno {
+    Errno::from_raw(errno.raw_os_error())
+}

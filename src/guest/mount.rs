@@ -1,0 +1,82 @@
+//! The file systems that guest-init and every agent need: a table, and one loop over it.
+
+use core::ffi::CStr;
+
+use rustix::fs::{Mode, mkdir, stat, statfs};
+use rustix::io;
+use rustix::mount::{MountFlags, mount};
+
+use super::errno;
+use crate::failure::{Code, Failure};
+use crate::text::Shown;
+
+/// One mount.
+struct Mount {
+    target: &'static CStr,
+    kind: &'static CStr,
+    flags: MountFlags,
+    data: &'static CStr,
+    /// What statfs(2) calls the type (linux/magic.h).
+    magic: u32,
+}
+
+const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+
+/// In this order: all else is read from /proc, said through /dev.
+const TABLE: [Mount; 4] = [
+    Mount { target: c"/proc", kind: c"proc", flags: SAFE, data: c"", magic: 0x9fa0 },
+    Mount { target: c"/sys", kind: c"sysfs", flags: SAFE, data: c"", magic: 0x6265_6572 },
+    // tmpfs and devtmpfs have one magic number; the kernel mounts a devtmpfs itself, but not over an initramfs.
+    Mount { target: c"/dev", kind: c"devtmpfs", flags: MountFlags::NOSUID, data: c"mode=0755", magic: 0x0102_1994 },
+    Mount {
+        target: c"/run",
+        kind: c"tmpfs",
+        flags: MountFlags::NOSUID.union(MountFlags::NODEV),
+        data: c"mode=0755",
+        magic: 0x0102_1994,
+    },
+];
+
+/// Mounts what is not mounted yet, and makes the mount points that are missing.
+///
+/// Failure: [`Code::MountFailed`].
+pub fn all() -> Result<(), Failure> {
+    for mount in &TABLE {
+        mount.ensure().map_err(|error| {
+            let kind = Shown(mount.kind.to_bytes());
+            let reason = format_args!("can't mount {kind} there");
+            Failure::from_errno(Code::MountFailed, Shown(mount.target.to_bytes()), errno(error), reason)
+        })?;
+    }
+    Ok(())
+}
+
+impl Mount {
+    fn ensure(&self) -> io::Result<()> {
+        if self.is_there()? {
+            return Ok(());
+        }
+        match mkdir(self.target, Mode::from_raw_mode(0o755)) {
+            // The image has the directory.
+            Ok(()) | Err(io::Errno::EXIST) => {}
+            // A root that can't be written to must have it; mount says so if not.
+            Err(io::Errno::ROFS) => {}
+            Err(error) => return Err(error),
+        }
+        match mount(self.kind, self.target, self.kind, self.flags, self.data) {
+            // Mounted there already: one instance of proc, sysfs or devtmpfs serves the whole system.
+            Err(io::Errno::BUSY) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Whether the target is a mount of this type: a file system other than the root's, with the type's number.
+    fn is_there(&self) -> io::Result<bool> {
+        let target = match stat(self.target) {
+            Ok(target) => target,
+            Err(io::Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        Ok(target.st_dev != stat(c"/")?.st_dev && statfs(self.target)?.f_type as u32 == self.magic)
+    }
+}

@@ -1,0 +1,147 @@
+//! The module tree on disk: `/lib/modules/RELEASE`, its indexes mapped, its configuration read.
+
+extern crate std;
+
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::string::{String, ToString};
+use std::vec::Vec;
+
+use rustix::fs::Dir;
+use rustix::io::{self, Errno};
+
+use super::errno;
+use super::files::{map, open_directory, open_regular, read};
+use crate::failure::{Code, Failure};
+use crate::resolve::Tree;
+use crate::resolve::config::{self, Directive};
+use crate::resolve::index::{Index, Kind};
+use crate::text::Shown;
+
+/// Where module trees are.
+pub const MODULES: &str = "/lib/modules";
+/// Where configuration is, the most important first: of two files with one name, the first counts (modprobe.d(5)).
+pub const CONFIG: [&str; 5] =
+    ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+/// The longest configuration file that is read, in bytes.
+const LONGEST_CONFIG: usize = 1 << 20;
+
+/// An open module tree.
+#[derive(Debug)]
+pub struct Files {
+    release: String,
+    directory: OwnedFd,
+    indexes: [Index<'static>; 5],
+    /// The text of the configuration, in the order in which it counts, lines unfolded.
+    config: Vec<Vec<u8>>,
+}
+
+impl Files {
+    /// Opens `modules/release`, and the files of the directories of `config`.
+    ///
+    /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`].
+    pub fn open(modules: &str, release: &str, config: &[&str]) -> Result<Self, Failure> {
+        let path = std::format!("{modules}/{release}");
+        let missing = |error, reason: &str| {
+            let others = Others(names(modules).unwrap_or_default());
+            let reason = std::format!("{reason}{others}");
+            Failure::from_errno(Code::NoModuleTree, Shown(path.as_bytes()), errno(error), reason)
+        };
+        let directory =
+            open_directory(path.as_str()).map_err(|error| missing(error, "the directory can't be opened"))?;
+        let mut indexes = Kind::ALL.map(Index::absent);
+        for (index, kind) in indexes.iter_mut().zip(Kind::ALL) {
+            *index = open_index(&directory, kind)?;
+        }
+        let files = Self { release: release.to_string(), indexes, config: read_config(&directory, config), directory };
+        match files.indexes.first().is_some_and(Index::exists) {
+            true => Ok(files),
+            false => Err(missing(Errno::NOENT, "it has no modules.dep.bin and no modules.dep")),
+        }
+    }
+
+    /// All lines of configuration: the files', then those of a kernel command line.
+    pub fn config<'a>(&'a self, command_line: &'a [u8]) -> Vec<Directive<'a>> {
+        let files = self.config.iter().flat_map(|text| config::directives(text));
+        files.chain(config::command_line(command_line)).collect()
+    }
+
+    /// The tree as the resolver takes it.
+    pub fn tree<'a>(&'a self, config: &'a [Directive<'a>]) -> Tree<'a> {
+        Tree { release: &self.release, indexes: self.indexes, config }
+    }
+
+    /// The directory, to open modules below.
+    pub const fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+}
+
+/// The release of the running kernel.
+pub fn running_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn open_index(directory: &OwnedFd, kind: Kind) -> Result<Index<'static>, Failure> {
+    let [binary, text] = kind.files();
+    let bytes = |name| open_regular(directory, name).and_then(|file| map(&file)).unwrap_or_default();
+    match bytes(binary) {
+        // An empty file is what a depmod without its libraries leaves behind: the text may be whole.
+        [] => Ok(match bytes(text) {
+            [] => Index::absent(kind),
+            lines => Index::text(kind, lines),
+        }),
+        trie => Index::binary(kind, trie),
+    }
+}
+
+/// The files `*.conf` of all directories by name, modules.softdep of the tree among them under its own name.
+fn read_config(tree: &OwnedFd, directories: &[&str]) -> Vec<Vec<u8>> {
+    const SOFTDEP: &str = "modules.softdep";
+    let mut files = Vec::from([(SOFTDEP.to_string(), read_text(tree, SOFTDEP))]);
+    for path in directories {
+        for name in names(path).unwrap_or_default() {
+            let counts = name.ends_with(".conf") && !name.starts_with('.');
+            if counts && files.iter().all(|(known, _)| *known != name) {
+                let text = open_directory(*path).map(|directory| read_text(&directory, &name));
+                files.push((name, text.unwrap_or_default()));
+            }
+        }
+    }
+    files.sort_by(|(a, _), (b, _)| a.cmp(b));
+    files.into_iter().map(|(_, text)| text).collect()
+}
+
+/// A file that can't be read says nothing, as to modprobe; a link to /dev/null is how one is masked.
+fn read_text(directory: &OwnedFd, name: &str) -> Vec<u8> {
+    let mut text = open_regular(directory, name).and_then(|file| read(&file, LONGEST_CONFIG)).unwrap_or_default();
+    let length = config::unfold(&mut text);
+    text.truncate(length);
+    text
+}
+
+/// The names in a directory, but for `.` and `..`.
+fn names(path: &str) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::new(open_directory(path)?)? {
+        let entry = entry?;
+        let name: &CStr = entry.file_name();
+        if name != c"." && name != c".." {
+            names.extend(name.to_str().map(ToString::to_string));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Displays as `; there is A, B`, or as nothing.
+struct Others(Vec<String>);
+
+impl core::fmt::Display for Others {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (n, name) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if n == 0 { "; there is " } else { ", " }, Shown(name.as_bytes()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! The grammar of module lists (DESIGN section 1, "Module list").
+//!
+//! ```text
+//! # what pod 7 needs            a comment: `#` at the start of a line
+//! e1000e EEE=1; ?i915           entries end at `;` or at the end of the line; `?`: may fail
+//! snd id="a; b"                 quotes keep blanks and `;` inside a value
+//! ```
+//! Kata's configuration spells a list as an array of strings, `["e1000e EEE=1", "i915"]`; that is read as well.
+
+use crate::failure::{Code, Failure};
+use crate::request::name::Name;
+use crate::text::Shown;
+
+/// One thing that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The module or alias.
+    pub name: Name<'a>,
+    /// Its parameters, as written, blanks around them removed.
+    pub parameters: &'a [u8],
+    /// `?name`: its failure is logged and passed over.
+    pub optional: bool,
+}
+
+/// Reads `text`, a list called `source` in failures, and hands each entry, or why it is none, to `visit`.
+///
+/// Failures: [`Code::BadEntry`], [`Code::UnbalancedQuote`].
+pub fn read<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry<'a>, Failure>)) {
+    match trim(text).strip_prefix(b"[") {
+        Some(array) => read_array(array, source, visit),
+        None => read_plain(text, source, visit),
+    }
+}
+
+/// Entries separated by `;` and newlines.
+fn read_plain<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry<'a>, Failure>)) {
+    for line in text.split(|&b| b == b'\n') {
+        if trim(line).starts_with(b"#") {
+            continue;
+        }
+        let mut in_quotes = false;
+        for text in line.split(|&b| {
+            in_quotes ^= b == b'"';
+            !in_quotes && b == b';'
+        }) {
+            let text = trim(text);
+            if !text.is_empty() {
+                visit(entry(text, source));
+            }
+        }
+    }
+}
+
+/// The strings of an array, each a list of its own; the opening `[` is gone.
+fn read_array<'a>(array: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry<'a>, Failure>)) {
+    let mut rest = array;
+    loop {
+        rest = trim(rest);
+        let Some((&quote @ (b'"' | b'\''), text)) = rest.split_first() else { break };
+        let Some(end) = text.iter().position(|&b| b == quote) else {
+            return visit(Err(Failure::new(Code::UnbalancedQuote, source, "a string of the array has no end")));
+        };
+        let (text, after) = text.split_at(end);
+        if quote == b'"' && text.contains(&b'\\') {
+            return visit(Err(bad(text, source, "a `\\` in an array's string: write a plain list instead")));
+        }
+        read_plain(text, source, visit);
+        rest = trim(after.get(1..).unwrap_or_default());
+        match rest.strip_prefix(b",") {
+            Some(next) => rest = next,
+            None => break,
+        }
+    }
+    if rest != b"]" {
+        visit(Err(bad(rest, source, "an array is `[\"entry\", \"entry\"]`")));
+    }
+}
+
+/// One entry, blanks around it gone.
+fn entry<'a>(text: &'a [u8], source: &str) -> Result<Entry<'a>, Failure> {
+    if text.iter().filter(|&&b| b == b'"').count() % 2 == 1 {
+        let subject = format_args!("{source} `{}`", Shown(text));
+        return Err(Failure::new(Code::UnbalancedQuote, subject, "a quote in the entry has no end on its line"));
+    }
+    if str::from_utf8(text).is_err() {
+        return Err(bad(text, source, "the entry is not UTF-8"));
+    }
+    if text.iter().any(|&b| b.is_ascii_control() && b != b'\t') {
+        return Err(bad(text, source, "the entry holds a control character"));
+    }
+    let (optional, text) = match text.strip_prefix(b"?") {
+        Some(text) => (true, text),
+        None => (false, text),
+    };
+    let end = text.iter().position(|&b| is_blank(b)).unwrap_or(text.len());
+    let (name, parameters) = text.split_at(end);
+    let name = Name::new(name).map_err(|reason| bad(text, source, reason))?;
+    Ok(Entry { name, parameters: trim(parameters), optional })
+}
+
+fn bad(text: &[u8], source: &str, reason: &str) -> Failure {
+    Failure::new(Code::BadEntry, format_args!("{source} `{}`", Shown(text)), reason)
+}
+
+/// Blanks around entries: space, tab, the carriage return of a list written elsewhere, and around arrays newlines.
+fn trim(bytes: &[u8]) -> &[u8] {
+    bytes.trim_ascii()
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}

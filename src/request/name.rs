@@ -1,0 +1,95 @@
+//! Names of modules and aliases: what may stand in a list, and when two names are the same.
+
+use crate::text::Shown;
+
+/// The longest name or alias, in bytes; the kernel's own module names end at 55, modaliases are longer.
+pub const LONGEST: usize = 255;
+
+/// A normalised name: what indexes are searched for.
+pub type Key = heapless::Vec<u8, LONGEST>;
+
+/// A module name or alias as it was written, valid for a list: it begins with a letter, digit or `_`, so that it can't
+/// become an option, and holds no `/`, so that it can't become a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a>(Shown<'a>);
+
+impl<'a> Name<'a> {
+    /// Checks a name; the error says what is wrong with it.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        match bytes {
+            [] => Err("the name is missing"),
+            [first, ..] if !first.is_ascii_alphanumeric() && *first != b'_' => {
+                Err("a name begins with a letter, a digit or `_`")
+            }
+            _ if bytes.len() > LONGEST => Err("a name has at most 255 bytes"),
+            _ if bytes.contains(&b'/') => Err("a name holds no `/`"),
+            _ if !bytes.iter().all(|b| b.is_ascii_graphic() && *b != b'"') => {
+                Err("a name is plain ASCII without quotes")
+            }
+            _ => Ok(Self(Shown(bytes))),
+        }
+    }
+
+    /// The name as it was written.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0.0
+    }
+}
+
+impl core::fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `name` with `-` as `_`, except inside `[...]` (kmod's `underscores`).
+///
+/// `None` where kmod's look-up fails: a lone `]`, an unclosed `[`, or more than [`LONGEST`] bytes.
+pub fn normal(name: &[u8]) -> Option<Key> {
+    let mut key = Key::new();
+    let mut in_brackets = false;
+    for &byte in name {
+        match byte {
+            b'[' => in_brackets = true,
+            b']' if !in_brackets => return None,
+            b']' => in_brackets = false,
+            _ => {}
+        }
+        key.push(if in_brackets { byte } else { underscore(byte) }).ok()?;
+    }
+    (!in_brackets).then_some(key)
+}
+
+/// Whether two names without brackets are the same to modprobe.
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| underscore(a) == underscore(b))
+}
+
+/// `-` as `_`.
+pub const fn underscore(byte: u8) -> u8 {
+    if byte == b'-' { b'_' } else { byte }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_never_an_option_or_a_path() {
+        for bad in ["", "-q", "--", "/etc/x", "a/b", "./a", "?a", ".a", "a\"b", "a\u{e4}", "*", "#a"] {
+            assert!(Name::new(bad.as_bytes()).is_err(), "{bad}");
+        }
+        for good in ["e1000e", "8250", "_a", "pci:v00008086d*sv*", "fs-ext4", "a[b-c]d", "symbol:x", "i2c:a.b"] {
+            assert!(Name::new(good.as_bytes()).is_ok(), "{good}");
+        }
+        assert!(Name::new(&[b'a'; LONGEST]).is_ok() && Name::new(&[b'a'; LONGEST + 1]).is_err());
+    }
+
+    #[test]
+    fn a_dash_is_an_underscore_outside_brackets() {
+        assert_eq!(normal(b"a-b_c").as_deref(), Some(&b"a_b_c"[..]));
+        assert_eq!(normal(b"a-[b-c]-d").as_deref(), Some(&b"a_[b-c]_d"[..]));
+        assert_eq!((normal(b"a]"), normal(b"a[b")), (None, None));
+        assert!(same(b"a-b_c", b"a_b-c") && !same(b"ab", b"abc"));
+    }
+}

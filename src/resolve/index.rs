@@ -1,0 +1,158 @@
+//! An index of the module tree, whichever way it is written: depmod's `.bin`, its text, or not at all.
+//!
+//! libkmod reads only the `.bin`; text serves where there is none (KMOD, deliberate difference 4).
+
+use crate::failure::{Code, Failure};
+use crate::request::name::{normal, same};
+use crate::resolve::dep::{Line as DepLine, module_of};
+use crate::resolve::glob::glob;
+use crate::resolve::trie::{Corrupt, Trie, Visit};
+
+/// The indexes that a tree has. Sorted as libkmod searches them, but for the configuration's lines in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// modules.dep: a module's line, by its name.
+    Dep,
+    /// modules.symbols: the module that exports `symbol:NAME`.
+    Symbols,
+    /// modules.alias: modules by pattern.
+    Alias,
+    /// modules.builtin: what is in the kernel itself.
+    Builtin,
+    /// modules.builtin.alias: the same by pattern.
+    BuiltinAlias,
+}
+
+impl Kind {
+    /// All five.
+    pub const ALL: [Self; 5] = [Self::Dep, Self::Symbols, Self::Alias, Self::Builtin, Self::BuiltinAlias];
+
+    /// The file's name in its two forms, the binary one first.
+    pub const fn files(self) -> [&'static str; 2] {
+        match self {
+            Self::Dep => ["modules.dep.bin", "modules.dep"],
+            Self::Symbols => ["modules.symbols.bin", "modules.symbols"],
+            Self::Alias => ["modules.alias.bin", "modules.alias"],
+            Self::Builtin => ["modules.builtin.bin", "modules.builtin"],
+            // depmod writes no text of it, but makes it from this file.
+            Self::BuiltinAlias => ["modules.builtin.alias.bin", "modules.builtin.modinfo"],
+        }
+    }
+}
+
+/// One index of a tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Index<'a> {
+    kind: Kind,
+    form: Form<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form<'a> {
+    Absent,
+    Binary(Trie<'a>),
+    Text(&'a [u8]),
+}
+
+impl<'a> Index<'a> {
+    /// No such file: nothing is found.
+    pub const fn absent(kind: Kind) -> Self {
+        Self { kind, form: Form::Absent }
+    }
+
+    /// The text form.
+    pub const fn text(kind: Kind, bytes: &'a [u8]) -> Self {
+        Self { kind, form: Form::Text(bytes) }
+    }
+
+    /// The binary form; an empty file is an index without entries.
+    ///
+    /// Failure: [`Code::CorruptIndex`], for this and all look-ups below.
+    pub fn binary(kind: Kind, bytes: &'a [u8]) -> Result<Self, Failure> {
+        if bytes.is_empty() {
+            return Ok(Self::absent(kind));
+        }
+        let form = Form::Binary(Trie::new(bytes).map_err(|corrupt| damaged(kind, corrupt))?);
+        Ok(Self { kind, form })
+    }
+
+    /// Whether there is a file at all.
+    pub const fn exists(&self) -> bool {
+        !matches!(self.form, Form::Absent)
+    }
+
+    /// The value of exactly this normalised key, if it has one.
+    pub fn exact(&self, key: &[u8]) -> Result<Option<&'a [u8]>, Failure> {
+        match &self.form {
+            Form::Absent => Ok(None),
+            Form::Binary(trie) => trie.exact(key).map_err(|corrupt| damaged(self.kind, corrupt)),
+            Form::Text(text) => Ok(lines(self.kind, text).find(|line| same(line.key, key)).map(|line| line.value)),
+        }
+    }
+
+    /// Every value whose key, taken as a pattern, matches the normalised `name`.
+    pub fn matching(&self, name: &[u8], visit: Visit<'_, 'a>) -> Result<(), Failure> {
+        match &self.form {
+            Form::Absent => {}
+            Form::Binary(trie) => trie.matching(name, visit).map_err(|corrupt| damaged(self.kind, corrupt))?,
+            Form::Text(text) => {
+                for (line, priority) in lines(self.kind, text).zip(0..).filter(|(line, _)| glob(line.key, name)) {
+                    if normal(line.key).is_some() {
+                        visit(line.key, priority, line.value);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every entry: normalised key, priority, value.
+    pub fn each(&self, visit: Visit<'_, 'a>) -> Result<(), Failure> {
+        match &self.form {
+            Form::Absent => {}
+            Form::Binary(trie) => trie.each(visit).map_err(|corrupt| damaged(self.kind, corrupt))?,
+            Form::Text(text) => {
+                for (line, priority) in lines(self.kind, text).zip(0..) {
+                    if let Some(key) = normal(line.key) {
+                        visit(&key, priority, line.value);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn damaged(kind: Kind, Corrupt { offset, what }: Corrupt) -> Failure {
+    let [file, _] = kind.files();
+    Failure::new(Code::CorruptIndex, file, format_args!("at offset {offset:#x}: {what}"))
+}
+
+/// A line of a text index as its `.bin` would have it.
+struct Line<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// The lines of a text index; one that is none of its kind is passed over, as depmod's own comments are.
+fn lines(kind: Kind, text: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    let end = if kind == Kind::BuiltinAlias { b'\0' } else { b'\n' };
+    text.split(move |&b| b == end).filter_map(move |line| match kind {
+        Kind::Dep => {
+            let path = DepLine::new(line).path()?;
+            Some(Line { key: module_of(path), value: line })
+        }
+        Kind::Builtin => (!line.is_empty()).then(|| Line { key: module_of(line), value: b"" }),
+        Kind::Symbols | Kind::Alias => {
+            // A pattern may hold blanks, a module's name never does.
+            let rest = line.strip_prefix(b"alias ")?;
+            let blank = rest.iter().rposition(|&b| b == b' ')?;
+            Some(Line { key: rest.get(..blank)?, value: rest.get(blank + 1..)? })
+        }
+        Kind::BuiltinAlias => {
+            let dot = line.iter().position(|&b| b == b'.')?;
+            let (module, rest) = line.split_at_checked(dot)?;
+            Some(Line { key: rest.strip_prefix(b".alias=")?, value: module })
+        }
+    })
+}

@@ -1,0 +1,140 @@
+//! From a name to modules: the sources of a name in libkmod's order; the first that knows it wins (KMOD 2.2).
+
+use crate::failure::{Code, Failure};
+use crate::request::name::{Key, normal, same};
+use crate::resolve::Tree;
+use crate::resolve::config::Directive;
+use crate::resolve::dep::module_of;
+use crate::resolve::glob::glob;
+use crate::resolve::index::Kind;
+use crate::text::Shown;
+
+/// A module that a name means.
+#[derive(Clone, Copy, Debug)]
+pub struct Module<'a> {
+    /// Its name as some file or someone wrote it; `-` = `_`.
+    pub name: &'a [u8],
+    /// The pattern or the name by which it was found, where that is no name of its own: options may be set for it.
+    pub alias: Option<&'a [u8]>,
+    /// Whether an index of what is built in gave it.
+    pub built_in: bool,
+}
+
+impl<'a> Module<'a> {
+    /// A module by its own name.
+    pub const fn named(name: &'a [u8]) -> Self {
+        Self { name, alias: None, built_in: false }
+    }
+
+    /// The module in a file of the tree.
+    pub fn in_file(path: &'a [u8]) -> Self {
+        Self::named(module_of(path))
+    }
+
+    /// Whether both are one module object to libkmod, which tells the same module under two aliases apart.
+    pub fn is(&self, other: &Self) -> bool {
+        let aliases = match (self.alias, other.alias) {
+            (Some(a), Some(b)) => same(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        aliases && same(self.name, other.name)
+    }
+}
+
+impl core::fmt::Display for Module<'_> {
+    /// The name with `_`, as lsmod shows it.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let mut parts = self.name.split(|&b| b == b'-');
+        parts.next().map_or(Ok(()), |first| Shown(first).fmt(f))?;
+        parts.try_for_each(|part| write!(f, "_{}", Shown(part)))
+    }
+}
+
+/// The modules that one name means, best priority first.
+pub type Found<'a> = heapless::Vec<Module<'a>, MOST_FOUND>;
+
+/// Most modules that one name may mean; a CPU's own modalias means about thirty.
+pub const MOST_FOUND: usize = 128;
+
+/// Looks `name` up. Nothing found is no failure here: to a soft dependency, it is nothing at all.
+///
+/// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for more than 128 modules.
+pub fn lookup<'a>(tree: &Tree<'a>, name: &'a [u8]) -> Result<Found<'a>, Failure> {
+    let mut search = Search { tree, name, found: Ranked::new(), overflow: false };
+    if let Some(key) = normal(name) {
+        search.run(&key)?;
+    }
+    if search.overflow {
+        return Err(Failure::new(Code::PlanTooLarge, Shown(name), "the alias means more than 128 modules"));
+    }
+    Ok(search.found.into_iter().map(|(_, module)| module).collect())
+}
+
+type Ranked<'a> = heapless::Vec<(u32, Module<'a>), MOST_FOUND>;
+
+struct Search<'t, 'a> {
+    tree: &'t Tree<'a>,
+    name: &'a [u8],
+    found: Ranked<'a>,
+    overflow: bool,
+}
+
+impl<'a> Search<'_, 'a> {
+    fn run(&mut self, key: &Key) -> Result<(), Failure> {
+        self.config_aliases(key);
+        if self.found.is_empty() && !key.contains(&b':') && self.tree.index_of(Kind::Dep).exact(key)?.is_some() {
+            self.add(0, Module::named(self.name));
+        }
+        if self.found.is_empty() && key.starts_with(b"symbol:") {
+            self.patterns(Kind::Symbols, key)?;
+        }
+        if self.found.is_empty() && self.has_command(key) {
+            self.add(0, Module::named(self.name));
+        }
+        if self.found.is_empty() {
+            self.patterns(Kind::Alias, key)?;
+        }
+        if self.found.is_empty() && self.tree.index_of(Kind::Builtin).exact(key)?.is_some() {
+            self.add(0, Module { built_in: true, ..Module::named(self.name) });
+        }
+        if self.found.is_empty() {
+            self.patterns(Kind::BuiltinAlias, key)?;
+        }
+        Ok(())
+    }
+
+    /// All that match, in the order of the configuration; they hide modules of that very name.
+    fn config_aliases(&mut self, key: &Key) {
+        for directive in self.tree.config {
+            if let Directive::Alias { pattern, module } = directive
+                && glob(pattern, key)
+            {
+                self.append(Module { alias: Some(pattern), ..Module::named(module) });
+            }
+        }
+    }
+
+    fn has_command(&self, key: &Key) -> bool {
+        self.tree.config.iter().any(|directive| match directive {
+            Directive::Install { pattern, .. } | Directive::Remove(pattern) => same(pattern, key),
+            _ => false,
+        })
+    }
+
+    fn patterns(&mut self, kind: Kind, key: &Key) -> Result<(), Failure> {
+        let (index, alias) = (*self.tree.index_of(kind), Some(self.name));
+        let built_in = kind == Kind::BuiltinAlias;
+        index.matching(key, &mut |_, priority, name| self.add(priority, Module { name, alias, built_in }))
+    }
+
+    /// libkmod's `add_value`: before the first of the same or a greater priority.
+    fn add(&mut self, priority: u32, module: Module<'a>) {
+        let at = self.found.iter().position(|(other, _)| *other >= priority).unwrap_or(self.found.len());
+        self.overflow |= self.found.insert(at, (priority, module)).is_err();
+    }
+
+    fn append(&mut self, module: Module<'a>) {
+        self.overflow |= self.found.push((0, module)).is_err();
+    }
+}

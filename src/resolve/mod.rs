@@ -1,0 +1,58 @@
+//! What a request takes: names to modules, modules to the files and parameters that load them, in order.
+//!
+//! Pure: borrowed index files and configuration in, a [`plan::Plan`] or [`Failure`](crate::failure::Failure)s out.
+
+pub mod config;
+pub mod dep;
+pub mod glob;
+pub mod index;
+pub mod lookup;
+pub mod modinfo;
+pub mod nearest;
+pub mod parameters;
+pub mod plan;
+pub mod trie;
+
+use crate::failure::Failure;
+use crate::request::name::normal;
+use config::Directive;
+use dep::Line;
+use index::{Index, Kind};
+use lookup::Module;
+
+/// A module tree, `/lib/modules/RELEASE`, and the configuration that goes with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Tree<'a> {
+    /// The kernel's release, as uname -r prints it.
+    pub release: &'a str,
+    /// The indexes, in the order of [`Kind::ALL`].
+    pub indexes: [Index<'a>; 5],
+    /// All lines: the files' in their order, then the kernel command line's.
+    pub config: &'a [Directive<'a>],
+}
+
+impl<'a> Tree<'a> {
+    /// One of the indexes.
+    pub fn index_of(&self, kind: Kind) -> &Index<'a> {
+        let [dep, symbols, alias, builtin, builtin_alias] = &self.indexes;
+        match kind {
+            Kind::Dep => dep,
+            Kind::Symbols => symbols,
+            Kind::Alias => alias,
+            Kind::Builtin => builtin,
+            Kind::BuiltinAlias => builtin_alias,
+        }
+    }
+
+    /// A module's line of modules.dep, empty for a module that it does not list.
+    pub fn line_of(&self, module: &Module<'a>) -> Result<Line<'a>, Failure> {
+        let key = normal(module.name).unwrap_or_default();
+        Ok(Line::new(self.index_of(Kind::Dep).exact(&key)?.unwrap_or_default()))
+    }
+
+    /// Whether the kernel has the module built in.
+    pub fn has_built_in(&self, module: &Module<'a>) -> Result<bool, Failure> {
+        let key = normal(module.name).unwrap_or_default();
+        Ok(module.built_in || self.index_of(Kind::Builtin).exact(&key)?.is_some())
+    }
+}

@@ -1,0 +1,126 @@
+//! What someone may have meant: the names nearest to one that does not exist.
+
+use core::fmt;
+
+use crate::failure::{Code, Failure};
+use crate::request::name::{Name, normal, same};
+use crate::resolve::Tree;
+use crate::resolve::index::Kind;
+use crate::text::{Shown, Text};
+
+/// The longest name that is compared, in bytes; the kernel's own end at 55.
+const LONGEST: usize = 63;
+/// How many names are proposed.
+const PROPOSED: usize = 3;
+
+type Word = heapless::Vec<u8, LONGEST>;
+
+/// The names nearest to a wrong one; displays as `; nearest: a, b`, or as nothing.
+#[derive(Clone, Debug)]
+pub struct Nearest {
+    wrong: Word,
+    /// Distance and name, the best first.
+    names: heapless::Vec<(usize, Word), PROPOSED>,
+}
+
+impl Nearest {
+    /// Nothing proposed yet for `wrong`.
+    pub fn to(wrong: &[u8]) -> Self {
+        let wrong = normal(wrong).and_then(|key| Word::from_slice(&key).ok()).unwrap_or_default();
+        Self { wrong, names: heapless::Vec::new() }
+    }
+
+    /// Considers a name that exists. It is near if at most every third character is another one.
+    pub fn consider(&mut self, name: &[u8]) {
+        let Ok(name) = Word::from_slice(name) else { return };
+        let most = (self.wrong.len() / 3).max(1);
+        if name.len().abs_diff(self.wrong.len()) > most || self.names.iter().any(|(_, known)| same(known, &name)) {
+            return;
+        }
+        let distance = distance(&self.wrong, &name);
+        if distance > most {
+            return;
+        }
+        let at = self.names.iter().position(|(other, _)| *other > distance).unwrap_or(self.names.len());
+        if self.names.is_full() && at < PROPOSED {
+            self.names.pop();
+        }
+        let _ = self.names.insert(at, (distance, name));
+    }
+}
+
+impl fmt::Display for Nearest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (_, name)) in self.names.iter().enumerate() {
+            write!(f, "{}{}", if n == 0 { "; nearest: " } else { ", " }, Shown(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Why `name` can't be had, with the names of modules and built-ins that are near.
+pub fn unknown_module(tree: &Tree<'_>, name: Name<'_>) -> Failure {
+    let mut nearest = Nearest::to(name.as_bytes());
+    for kind in [Kind::Dep, Kind::Builtin] {
+        if let Err(failure) = tree.index_of(kind).each(&mut |key, _, _| nearest.consider(key)) {
+            return failure;
+        }
+    }
+    let reason = format_args!("no module, alias or built-in of {}{nearest}", Shown(tree.release.as_bytes()));
+    Failure::new(Code::UnknownModule, name, Text::<480>::of(reason))
+}
+
+/// How many letters to change, insert, leave out or swap with their neighbour.
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut above: [usize; LONGEST + 1] = [0; LONGEST + 1];
+    let mut row: [usize; LONGEST + 1] = core::array::from_fn(|n| n);
+    for (i, &x) in a.iter().enumerate() {
+        let mut next = [i + 1; LONGEST + 1];
+        let mut left = i + 1;
+        for (j, &y) in b.iter().enumerate() {
+            let at = |row: &[usize; LONGEST + 1], n: usize| row.get(n).copied().unwrap_or(usize::MAX / 2);
+            let mut best = (at(&row, j) + usize::from(x != y)).min(at(&row, j + 1) + 1).min(left + 1);
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(&y) && b.get(j - 1) == Some(&x);
+            if swapped {
+                best = best.min(at(&above, j - 1) + 1);
+            }
+            if let Some(slot) = next.get_mut(j + 1) {
+                *slot = best;
+            }
+            left = best;
+        }
+        above = row;
+        row = next;
+    }
+    row.get(b.len()).copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        let cases = [
+            ("", "", 0),
+            ("a", "", 1),
+            ("", "ab", 2),
+            ("e1000e", "e1000f", 1),
+            ("i915", "i951", 1),
+            ("abc", "acbd", 2),
+        ];
+        for (a, b, expected) in cases {
+            assert_eq!(distance(a.as_bytes(), b.as_bytes()), expected, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_come_first_and_the_far_not_at_all() {
+        let mut nearest = Nearest::to(b"virtio-nte");
+        for name in ["virtio_blk", "virtio_net", "virtio_nt", "virtio_net", "virtio_rte", "ext4", "virtio_not"] {
+            nearest.consider(name.as_bytes());
+        }
+        assert_eq!(Text::<99>::of(&nearest).as_str(), "; nearest: virtio_net, virtio_nt, virtio_rte");
+        assert_eq!(Text::<99>::of(Nearest::to(b"x")).as_str(), "");
+    }
+}

@@ -1,0 +1,62 @@
+//! The parameters that a module is loaded with (KMOD 2.6).
+
+use core::fmt;
+
+use crate::request::name::same;
+use crate::resolve::config::Directive;
+use crate::resolve::lookup::Module;
+use crate::text::Shown;
+
+/// All parameters of a step: `options` lines and `module.parameter=` words whose name is the module's or that of the
+/// alias it was found by, in their order, then what its entry says. The kernel applies them from left to right.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters<'a> {
+    pub(super) config: &'a [Directive<'a>],
+    pub(super) module: Module<'a>,
+    pub(super) arguments: &'a [u8],
+}
+
+impl<'a> Parameters<'a> {
+    /// Hands the text to `push` piece by piece, as modprobe joins it: with single blanks, tabs of `options` lines as
+    /// blanks.
+    pub fn each_piece(&self, push: &mut dyn FnMut(&[u8])) {
+        let mut first = true;
+        let mut separate = |push: &mut dyn FnMut(&[u8])| {
+            if !core::mem::take(&mut first) {
+                push(b" ");
+            }
+        };
+        for directive in self.config {
+            match directive {
+                Directive::Options { module, text } if self.are_for(module) => {
+                    separate(push);
+                    text.split_inclusive(|&b| b == b'\t').for_each(|run| match run.strip_suffix(b"\t") {
+                        Some(run) => [run, b" "].map(&mut *push).into_iter().collect(),
+                        None => push(run),
+                    });
+                }
+                Directive::QuotedOption { module, parameter, value } if self.are_for(module) => {
+                    separate(push);
+                    [parameter, &b"=\""[..], value].into_iter().for_each(&mut *push);
+                }
+                _ => {}
+            }
+        }
+        if !self.arguments.is_empty() {
+            separate(push);
+            push(self.arguments);
+        }
+    }
+
+    fn are_for(&self, name: &[u8]) -> bool {
+        same(name, self.module.name) || self.module.alias.is_some_and(|alias| same(name, alias))
+    }
+}
+
+impl fmt::Display for Parameters<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+        self.each_piece(&mut |piece| result = result.and_then(|()| Shown(piece).fmt(f)));
+        result
+    }
+}

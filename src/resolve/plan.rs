@@ -1,0 +1,264 @@
+//! The plan: which files are loaded, in which order, with which parameters. It stands whole before the first load.
+//!
+//! The algorithm is libkmod's (`kmod_module_probe_insert_module`, KMOD 2.3): dependencies as modules.dep lists them,
+//! read from right to left; soft dependencies round each module, with dependencies of their own; each module once.
+
+use core::fmt;
+
+use crate::failure::{Code, Failure, Failures};
+use crate::request::list::Entry;
+use crate::request::name::same;
+use crate::resolve::Tree;
+use crate::resolve::config::{self, Side};
+use crate::resolve::dep::Line;
+use crate::resolve::lookup::{Module, lookup};
+use crate::resolve::nearest;
+use crate::resolve::parameters::Parameters;
+use crate::text::Shown;
+
+/// Most steps of a plan.
+pub const MOST_STEPS: usize = 2048;
+/// Most requests of a plan: entries, each counted as often as its name means a module.
+pub const MOST_REQUESTS: usize = 1024;
+/// Most soft dependencies, of soft dependencies, of one request.
+const MOST_VISITED: usize = 256;
+
+/// One thing to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Step<'a> {
+    /// The module.
+    pub module: Module<'a>,
+    /// What to do for it.
+    pub action: Action<'a>,
+    /// The parameters of its entry, for the entry's own module.
+    pub arguments: &'a [u8],
+    /// Whether its failure is one of the request's: false for what only soft dependencies ask for.
+    pub required: bool,
+    /// The number of the request that it belongs to, counted from 0.
+    pub request: u16,
+}
+
+/// What is done for a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action<'a> {
+    /// finit_module of this file, a path below the tree or one that begins with `/`.
+    Load(&'a [u8]),
+    /// Nothing: the kernel has it built in.
+    BuiltIn,
+    /// An `install` command stands in place of the load.
+    Install(&'a [u8]),
+    /// Nothing: the module was found by an alias and is blacklisted.
+    Blacklisted,
+    /// A configuration's alias means a module that does not exist.
+    Missing,
+}
+
+/// One module that an entry asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The entry.
+    pub entry: Entry<'a>,
+    /// Whether its failure is logged and passed over: `?`, or a further module of the same alias decides.
+    pub optional: bool,
+}
+
+/// How names are taken, as modprobe's flags of the same names.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// `-i`: the request's own install command and soft dependencies are passed over.
+    pub ignore_install: bool,
+    /// `-b`: the blacklist counts for names as it does for aliases.
+    pub use_blacklist: bool,
+}
+
+/// All that is to be done. It displays as one line a step, as `modprobe --show-depends` prints them.
+pub struct Plan<'a> {
+    tree: Tree<'a>,
+    steps: heapless::Vec<Step<'a>, MOST_STEPS>,
+    requests: heapless::Vec<Request<'a>, MOST_REQUESTS>,
+    /// What was asked for with `?` and can't be had.
+    pub passed_over: Option<Failures>,
+}
+
+impl<'a> Plan<'a> {
+    /// Nothing to do yet, on this tree.
+    pub const fn new(tree: Tree<'a>) -> Self {
+        Self { tree, steps: heapless::Vec::new(), requests: heapless::Vec::new(), passed_over: None }
+    }
+
+    /// Adds what `entries` take; all that can't be had is a failure, and then the plan is good for nothing.
+    ///
+    /// Failures: [`Code::UnknownModule`], [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    pub fn add_all(&mut self, entries: &[Entry<'a>]) -> Result<(), Failures> {
+        let mut failures = None;
+        for entry in entries {
+            match self.add(entry, Options::default()) {
+                Ok(()) => {}
+                Err(failure) if entry.optional && failure.code == Code::UnknownModule => {
+                    Failures::gather(&mut self.passed_over, failure);
+                }
+                Err(failure) => Failures::gather(&mut failures, failure),
+            }
+        }
+        failures.map_or(Ok(()), Err)
+    }
+
+    /// Adds what one entry takes.
+    pub fn add(&mut self, entry: &Entry<'a>, options: Options) -> Result<(), Failure> {
+        let found = lookup(&self.tree, entry.name.as_bytes())?;
+        let Some((last, others)) = found.split_last() else {
+            return Err(nearest::unknown_module(&self.tree, entry.name));
+        };
+        for module in others {
+            self.request(*module, Request { entry: *entry, optional: true }, options)?;
+        }
+        self.request(*last, Request { entry: *entry, optional: entry.optional }, options)
+    }
+
+    /// The steps, in order.
+    pub fn steps(&self) -> &[Step<'a>] {
+        &self.steps
+    }
+
+    /// Whether a failure of the step, if it is required, ends no more than its own request.
+    pub fn is_optional(&self, step: &Step<'a>) -> bool {
+        self.requests.get(usize::from(step.request)).is_some_and(|request| request.optional)
+    }
+
+    /// A step as modprobe's `--show-depends` prints it: what is done, the file or the name, the parameters.
+    pub fn show<'p>(&'p self, step: &'p Step<'a>) -> impl fmt::Display + use<'p, 'a> {
+        Shape(self, step)
+    }
+
+    /// The parameters of a step: its options from the configuration and the command line, then its entry's.
+    pub fn parameters(&self, step: &Step<'a>) -> Parameters<'a> {
+        Parameters { config: self.tree.config, module: step.module, arguments: step.arguments }
+    }
+
+    fn request(&mut self, module: Module<'a>, request: Request<'a>, options: Options) -> Result<(), Failure> {
+        let line = self.tree.line_of(&module)?;
+        let number = u16::try_from(self.requests.len()).unwrap_or(u16::MAX);
+        self.requests.push(request).map_err(|_| too_large(request.entry.name, "more than 1,024 modules asked for"))?;
+        let blacklist_counts = module.alias.is_some() || options.use_blacklist;
+        let mut walk = Walk { plan: self, module, line, number, options, visited: heapless::Vec::new() };
+        if blacklist_counts && config::is_blacklisted(walk.plan.tree.config, module.name) {
+            return walk.step(&module, Action::Blacklisted);
+        }
+        walk.walk(&module, line)
+    }
+
+    /// Adds a step, unless the module's turn came before: in this request, or in an earlier one that would end in
+    /// failure without it.
+    fn push(&mut self, step: Step<'a>) -> Result<(), Failure> {
+        let settled = self.steps.iter().any(|earlier| {
+            let firm = earlier.required && !self.is_optional(earlier);
+            same(earlier.module.name, step.module.name) && (earlier.request == step.request || firm)
+        });
+        match settled {
+            true => Ok(()),
+            false => self.steps.push(step).map_err(|_| too_large(Shown(step.module.name), "more than 2,048 steps")),
+        }
+    }
+}
+
+fn too_large(subject: impl fmt::Display, reason: &str) -> Failure {
+    Failure::new(Code::PlanTooLarge, subject, reason)
+}
+
+/// A step as modprobe's `--show-depends` prints it.
+struct Shape<'p, 'a>(&'p Plan<'a>, &'p Step<'a>);
+
+impl fmt::Display for Shape<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(plan, step) = self;
+        let parameters = plan.parameters(step);
+        match step.action {
+            Action::Load(path) => write!(f, "insmod {} {parameters}", Shown(path)),
+            Action::Install(command) => write!(f, "install {} {parameters}", Shown(command)),
+            Action::BuiltIn => write!(f, "builtin {}", step.module),
+            Action::Blacklisted => write!(f, "blacklisted {}", step.module),
+            Action::Missing => write!(f, "missing {}", step.module),
+        }
+    }
+}
+
+impl fmt::Display for Plan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|step| writeln!(f, "{}", self.show(step)))
+    }
+}
+
+/// One request on its way through the soft dependencies.
+struct Walk<'p, 'a> {
+    plan: &'p mut Plan<'a>,
+    module: Module<'a>,
+    line: Line<'a>,
+    number: u16,
+    options: Options,
+    visited: heapless::Vec<Module<'a>, MOST_VISITED>,
+}
+
+impl<'a> Walk<'_, 'a> {
+    /// A module with all that its line lists. Each module once a request, so loops of soft dependencies end.
+    fn walk(&mut self, module: &Module<'a>, line: Line<'a>) -> Result<(), Failure> {
+        if self.visited.iter().any(|seen| seen.is(module)) {
+            return Ok(());
+        }
+        let ignore_install = self.options.ignore_install && self.visited.is_empty();
+        let subject = Shown(self.module.name);
+        self.visited.push(*module).map_err(|_| too_large(subject, "more than 256 soft dependencies"))?;
+        for path in line.dependencies() {
+            self.fill(&Module::in_file(path), Some(path))?;
+        }
+        match ignore_install {
+            true => self.step(module, self.load(module, line.path())?),
+            false => self.fill(module, line.path()),
+        }
+    }
+
+    /// A module between its soft dependencies.
+    fn fill(&mut self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<(), Failure> {
+        let softdeps = config::softdeps(self.plan.tree.config, module.name);
+        self.soft(softdeps.clone(), Side::Before)?;
+        let action = match config::install(self.plan.tree.config, module.name) {
+            // With soft dependencies the command is not run (kmod issue 446).
+            Some(command) if !self.any_exists(softdeps.clone())? => Action::Install(command),
+            _ => self.load(module, path)?,
+        };
+        self.step(module, action)?;
+        self.soft(softdeps, Side::After)
+    }
+
+    fn soft(&mut self, softdeps: impl Iterator<Item = (Side, &'a [u8])>, side: Side) -> Result<(), Failure> {
+        for (_, name) in softdeps.filter(|(of, _)| *of == side) {
+            for module in &lookup(&self.plan.tree, name)? {
+                let line = self.plan.tree.line_of(module)?;
+                self.walk(module, line)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn any_exists(&self, mut softdeps: impl Iterator<Item = (Side, &'a [u8])>) -> Result<bool, Failure> {
+        softdeps.try_fold(false, |any, (_, name)| Ok(any || !lookup(&self.plan.tree, name)?.is_empty()))
+    }
+
+    /// How a module is loaded without an install command.
+    fn load(&self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<Action<'a>, Failure> {
+        Ok(match path {
+            Some(path) => Action::Load(path),
+            None if self.plan.tree.has_built_in(module)? => Action::BuiltIn,
+            None => Action::Missing,
+        })
+    }
+
+    fn step(&mut self, module: &Module<'a>, action: Action<'a>) -> Result<(), Failure> {
+        let asked_for = module.is(&self.module);
+        let required = asked_for || self.line.dependencies().any(|path| Module::in_file(path).is(module));
+        let arguments = match self.plan.requests.last() {
+            Some(request) if asked_for => request.entry.parameters,
+            _ => b"",
+        };
+        self.plan.push(Step { module: *module, action, arguments, required, request: self.number })
+    }
+}

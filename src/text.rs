@@ -1,0 +1,120 @@
+//! Bounded text: what a failure or a log record says, without a heap.
+//!
+//! Owns the one way in which outside bytes become something to print; leaves to others what to say.
+
+use core::fmt::{self, Write};
+
+/// Text of at most `N` bytes; what does not fit is cut at a character and marked with `...`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text<const N: usize> {
+    inner: heapless::String<N>,
+    cut: bool,
+}
+
+impl<const N: usize> Text<N> {
+    const MARK: &'static str = "...";
+
+    /// Empty text.
+    pub const fn new() -> Self {
+        Self { inner: heapless::String::new(), cut: false }
+    }
+
+    /// What `value` displays as, cut to `N` bytes.
+    pub fn of(value: impl fmt::Display) -> Self {
+        let mut text = Self::new();
+        let _ = write!(text, "{value}");
+        text
+    }
+
+    /// The text so far.
+    pub fn as_str(&self) -> &str {
+        &self.inner
+    }
+
+    fn push(&mut self, c: char) {
+        if self.cut {
+            return;
+        }
+        let room = N.saturating_sub(self.inner.len() + Self::MARK.len());
+        if c.len_utf8() <= room {
+            let _ = self.inner.push(c);
+        } else {
+            self.cut = true;
+            let _ = self.inner.push_str(Self::MARK);
+        }
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Write for Text<N> {
+    /// Never fails: text that is cut says so itself.
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        if !self.cut && self.inner.len() + s.len() + Self::MARK.len() <= N {
+            let _ = self.inner.push_str(s);
+        } else {
+            s.chars().for_each(|c| self.push(c));
+        }
+        Ok(())
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner)
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Bytes from outside as they may stand in a one-line record: printable ASCII as it is, all else as `\xNN`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for run in self.0.utf8_chunks() {
+            for c in run.valid().chars() {
+                if c.is_ascii_graphic() || c == ' ' {
+                    f.write_char(c)?;
+                } else {
+                    c.encode_utf8(&mut [0; 4]).bytes().try_for_each(|b| write!(f, "\\x{b:02x}"))?;
+                }
+            }
+            run.invalid().iter().try_for_each(|b| write!(f, "\\x{b:02x}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_fits_is_whole_and_text_that_does_not_is_marked() {
+        assert_eq!(Text::<8>::of("abcde").as_str(), "abcde");
+        assert_eq!(Text::<8>::of("abcdef").as_str(), "abcde...");
+        assert_eq!(Text::<8>::of("äääää").as_str(), "ää...");
+        assert_eq!(Text::<8>::of(format_args!("{}{}", "abcdef", "gh")).as_str(), "abcde...");
+    }
+
+    #[test]
+    fn outside_bytes_cannot_forge_a_line() {
+        assert_eq!(Text::<64>::of(Shown(b"a\nb \x1b[1m\xff \xc3\xa4")).as_str(), "a\\x0ab \\x1b[1m\\xff \\xc3\\xa4");
+    }
+}
