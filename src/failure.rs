@@ -3,7 +3,7 @@
 //! Owns the table of codes (DESIGN: "Ending"), which the README's table, `guest-image explain` and the tests read,
 //! and the text of the line. Leaves to `guest` how the line reaches the kernel log.
 
-use core::fmt;
+use core::fmt::{self, Write};
 
 use nix::errno::Errno;
 
@@ -181,61 +181,48 @@ impl fmt::Display for Failure {
     }
 }
 
-/// How many failures are told one by one, beside the first.
-const OTHERS_TOLD: usize = 31;
-
-/// All that is wrong, not just the first of it; at least one. The first 32 are kept, the others counted.
-#[derive(Clone, Debug)]
-pub struct Failures {
-    first: Failure,
-    others: heapless::Vec<Failure, OTHERS_TOLD>,
-    more: usize,
+/// All that is wrong, not just the first of it, told as it is met.
+///
+/// A single failure is the verdict and nothing else. As soon as there are several, each is told on a line of its own, and
+/// the verdict names the subjects of all.
+pub struct Report<'t> {
+    tell: &'t mut dyn FnMut(&Failure),
+    first: Option<Failure>,
+    subjects: Text<320>,
+    count: usize,
+    alike: bool,
 }
 
-impl From<Failure> for Failures {
-    fn from(first: Failure) -> Self {
-        Self { first, others: heapless::Vec::new(), more: 0 }
-    }
-}
-
-impl Failures {
-    /// Adds a failure to those gathered so far.
-    pub fn gather(gathered: &mut Option<Self>, failure: Failure) {
-        match gathered {
-            None => *gathered = Some(failure.into()),
-            Some(failures) => failures.more += usize::from(failures.others.push(failure).is_err()),
-        }
+impl<'t> Report<'t> {
+    /// Nothing wrong yet. `tell` logs one failure of several.
+    pub fn new(tell: &'t mut dyn FnMut(&Failure)) -> Self {
+        Self { tell, first: None, subjects: Text::new(), count: 0, alike: true }
     }
 
-    /// Those that are kept, in the order in which they were met.
-    pub fn iter(&self) -> impl Iterator<Item = &Failure> {
-        core::iter::once(&self.first).chain(&self.others)
-    }
-
-    /// The single failure to end with: the one itself, or one that names the subjects of all.
-    pub fn verdict(&self) -> Failure {
-        let first = &self.first;
-        if self.others.is_empty() {
-            return first.clone();
-        }
-        let alike = self.others.iter().all(|other| other.code == first.code);
-        let count = 1 + self.others.len() + self.more;
-        let reason = match alike {
-            true => Text::of(first.code.meaning()),
-            false => Text::of(format_args!("{count} failures, a line each above")),
+    /// Takes one more.
+    pub fn add(&mut self, failure: Failure) {
+        let _ = write!(self.subjects, "{}{}", if self.count == 0 { "" } else { ", " }, failure.subject);
+        self.count += 1;
+        let Some(first) = &self.first else {
+            self.first = Some(failure);
+            return;
         };
-        Failure { code: first.code, subject: Text::of(Subjects(self)), errno: first.errno, reason }
-    }
-}
-
-struct Subjects<'a>(&'a Failures);
-
-impl fmt::Display for Subjects<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, failure) in self.0.iter().enumerate() {
-            write!(f, "{}{}", if n == 0 { "" } else { ", " }, failure.subject)?;
+        self.alike &= failure.code == first.code;
+        if self.count == 2 {
+            (self.tell)(first);
         }
-        Ok(())
+        (self.tell)(&failure);
+    }
+
+    /// Whether all is well so far; if not, the one failure to end with.
+    pub fn verdict(&self) -> Result<(), Failure> {
+        let Some(first) = &self.first else { return Ok(()) };
+        let reason = match (self.count, self.alike) {
+            (1, _) => first.reason.clone(),
+            (_, true) => Text::of(first.code.meaning()),
+            (count, false) => Text::of(format_args!("{count} failures, a line each above")),
+        };
+        Err(Failure { code: first.code, subject: self.subjects.clone(), errno: first.errno, reason })
     }
 }
 
@@ -265,16 +252,20 @@ mod tests {
 
     #[test]
     fn a_verdict_names_every_subject() {
-        let mut failures = None;
+        let mut told = std::vec::Vec::new();
+        let mut tell = |failure: &Failure| told.push(failure.to_string());
+        let mut report = Report::new(&mut tell);
+        assert_eq!(report.verdict(), Ok(()));
         let mut verdict_with = |code, subject, reason| {
-            Failures::gather(&mut failures, Failure::new(code, subject, reason));
-            failures.as_ref().unwrap().verdict().to_string()
+            report.add(Failure::new(code, subject, reason));
+            report.verdict().unwrap_err().to_string()
         };
         assert_eq!(verdict_with(Code::UnknownModule, "a", "x"), "plan a: ENOENT: x");
         let alike = "plan a, b: ENOENT: a name is no module, alias or built-in of this kernel";
         assert_eq!(verdict_with(Code::UnknownModule, "b", "y"), alike);
         let mixed = "plan a, b, c: ENOENT: 3 failures, a line each above";
         assert_eq!(verdict_with(Code::MissingFile, "c", "z"), mixed);
+        assert_eq!(told, ["plan a: ENOENT: x", "plan b: ENOENT: y", "plan c: ENOENT: z"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use core::convert::Infallible;
 use core::ffi::{c_char, c_int};
 
-use guest_init::failure::{Failure, Failures};
+use guest_init::failure::{Failure, Report};
 use guest_init::guest::invocation::{Environment, is_init};
 use guest_init::guest::{agent, command_line, console, klog, load, mount, tree};
 use guest_init::request::Request;
@@ -34,21 +34,26 @@ fn init(environment: Environment) -> Result<Infallible, Failure> {
     mount::all()?;
     console::ensure()?;
     let line = command_line::read()?;
-    let request = Request::parse(&line).map_err(klog::report)?;
+    let mut tell = klog::tell;
+    let mut report = Report::new(&mut tell);
+    let request = Request::parse(&line, &mut report);
+    report.verdict()?;
     log::set_max_level(request.log);
-    load_modules(&request).map_err(klog::report)?;
+    load_modules(&request, &mut report)?;
     agent::become_agent(&request, environment)
 }
 
-/// Plans all that is asked for, then loads it.
-fn load_modules(request: &Request<'_>) -> Result<(), Failures> {
+/// Plans all that is asked for and opens it, then loads it.
+fn load_modules(request: &Request<'_>, report: &mut Report<'_>) -> Result<(), Failure> {
     if request.entries.is_empty() {
         log::info!("no modules asked for");
         return Ok(());
     }
-    let files = tree::Files::open(tree::MODULES, &tree::running_release(), &tree::CONFIG)?;
-    let config = files.config(request.command_line);
-    let mut plan = Plan::new(files.tree(&config));
-    plan.add_all(&request.entries)?;
-    load::all(&plan, &files)
+    let tree = tree::Files::open(tree::MODULES, &tree::running_release(), &tree::CONFIG)?;
+    let config = tree.config(request.command_line);
+    let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.tree(&config)));
+    plan.add_all(&request.entries, report, &mut klog::tell_passed_over);
+    let ready = load::Ready::open(&plan, &tree, report);
+    report.verdict()?;
+    ready.load()
 }

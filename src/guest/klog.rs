@@ -1,16 +1,19 @@
 //! What guest-init says, said on the kernel log: the one place that a host sees in every set-up.
 //!
-//! A record is one write to a descriptor opened for it alone: the kernel limits records per open file, and drops what
-//! is over without an error. Nothing here can fail in a way that matters, or stops anyone.
+//! A record is one write. Nothing here can fail in a way that matters, or makes anyone wait.
+
+extern crate std;
 
 use core::fmt::{self, Write};
+
+use std::sync::Mutex;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat, open, unlink};
 use rustix::io::write;
 
-use crate::failure::{Failure, Failures};
+use crate::failure::Failure;
 use crate::text::Text;
 
 /// The kernel takes records of up to 976 bytes with their priority, LOG_LINE_MAX less its own prefix.
@@ -38,12 +41,14 @@ pub fn start() {
     log::set_max_level(LevelFilter::Info);
 }
 
-/// Logs each failure, where there are several, and returns the one to end with.
-pub fn report(failures: Failures) -> Failure {
-    if failures.iter().count() > 1 {
-        failures.iter().for_each(|failure| log::error!("{failure}"));
-    }
-    failures.verdict()
+/// Logs one failure of several.
+pub fn tell(failure: &Failure) {
+    log::error!("{failure}");
+}
+
+/// Logs a failure that was allowed for.
+pub fn tell_passed_over(failure: &Failure) {
+    log::warn!("{failure}: optional, passed over");
 }
 
 /// The last word: one emergency record, on the console whatever `quiet` or `loglevel=` say.
@@ -54,26 +59,45 @@ pub fn last_word(failure: &Failure) {
     emit(0, format_args!("failed: {failure} (exit {})", failure.code));
 }
 
-/// syslog's numbers: the console shows errors even with `quiet`.
+/// syslog's numbers. The console shows errors even with `quiet`; what `guest_init.log` asks for beyond info is shown
+/// wherever info is.
 const fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,
         Level::Warn => 4,
-        Level::Info => 6,
-        Level::Debug | Level::Trace => 7,
+        Level::Info | Level::Debug | Level::Trace => 6,
     }
 }
 
 fn emit(priority: u8, message: impl fmt::Display) {
     let mut line = Line::new();
     let _ = write!(line, "<{priority}>guest-init: {message}");
-    if let Some(kernel_log) = device() {
-        let _ = write(kernel_log, line.as_str().as_bytes());
+    // Whoever finds the descriptor in use by another thread opens one, and waits for nobody.
+    let mut own = None;
+    let mut shared = DEVICE.try_lock().ok();
+    let device = shared.as_deref_mut().unwrap_or(&mut own);
+    if device.as_ref().is_none_or(|device| device.records == MOST_RECORDS) {
+        *device = open_device().map(|file| Device { file, records: 0 });
+    }
+    if let Some(device) = device {
+        device.records += 1;
+        let _ = write(&device.file, line.as_str().as_bytes());
     }
 }
 
+/// The kernel log, open, and how many records it took.
+struct Device {
+    file: OwnedFd,
+    records: u32,
+}
+
+static DEVICE: Mutex<Option<Device>> = Mutex::new(None);
+
+/// The kernel drops a descriptor's records after ten in five seconds, and reports no error (printk_ratelimit).
+const MOST_RECORDS: u32 = 10;
+
 /// /dev/kmsg, or where /dev could not be mounted, a node of our own.
-fn device() -> Option<OwnedFd> {
+fn open_device() -> Option<OwnedFd> {
     const NODE: &core::ffi::CStr = c"/.kmsg";
     let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
     open(c"/dev/kmsg", flags, Mode::empty())

@@ -15,8 +15,9 @@ use rustix::system::finit_module;
 
 use super::explain::{KernelLog, explain, unreadable};
 use super::files::open_regular;
+use super::klog::tell_passed_over;
 use super::{errno, tree};
-use crate::failure::{Code, Failure, Failures};
+use crate::failure::{Code, Failure, Report};
 use crate::resolve::plan::{Action, Plan, Step};
 use crate::text::Shown;
 
@@ -26,98 +27,93 @@ const MOST_OPEN: usize = 512;
 const BUSY_RETRIES: usize = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Loads a plan. All files are opened before the first is loaded, so what is missing fails with nothing done; all that
-/// is missing is reported.
-///
-/// Failures: [`Code::MissingFile`], [`Code::UnknownModule`], and all of stage load.
-pub fn all(plan: &Plan<'_>, files: &tree::Files) -> Result<(), Failures> {
-    for failure in plan.passed_over.iter().flat_map(Failures::iter) {
-        log::warn!("{failure}: optional, passed over");
-    }
-    let mut opened = open_all(plan, files.directory())?;
-    let mut kernel_log = KernelLog::open();
-    let mut given_up = None;
-    let mut loaded = 0;
-    for (step, file) in plan.steps().iter().zip(&mut opened) {
-        if given_up == Some(step.request) {
-            continue;
-        }
-        log::debug!("{}", plan.show(step));
-        match load(plan, step, file.take(), files, &mut kernel_log) {
-            Ok(true) => loaded += 1,
-            Ok(false) => {}
-            Err(failure) if !step.required => log::info!("{failure}: a soft dependency, passed over"),
-            Err(failure) if plan.is_optional(step) => {
-                log::warn!("{failure}: optional, passed over");
-                given_up = Some(step.request);
-            }
-            Err(failure) => return Err(failure.into()),
-        }
-    }
-    log::info!("{loaded} modules loaded");
-    Ok(())
+/// A plan whose files are open: what is missing is known before the first of them is loaded.
+pub struct Ready<'p, 'a> {
+    plan: &'p Plan<'a>,
+    tree: &'p tree::Files,
+    /// The file of each step, as many as may stay open.
+    files: Vec<Option<OwnedFd>>,
 }
 
-/// Opens every file of the plan, as many as may stay open.
-fn open_all(plan: &Plan<'_>, directory: &OwnedFd) -> Result<Vec<Option<OwnedFd>>, Failures> {
-    let mut failures = None;
-    let mut open = Vec::with_capacity(plan.steps().len());
-    for step in plan.steps() {
-        let matters = step.required && !plan.is_optional(step);
-        let file = match step.action {
-            Action::Load(path) => match open_module(directory, path) {
-                Ok(file) => Some(file),
-                Err(failure) => {
-                    if matters {
-                        Failures::gather(&mut failures, failure);
-                    }
-                    None
+impl<'p, 'a> Ready<'p, 'a> {
+    /// Opens the files of a plan; all that are missing go to `report`.
+    ///
+    /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`].
+    pub fn open(plan: &'p Plan<'a>, tree: &'p tree::Files, report: &mut Report<'_>) -> Self {
+        let mut files = Vec::with_capacity(plan.steps().len());
+        for step in plan.steps() {
+            let file = match step.action {
+                Action::Load(path) => open_module(tree.directory(), path).map(Some),
+                Action::Missing => Err(dangling(step)),
+                Action::Install(_) | Action::BuiltIn | Action::Blacklisted => Ok(None),
+            };
+            let file = file.unwrap_or_else(|failure| {
+                if step.required && !plan.is_optional(step) {
+                    report.add(failure);
                 }
-            },
-            Action::Missing if matters => {
-                let reason = "an alias of modprobe.d means it, and it does not exist";
-                Failures::gather(&mut failures, Failure::new(Code::UnknownModule, step.module, reason));
                 None
-            }
-            _ => None,
-        };
-        open.push(file.filter(|_| open.len() < MOST_OPEN));
+            });
+            files.push(file.filter(|_| files.len() < MOST_OPEN));
+        }
+        Self { plan, tree, files }
     }
-    failures.map_or(Ok(open), Err)
+
+    /// Loads it. A failure of what only soft dependencies ask for is passed over; one of an optional entry ends that.
+    ///
+    /// Failures: all of stage load, [`Code::InstallCommand`].
+    pub fn load(mut self) -> Result<(), Failure> {
+        let mut kernel_log = KernelLog::open();
+        let mut given_up = None;
+        let mut loaded = 0;
+        for (step, file) in self.plan.steps().iter().zip(core::mem::take(&mut self.files)) {
+            if given_up == Some(step.request) {
+                continue;
+            }
+            log::debug!("{}", self.plan.show(step));
+            match self.step(step, file, &mut kernel_log) {
+                Ok(was_loaded) => loaded += usize::from(was_loaded),
+                Err(failure) if !step.required => log::info!("{failure}: a soft dependency, passed over"),
+                Err(failure) if self.plan.is_optional(step) => {
+                    tell_passed_over(&failure);
+                    given_up = Some(step.request);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        log::info!("{loaded} modules loaded");
+        Ok(())
+    }
+
+    /// Does one step; whether a module was loaded that was not there before.
+    fn step(&self, step: &Step<'a>, file: Option<OwnedFd>, kernel_log: &mut KernelLog) -> Result<bool, Failure> {
+        let path = match step.action {
+            Action::Load(path) => path,
+            Action::Missing => return Err(dangling(step)),
+            Action::Install(command) => return install(step, command),
+            Action::BuiltIn | Action::Blacklisted => return Ok(false),
+        };
+        let file = file.map_or_else(|| open_module(self.tree.directory(), path), Ok)?;
+        let mut text = Vec::new();
+        self.plan.parameters(step).each_piece(&mut |piece| text.extend_from_slice(piece));
+        let parameters = CString::new(text)
+            .map_err(|_| Failure::new(Code::BadParameter, step.module, "its parameters hold a NUL byte"))?;
+        kernel_log.skip_to_end();
+        match finit(&file, &parameters) {
+            Ok(()) => Ok(true),
+            // Someone was faster, or the file is loaded under another name.
+            Err(io::Errno::EXIST) => Ok(false),
+            Err(error) => Err(explain(step, &file, &parameters, errno(error), kernel_log)),
+        }
+    }
 }
 
 fn open_module(directory: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Failure> {
     open_regular(directory, OsStr::from_bytes(path)).map_err(|error| unreadable(path, errno(error)))
 }
 
-/// Does one step; whether a module was loaded that was not there before.
-fn load(
-    plan: &Plan<'_>,
-    step: &Step<'_>,
-    file: Option<OwnedFd>,
-    files: &tree::Files,
-    kernel_log: &mut KernelLog,
-) -> Result<bool, Failure> {
-    let path = match step.action {
-        Action::Load(path) => path,
-        Action::Missing => {
-            return Err(Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it"));
-        }
-        Action::Install(command) => return install(step, command),
-        Action::BuiltIn | Action::Blacklisted => return Ok(false),
-    };
-    let file = file.map_or_else(|| open_module(files.directory(), path), Ok)?;
-    let mut text = Vec::new();
-    plan.parameters(step).each_piece(&mut |piece| text.extend_from_slice(piece));
-    let parameters = CString::new(text)
-        .map_err(|_| Failure::new(Code::BadParameter, step.module, "its parameters hold a NUL byte"))?;
-    kernel_log.skip_to_end();
-    match finit(&file, &parameters) {
-        Ok(()) => Ok(true),
-        // Someone was faster, or the file is loaded under another name.
-        Err(io::Errno::EXIST) => Ok(false),
-        Err(error) => Err(explain(step, &file, &parameters, errno(error), kernel_log)),
-    }
+/// An alias that means a module which does not exist.
+fn dangling(step: &Step<'_>) -> Failure {
+    Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it, and it does not exist")
 }
 
 /// finit_module with what passes by itself retried: a signal, and a module half loaded by someone else.

@@ -1,6 +1,6 @@
 //! What was asked: the kernel command line, read once, and the module lists it holds.
 //!
-//! Pure: bytes in, a [`Request`] or all of its [`Failures`] out.
+//! Pure: bytes in, a [`Request`] out, or a [`Report`] of all that is wrong with them.
 
 pub mod list;
 pub mod name;
@@ -8,7 +8,7 @@ pub mod words;
 
 use log::LevelFilter;
 
-use crate::failure::{Code, Failure, Failures};
+use crate::failure::{Code, Failure, Report};
 use crate::text::Shown;
 use list::Entry;
 use name::same;
@@ -35,15 +35,15 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a kernel command line.
+    /// Reads a kernel command line. All that is wrong with it goes to `report`; what remains is then good for nothing.
     ///
     /// Failures: [`Code::UnknownKey`], [`Code::RepeatedKey`], [`Code::BadValue`], [`Code::UnbalancedQuote`],
-    /// [`Code::BadEntry`], [`Code::TooMany`]; all of them, not just the first.
-    pub fn parse(line: &'a [u8]) -> Result<Self, Failures> {
-        let mut parser = Parser { entries: heapless::Vec::new(), agent: None, log: None, failures: None };
-        let mut rest = words(line);
+    /// [`Code::BadEntry`], [`Code::TooMany`].
+    pub fn parse(line: &'a [u8], report: &mut Report<'_>) -> Self {
+        let mut words = words(line);
+        let mut parser = Parser { report, entries: heapless::Vec::new(), agent: None, log: None };
         let mut command_line = line;
-        for word in rest.by_ref() {
+        for word in words.by_ref() {
             if word.is_end() {
                 let before = word.raw.as_ptr().addr() - line.as_ptr().addr();
                 command_line = line.get(..before).unwrap_or_default();
@@ -51,36 +51,30 @@ impl<'a> Request<'a> {
             }
             parser.word(&word);
         }
-        parser.arguments(rest.clone());
-        match parser.failures {
-            Some(failures) => Err(failures),
-            None => Ok(Self {
-                entries: parser.entries,
-                agent: parser.agent.unwrap_or(DEFAULT_AGENT),
-                arguments: rest,
-                log: parser.log.unwrap_or(LevelFilter::Info),
-                command_line,
-            }),
+        words.clone().for_each(|word| parser.closed(&word));
+        Self {
+            entries: parser.entries,
+            agent: parser.agent.unwrap_or(DEFAULT_AGENT),
+            arguments: words,
+            log: parser.log.unwrap_or(LevelFilter::Info),
+            command_line,
         }
     }
 }
 
-struct Parser<'a> {
+struct Parser<'a, 'r, 't> {
+    report: &'r mut Report<'t>,
     entries: heapless::Vec<Entry<'a>, MOST_ENTRIES>,
     agent: Option<&'a [u8]>,
     log: Option<LevelFilter>,
-    failures: Option<Failures>,
 }
 
-impl<'a> Parser<'a> {
-    const KEYS: [(&'static str, Take<'a>); 3] =
-        [("modules", Self::modules), ("agent", Self::agent), ("log", Self::log)];
+impl<'a> Parser<'a, '_, '_> {
+    const KEYS: [Key<Self, &'a [u8]>; 3] = [("modules", Self::modules), ("agent", Self::agent), ("log", Self::log)];
 
     /// Takes a word if its name is `guest_init.KEY`, as to the kernel with `-` = `_`; others are not ours.
     fn word(&mut self, word: &Word<'a>) {
-        if !word.closed {
-            self.unbalanced(word);
-        }
+        self.closed(word);
         let (prefix, key) = word.name.split_at_checked(PREFIX.len()).unwrap_or_default();
         if !same(prefix, PREFIX) {
             return;
@@ -92,26 +86,25 @@ impl<'a> Parser<'a> {
             (Some((_, take)), Some(value)) => take(self, value),
         };
         if let Err((code, reason)) = outcome {
-            self.fail(Failure::new(code, Shown(word.raw), reason));
+            self.report.add(Failure::new(code, Shown(word.raw), reason));
         }
     }
 
-    fn fail(&mut self, failure: Failure) {
-        Failures::gather(&mut self.failures, failure);
-    }
-
     /// An open quote swallows what follows; a key in there would be lost without a word.
-    fn unbalanced(&mut self, word: &Word<'a>) {
-        self.fail(Failure::new(Code::UnbalancedQuote, Shown(word.raw), "a quote opens here and never closes"));
+    fn closed(&mut self, word: &Word<'a>) {
+        if !word.closed {
+            let reason = "a quote opens here and never closes";
+            self.report.add(Failure::new(Code::UnbalancedQuote, Shown(word.raw), reason));
+        }
     }
 
     fn modules(&mut self, value: &'a [u8]) -> Taken {
         list::read(value, "guest_init.modules", &mut |entry| match entry {
             Ok(entry) if self.entries.push(entry).is_err() => {
-                self.fail(Failure::new(Code::TooMany, entry.name, "a VM takes at most 512 entries"));
+                self.report.add(Failure::new(Code::TooMany, entry.name, "a VM takes at most 512 entries"));
             }
             Ok(_) => {}
-            Err(failure) => self.fail(failure),
+            Err(failure) => self.report.add(failure),
         });
         Ok(())
     }
@@ -134,17 +127,10 @@ impl<'a> Parser<'a> {
         };
         once(&mut self.log, level)
     }
-
-    /// The agent's own words: nothing to read in them, but an open quote is a mistake here as well.
-    fn arguments(&mut self, words: Words<'a>) {
-        if let Some(word) = words.clone().find(|word| !word.closed) {
-            self.unbalanced(&word);
-        }
-    }
 }
 
-/// Takes a key's value, or says what is wrong with it.
-type Take<'a> = fn(&mut Parser<'a>, &'a [u8]) -> Taken;
+/// A key and what takes its value, or says what is wrong with it.
+type Key<Parser, Value> = (&'static str, fn(&mut Parser, Value) -> Taken);
 type Taken = Result<(), (Code, &'static str)>;
 
 const PREFIX: &[u8] = b"guest_init.";

@@ -55,18 +55,18 @@ impl core::fmt::Display for Module<'_> {
 pub type Found<'a> = heapless::Vec<Module<'a>, MOST_FOUND>;
 
 /// Most modules that one name may mean; a CPU's own modalias means about thirty.
-pub const MOST_FOUND: usize = 128;
+pub const MOST_FOUND: usize = 64;
 
 /// Looks `name` up. Nothing found is no failure here: to a soft dependency, it is nothing at all.
 ///
-/// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for more than 128 modules.
+/// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for more than 64 modules.
 pub fn lookup<'a>(tree: &Tree<'a>, name: &'a [u8]) -> Result<Found<'a>, Failure> {
     let mut search = Search { tree, name, found: Ranked::new(), overflow: false };
     if let Some(key) = normal(name) {
         search.run(&key)?;
     }
     if search.overflow {
-        return Err(Failure::new(Code::PlanTooLarge, Shown(name), "the alias means more than 128 modules"));
+        return Err(Failure::new(Code::PlanTooLarge, Shown(name), "the alias means more than 64 modules"));
     }
     Ok(search.found.into_iter().map(|(_, module)| module).collect())
 }

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::failure::{Code, Failure, Failures};
+use crate::failure::{Code, Failure, Report};
 use crate::request::list::Entry;
 use crate::request::name::same;
 use crate::resolve::Tree;
@@ -21,7 +21,7 @@ pub const MOST_STEPS: usize = 2048;
 /// Most requests of a plan: entries, each counted as often as its name means a module.
 pub const MOST_REQUESTS: usize = 1024;
 /// Most soft dependencies, of soft dependencies, of one request.
-const MOST_VISITED: usize = 256;
+const MOST_VISITED: usize = 128;
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug)]
@@ -76,31 +76,25 @@ pub struct Plan<'a> {
     tree: Tree<'a>,
     steps: heapless::Vec<Step<'a>, MOST_STEPS>,
     requests: heapless::Vec<Request<'a>, MOST_REQUESTS>,
-    /// What was asked for with `?` and can't be had.
-    pub passed_over: Option<Failures>,
 }
 
 impl<'a> Plan<'a> {
     /// Nothing to do yet, on this tree.
     pub const fn new(tree: Tree<'a>) -> Self {
-        Self { tree, steps: heapless::Vec::new(), requests: heapless::Vec::new(), passed_over: None }
+        Self { tree, steps: heapless::Vec::new(), requests: heapless::Vec::new() }
     }
 
-    /// Adds what `entries` take; all that can't be had is a failure, and then the plan is good for nothing.
+    /// Adds what `entries` take. All that can't be had goes to `report`, or for an entry with `?`, to `passed_over`.
     ///
     /// Failures: [`Code::UnknownModule`], [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
-    pub fn add_all(&mut self, entries: &[Entry<'a>]) -> Result<(), Failures> {
-        let mut failures = None;
+    pub fn add_all(&mut self, entries: &[Entry<'a>], report: &mut Report<'_>, passed_over: &mut dyn FnMut(&Failure)) {
         for entry in entries {
             match self.add(entry, Options::default()) {
                 Ok(()) => {}
-                Err(failure) if entry.optional && failure.code == Code::UnknownModule => {
-                    Failures::gather(&mut self.passed_over, failure);
-                }
-                Err(failure) => Failures::gather(&mut failures, failure),
+                Err(failure) if entry.optional && failure.code == Code::UnknownModule => passed_over(&failure),
+                Err(failure) => report.add(failure),
             }
         }
-        failures.map_or(Ok(()), Err)
     }
 
     /// Adds what one entry takes.
@@ -148,10 +142,10 @@ impl<'a> Plan<'a> {
     }
 
     /// Adds a step, unless the module's turn came before: in this request, or in an earlier one that would end in
-    /// failure without it.
+    /// failure without it. That a name was refused for the blacklist settles nothing for those who depend on it.
     fn push(&mut self, step: Step<'a>) -> Result<(), Failure> {
         let settled = self.steps.iter().any(|earlier| {
-            let firm = earlier.required && !self.is_optional(earlier);
+            let firm = earlier.required && !self.is_optional(earlier) && earlier.action != Action::Blacklisted;
             same(earlier.module.name, step.module.name) && (earlier.request == step.request || firm)
         });
         match settled {
@@ -206,7 +200,7 @@ impl<'a> Walk<'_, 'a> {
         }
         let ignore_install = self.options.ignore_install && self.visited.is_empty();
         let subject = Shown(self.module.name);
-        self.visited.push(*module).map_err(|_| too_large(subject, "more than 256 soft dependencies"))?;
+        self.visited.push(*module).map_err(|_| too_large(subject, "more than 128 soft dependencies"))?;
         for path in line.dependencies() {
             self.fill(&Module::in_file(path), Some(path))?;
         }
