@@ -1,0 +1,84 @@
+//! Initramfs images for tests, made by guest-image as a user would make them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{Kernel, built};
+
+/// An image in the making, and then its file, which goes with it.
+pub struct Image {
+    directory: TempDir,
+    command: Command,
+}
+
+impl Image {
+    /// An image for the kernel under test, with guest-init, the demonstration agent and no modules.
+    pub fn new() -> Self {
+        Self::of(Kernel::under_test())
+    }
+
+    /// The same for another kernel.
+    pub fn of(kernel: &Kernel) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guest-image"));
+        command.args(["build", "--quiet", "--compress", "none", "--release", &kernel.release]);
+        command.arg("--module-dir").arg(kernel.directory.join("lib/modules"));
+        command.arg("--init").arg(built().join("guest-init"));
+        command.arg("--agent").arg(built().join("demo-agent"));
+        Self { directory: TempDir::new().expect("a temporary directory"), command }
+    }
+
+    /// The modules that a list takes.
+    pub fn modules(self, list: &str) -> Self {
+        self.options(["--modules", list])
+    }
+
+    /// More options of `guest-image build`.
+    pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.args(options);
+        self
+    }
+
+    /// A file of the host's, in place of whatever the image has there.
+    pub fn add(mut self, source: &Path, target: &str) -> Self {
+        self.command.arg("--add").arg(format!("{}:{target}", source.display()));
+        self
+    }
+
+    /// A file with this content and mode.
+    pub fn file(self, target: &str, content: impl AsRef<[u8]>, mode: u32) -> Self {
+        let source = self.scratch(content, mode);
+        self.add(&source, target)
+    }
+
+    /// Another layout in place of initramfs/layout.toml.
+    pub fn layout(self, text: &str) -> Self {
+        let source = self.scratch(text, 0o644);
+        self.options(["--layout", source.to_str().expect("a path in UTF-8")])
+    }
+
+    /// Makes it.
+    pub fn build(mut self) -> Built {
+        let path = self.directory.path().join("initrd");
+        let output = self.command.arg("--output").arg(&path).output().expect("guest-image starts");
+        assert!(output.status.success(), "guest-image: {}", String::from_utf8_lossy(&output.stderr));
+        Built { path, _directory: self.directory }
+    }
+
+    fn scratch(&self, content: impl AsRef<[u8]>, mode: u32) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let number = std::fs::read_dir(self.directory.path()).expect("the directory is there").count();
+        let path = self.directory.path().join(format!("file-{number}"));
+        std::fs::write(&path, content).expect("the file can be written");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("its mode can be set");
+        path
+    }
+}
+
+/// An image that is there as long as this value.
+pub struct Built {
+    /// Its file.
+    pub path: PathBuf,
+    _directory: TempDir,
+}

@@ -1,0 +1,72 @@
+//! What boot tests stand on: an image made by guest-image, a VM started by scripts/vm, and its console.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+pub mod image;
+pub mod vm;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+pub use image::Image;
+pub use vm::{Console, Vm};
+
+/// A kernel that scripts/kernel has unpacked.
+pub struct Kernel {
+    /// Holds `vmlinuz` and `lib/modules/RELEASE`.
+    pub directory: PathBuf,
+    /// What uname -r prints there.
+    pub release: String,
+}
+
+impl Kernel {
+    /// The kernel that boot tests run on: `KERNEL_VERSION`, or 6.1.
+    pub fn under_test() -> &'static Self {
+        static KERNEL: OnceLock<Kernel> = OnceLock::new();
+        KERNEL.get_or_init(|| Self::version(&std::env::var("KERNEL_VERSION").unwrap_or_else(|_| "6.1".into())))
+    }
+
+    /// One of the versions that scripts/kernel knows.
+    pub fn version(version: &str) -> Self {
+        let directory = PathBuf::from(script("kernel", &[version]));
+        let release = std::fs::read_to_string(directory.join("release")).expect("the kernel has a release file");
+        Self { directory, release: release.trim().into() }
+    }
+
+    /// The module tree.
+    pub fn modules(&self) -> PathBuf {
+        self.directory.join("lib/modules").join(&self.release)
+    }
+
+    /// The file of a module, by its name with `_`, and its path below the tree.
+    pub fn module(&self, name: &str) -> (PathBuf, String) {
+        let dep = std::fs::read_to_string(self.modules().join("modules.dep")).expect("the tree has a modules.dep");
+        let is_file_of = |path: &&str| {
+            let file = path.rsplit('/').next().unwrap_or_default();
+            file.split('.').next().unwrap_or_default().replace('-', "_") == name
+        };
+        let mut paths = dep.lines().filter_map(|line| line.split(':').next());
+        let path = paths.find(is_file_of).unwrap_or_else(|| panic!("{} has no module {name}", self.release));
+        (self.modules().join(path), path.into())
+    }
+}
+
+/// The static files that scripts/build makes.
+pub fn built() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| script("build", &[]).into())
+}
+
+/// Runs one of the project's scripts and returns the line it prints.
+fn script(name: &str, arguments: &[&str]) -> String {
+    let path = root().join("scripts").join(name);
+    let output = Command::new(&path).args(arguments).stderr(Stdio::inherit()).output().expect("the script starts");
+    assert!(output.status.success(), "{} {arguments:?}: {}", path.display(), output.status);
+    String::from_utf8(output.stdout).expect("the script prints text").trim().into()
+}
+
+/// The project's top folder.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
