@@ -103,8 +103,8 @@ codes! {
         "the spelling; whether the image holds that module";
     MissingFile = 0x33, Plan, ENOENT: "the file of a module, or of one it depends on, is not there",
         "how the image was put together";
-    PlanTooLarge = 0x34, Plan, E2BIG: "more than 2,048 modules, or a configuration of more than 2,048 lines",
-        "the list; the files in modprobe.d";
+    PlanTooLarge = 0x34, Plan, E2BIG: "more modules than a plan holds, or a soft dependency without end",
+        "the list; modules.softdep; the files in modprobe.d";
 
     InstallCommand = 0x35, Plan, EPERM: "modprobe.d has an install command that stands in the way of a module",
         "the configuration in the image; only /bin/true and /bin/false are understood";
@@ -122,15 +122,11 @@ codes! {
     BadSignature = 0x45, Load, EKEYREJECTED: "a module's signature is missing, wrong, or by an unknown key",
         "how the module was signed; sig_enforce; lockdown";
     Forbidden = 0x46, Load, EPERM: "this kernel may not load the module",
-        "the cause named: nomodule, module_blacklist, modules_disabled, lockdown";
+        "the cause named: nomodule, module_blacklist, modules_disabled, lockdown, CONFIG_MODULES";
     OutOfMemory = 0x47, Load, ENOMEM: "no memory for a module",
         "the VM's memory";
     InitFailed = 0x48, Load, EINVAL: "a module's own start failed",
         "the kernel's lines above; whether this VM has the device";
-    Busy = 0x49, Load, EBUSY: "a module stays half loaded by someone else",
-        "who else loads modules";
-    NoModules = 0x4a, Load, ENOSYS: "this kernel can't load modules at all",
-        "CONFIG_MODULES";
 
     AgentMissing = 0x50, Start, ENOENT: "the agent is not there",
         "guest_init.agent; the image";
@@ -181,6 +177,9 @@ impl fmt::Display for Failure {
     }
 }
 
+/// How many failures are told; a console takes its time for each, and behind so many stands one cause.
+const MOST_TOLD: usize = 64;
+
 /// All that is wrong, not just the first of it, told as it is met.
 ///
 /// A single failure is the verdict and nothing else. As soon as there are several, each is told on a line of its own, and
@@ -211,7 +210,9 @@ impl<'t> Report<'t> {
         if self.count == 2 {
             (self.tell)(first);
         }
-        (self.tell)(&failure);
+        if self.count <= MOST_TOLD {
+            (self.tell)(&failure);
+        }
     }
 
     /// Whether all is well so far; if not, the one failure to end with.
@@ -220,6 +221,7 @@ impl<'t> Report<'t> {
         let reason = match (self.count, self.alike) {
             (1, _) => first.reason.clone(),
             (_, true) => Text::of(first.code.meaning()),
+            (count, _) if count > MOST_TOLD => Text::of(format_args!("{count} failures, {MOST_TOLD} of them above")),
             (count, false) => Text::of(format_args!("{count} failures, a line each above")),
         };
         Err(Failure { code: first.code, subject: self.subjects.clone(), errno: first.errno, reason })

@@ -16,7 +16,6 @@
 #![no_std]
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
-#![allow(clippy::result_large_err, reason = "a failure carries its text with it, for want of a heap")]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 #[cfg(test)]

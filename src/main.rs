@@ -2,7 +2,6 @@
 
 #![no_main]
 #![deny(unsafe_code)]
-#![allow(clippy::result_large_err, reason = "a failure carries its text with it, for want of a heap")]
 
 use core::convert::Infallible;
 use core::ffi::{c_char, c_int};

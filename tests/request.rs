@@ -73,7 +73,10 @@ fn as_the_kernel_cuts(line: &[u8]) -> Vec<(String, Option<String>)> {
 
 /// Lines made of what the quoting is about.
 fn line() -> impl Strategy<Value = Vec<u8>> {
-    vec(prop_oneof![Just(b' '), Just(b'"'), Just(b'='), Just(b'a'), Just(b';'), Just(b'\t'), Just(b'-'), 1..=255u8], 0..40)
+    vec(
+        prop_oneof![Just(b' '), Just(b'"'), Just(b'='), Just(b'a'), Just(b';'), Just(b'\t'), Just(b'-'), 1..=255u8],
+        0..40,
+    )
 }
 
 /// A parameter as people write it, blanks and `;` only between quotes.

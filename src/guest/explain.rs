@@ -93,15 +93,18 @@ pub fn explain(step: &Step<'_>, file: &OwnedFd, parameters: &CStr, errno: Errno,
     let module = step.module.name;
     let said = log.last_word(module).unwrap_or_default();
     let (code, reason) = match errno {
-        Errno::ENOEXEC => not_executable(map(file).unwrap_or_default(), &said),
+        Errno::ENOEXEC | Errno::EINVAL if said.contains("disagrees about version of symbol") => {
+            (Code::OtherKernel, other_kernel(map(file).unwrap_or_default(), &said))
+        }
+        Errno::ENOEXEC if said.contains("version magic") => {
+            (Code::OtherKernel, other_kernel(map(file).unwrap_or_default(), &said))
+        }
+        Errno::ENOEXEC => (Code::NotAModule, kernel_says(what_it_is(map(file).unwrap_or_default()), &said)),
         Errno::EPERM => (Code::Forbidden, forbidden(module, &said)),
         Errno::EINVAL | Errno::ENOENT if said.contains(" invalid for parameter ") => {
             (Code::BadParameter, Text::of(format_args!("the kernel says: {}", Shown(said.as_bytes()))))
         }
         Errno::ENOSPC if said.contains("too long") => (Code::BadParameter, kernel_says("a value is too long", &said)),
-        Errno::EINVAL if said.contains("disagrees about version of symbol") => {
-            (Code::UnresolvedSymbol, kernel_says("it was built against other versions of its symbols", &said))
-        }
         Errno::ENOENT if said.contains("Unknown symbol") => {
             (Code::UnresolvedSymbol, kernel_says("a module that it needs is not loaded", &said))
         }
@@ -110,8 +113,7 @@ pub fn explain(step: &Step<'_>, file: &OwnedFd, parameters: &CStr, errno: Errno,
             (Code::BadSignature, kernel_says(signature(errno), &said))
         }
         Errno::ENOMEM => (Code::OutOfMemory, kernel_says("no memory for it", &said)),
-        Errno::ENOSYS => (Code::NoModules, Text::of("this kernel was built without CONFIG_MODULES")),
-        Errno::EBUSY => (Code::Busy, kernel_says("someone else is loading it and does not come to an end", &said)),
+        Errno::ENOSYS => (Code::Forbidden, Text::of("this kernel was built without CONFIG_MODULES")),
         Errno::EIO | Errno::ETXTBSY | Errno::EACCES | Errno::EFBIG if said.is_empty() => {
             (Code::Unreadable, Text::of(errno.desc()))
         }
@@ -130,16 +132,15 @@ fn kernel_says(reason: &str, said: &str) -> Reason {
     }
 }
 
-fn not_executable(file: &[u8], said: &str) -> (Code, Reason) {
-    let built_for = ModInfo::find(file).and_then(|info| info.release());
+/// Names both kernels; where a module was built for this release and yet otherwise, the kernel's words say how.
+fn other_kernel(file: &[u8], said: &str) -> Reason {
     let running = running_release();
-    match built_for {
+    match ModInfo::find(file).and_then(|info| info.release()) {
         Some(release) if release != running.as_bytes() => {
             let reason = format_args!("built for {}, this kernel is {}", Shown(release), Shown(running.as_bytes()));
-            (Code::OtherKernel, Text::of(reason))
+            kernel_says(Text::<200>::of(reason).as_str(), said)
         }
-        Some(_) if said.contains("version magic") => (Code::OtherKernel, kernel_says("built with other options", said)),
-        _ => (Code::NotAModule, kernel_says(what_it_is(file), said)),
+        _ => kernel_says("built for another build of this kernel", said),
     }
 }
 

@@ -18,6 +18,7 @@ use super::files::open_regular;
 use super::klog::tell_passed_over;
 use super::{errno, tree};
 use crate::failure::{Code, Failure, Report};
+use crate::resolve::lookup::Module;
 use crate::resolve::plan::{Action, Plan, Step};
 use crate::text::Shown;
 
@@ -45,7 +46,8 @@ impl<'p, 'a> Ready<'p, 'a> {
             let file = match step.action {
                 Action::Load(path) => open_module(tree.directory(), path).map(Some),
                 Action::Missing => Err(dangling(step)),
-                Action::Install(_) | Action::BuiltIn | Action::Blacklisted => Ok(None),
+                Action::Install(command) => install(step, command).map(|_| None),
+                Action::BuiltIn | Action::Blacklisted => Ok(None),
             };
             let file = file.unwrap_or_else(|failure| {
                 if step.required && !plan.is_optional(step) {
@@ -80,7 +82,7 @@ impl<'p, 'a> Ready<'p, 'a> {
                 Err(failure) => return Err(failure),
             }
         }
-        log::info!("{loaded} modules loaded");
+        log::info!("modules loaded: {loaded}");
         Ok(())
     }
 
@@ -98,7 +100,7 @@ impl<'p, 'a> Ready<'p, 'a> {
         let parameters = CString::new(text)
             .map_err(|_| Failure::new(Code::BadParameter, step.module, "its parameters hold a NUL byte"))?;
         kernel_log.skip_to_end();
-        match finit(&file, &parameters) {
+        match finit(&step.module, &file, &parameters) {
             Ok(()) => Ok(true),
             // Someone was faster, or the file is loaded under another name.
             Err(io::Errno::EXIST) => Ok(false),
@@ -116,17 +118,20 @@ fn dangling(step: &Step<'_>) -> Failure {
     Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it, and it does not exist")
 }
 
-/// finit_module with what passes by itself retried: a signal, and a module half loaded by someone else.
-fn finit(file: &OwnedFd, parameters: &CString) -> io::Result<()> {
-    let mut result = io::retry_on_intr(|| finit_module(file, parameters, 0));
+/// finit_module with what passes by itself retried: a signal, and EBUSY while another loader has the module half loaded.
+fn finit(module: &Module<'_>, file: &OwnedFd, parameters: &CString) -> io::Result<()> {
     for _ in 0..BUSY_RETRIES {
-        if result != Err(io::Errno::BUSY) {
-            break;
+        match io::retry_on_intr(|| finit_module(file, parameters, 0)) {
+            Err(io::Errno::BUSY) if is_known(module) => sleep(BUSY_PAUSE),
+            result => return result,
         }
-        sleep(BUSY_PAUSE);
-        result = io::retry_on_intr(|| finit_module(file, parameters, 0));
     }
-    result
+    Err(io::Errno::BUSY)
+}
+
+/// Whether the kernel has a module of this name, in whatever state.
+fn is_known(module: &Module<'_>) -> bool {
+    rustix::fs::stat(std::format!("/sys/module/{module}/initstate")).is_ok()
 }
 
 /// There is no shell: `/bin/true` and `/bin/false`, wherever they are said to lie, mean "skip" and "refuse".

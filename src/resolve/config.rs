@@ -1,7 +1,7 @@
 //! modprobe.d: the lines of configuration files, of modules.softdep, and of the kernel command line (KMOD 2.5 to 2.7).
 
 use crate::request::name::{normal, same};
-use crate::request::words::{is_space, words};
+use crate::request::words::words;
 use crate::resolve::glob::glob;
 
 /// What one line says. Names are as written; they are compared with `-` as `_`.
@@ -147,7 +147,7 @@ fn option(word: &[u8], quoted: bool) -> Option<Directive<'_>> {
     }
     match word.get(head.len() + 1..) {
         Some(value) if quoted => Some(Directive::QuotedOption { module, parameter, value }),
-        _ => Some(Directive::Options { module, text: word.get(dot + 1..)? }),
+        _ => word.get(dot + 1..).filter(|text| !text.is_empty()).map(|text| Directive::Options { module, text }),
     }
 }
 
@@ -157,8 +157,12 @@ pub fn softdeps<'a>(config: &'a [Directive<'a>], module: &[u8]) -> impl Iterator
         Directive::Softdep { pattern, modules } if glob(pattern, module) => Some(*modules),
         _ => None,
     });
+    let modules = modules.unwrap_or_default();
+    // To libkmod a lone blank in front is a part of the first word, which then is no `pre:` either.
+    let lost = matches!(modules, [a, b, ..] if is_space(*a) && !is_space(*b));
+    let words = modules.split(|&b| is_space(b)).filter(|word| !word.is_empty());
     let mut side = None;
-    modules.unwrap_or_default().split(|&b| is_space(b)).filter(|word| !word.is_empty()).filter_map(move |word| {
+    words.skip(usize::from(lost)).filter_map(move |word| {
         match word {
             b"pre:" => side = Some(Side::Before),
             b"post:" => side = Some(Side::After),
@@ -168,12 +172,21 @@ pub fn softdeps<'a>(config: &'a [Directive<'a>], module: &[u8]) -> impl Iterator
     })
 }
 
-/// The command of the first `install` line for a module.
-pub fn install<'a>(config: &[Directive<'a>], module: &[u8]) -> Option<&'a [u8]> {
-    config.iter().find_map(|directive| match directive {
-        Directive::Install { pattern, command } if glob(pattern, module) => Some(*command),
-        _ => None,
-    })
+/// C's isspace.
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+/// The command of the first `install` line whose pattern matches a module, or, `by_name`, whose pattern is its name.
+pub fn install<'a>(config: &[Directive<'a>], module: &[u8], by_name: bool) -> Option<&'a [u8]> {
+    let lines = || {
+        config.iter().filter_map(|directive| match directive {
+            Directive::Install { pattern, command } => Some((*pattern, *command)),
+            _ => None,
+        })
+    };
+    let named = lines().find(|(pattern, _)| by_name && same(pattern, module));
+    named.or_else(|| lines().find(|(pattern, _)| glob(pattern, module))).map(|(_, command)| command)
 }
 
 /// Whether a `blacklist` line names the module.

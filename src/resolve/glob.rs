@@ -43,7 +43,7 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
         },
         b'\\' => {
             let (&escaped, rest) = rest.split_first()?;
-            (escaped == byte).then_some(rest)
+            (underscore(escaped) == byte).then_some(rest)
         }
         plain => (underscore(plain) == byte).then_some(rest),
     }

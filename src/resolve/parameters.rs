@@ -17,8 +17,8 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Hands the text to `push` piece by piece, as modprobe joins it: with single blanks, tabs of `options` lines as
-    /// blanks.
+    /// Hands the text to `push` piece by piece, as modprobe joins it: with single blanks, tabs of the
+    /// configuration and the command line as blanks.
     pub fn each_piece(&self, push: &mut dyn FnMut(&[u8])) {
         let mut first = true;
         let mut separate = |push: &mut dyn FnMut(&[u8])| {
@@ -27,20 +27,15 @@ impl<'a> Parameters<'a> {
             }
         };
         for directive in self.config {
-            match directive {
-                Directive::Options { module, text } if self.are_for(module) => {
-                    separate(push);
-                    text.split_inclusive(|&b| b == b'\t').for_each(|run| match run.strip_suffix(b"\t") {
-                        Some(run) => [run, b" "].map(&mut *push).into_iter().collect(),
-                        None => push(run),
-                    });
-                }
+            let pieces = match directive {
+                Directive::Options { module, text } if self.are_for(module) => [text, &b""[..], b""],
                 Directive::QuotedOption { module, parameter, value } if self.are_for(module) => {
-                    separate(push);
-                    [parameter, &b"=\""[..], value].into_iter().for_each(&mut *push);
+                    [parameter, &b"=\""[..], value]
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            separate(push);
+            pieces.into_iter().for_each(|piece| with_blanks(piece, push));
         }
         if !self.arguments.is_empty() {
             separate(push);
@@ -50,6 +45,16 @@ impl<'a> Parameters<'a> {
 
     fn are_for(&self, name: &[u8]) -> bool {
         same(name, self.module.name) || self.module.alias.is_some_and(|alias| same(name, alias))
+    }
+}
+
+/// `text` with blanks for tabs.
+fn with_blanks(text: &[u8], push: &mut dyn FnMut(&[u8])) {
+    for (number, run) in text.split(|&b| b == b'\t').enumerate() {
+        if number > 0 {
+            push(b" ");
+        }
+        push(run);
     }
 }
 

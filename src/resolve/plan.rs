@@ -97,8 +97,18 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Adds what one entry takes.
+    /// Adds what one entry takes, or on failure nothing.
     pub fn add(&mut self, entry: &Entry<'a>, options: Options) -> Result<(), Failure> {
+        let (steps, requests) = (self.steps.len(), self.requests.len());
+        let result = self.add_found(entry, options);
+        if result.is_err() {
+            self.steps.truncate(steps);
+            self.requests.truncate(requests);
+        }
+        result
+    }
+
+    fn add_found(&mut self, entry: &Entry<'a>, options: Options) -> Result<(), Failure> {
         let found = lookup(&self.tree, entry.name.as_bytes())?;
         let Some((last, others)) = found.split_last() else {
             return Err(nearest::unknown_module(&self.tree, entry.name));
@@ -205,7 +215,7 @@ impl<'a> Walk<'_, 'a> {
             self.fill(&Module::in_file(path), Some(path))?;
         }
         match ignore_install {
-            true => self.step(module, self.load(module, line.path())?),
+            true => self.step(module, self.action(module, line.path())?),
             false => self.fill(module, line.path()),
         }
     }
@@ -214,12 +224,7 @@ impl<'a> Walk<'_, 'a> {
     fn fill(&mut self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<(), Failure> {
         let softdeps = config::softdeps(self.plan.tree.config, module.name);
         self.soft(softdeps.clone(), Side::Before)?;
-        let action = match config::install(self.plan.tree.config, module.name) {
-            // With soft dependencies the command is not run (kmod issue 446).
-            Some(command) if !self.any_exists(softdeps.clone())? => Action::Install(command),
-            _ => self.load(module, path)?,
-        };
-        self.step(module, action)?;
+        self.step(module, self.action(module, path)?)?;
         self.soft(softdeps, Side::After)
     }
 
@@ -233,17 +238,24 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
-    fn any_exists(&self, mut softdeps: impl Iterator<Item = (Side, &'a [u8])>) -> Result<bool, Failure> {
-        softdeps.try_fold(false, |any, (_, name)| Ok(any || !lookup(&self.plan.tree, name)?.is_empty()))
+    /// What is done for a module. A command takes the place of the load, but not with `-i`, be it that a soft
+    /// dependency comes back to the request's own module, and not with soft dependencies that exist (kmod issue 446).
+    fn action(&self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<Action<'a>, Failure> {
+        let config = self.plan.tree.config;
+        let ignored = self.options.ignore_install && module.is(&self.module);
+        // What has neither a file nor an alias was found by the very name of its command.
+        let by_name = path.is_none() && module.alias.is_none();
+        Ok(match (config::install(config, module.name, by_name), path) {
+            (Some(command), _) if !ignored && !self.has_softdeps(module)? => Action::Install(command),
+            (_, Some(path)) => Action::Load(path),
+            (_, None) if self.plan.tree.has_built_in(module)? => Action::BuiltIn,
+            (_, None) => Action::Missing,
+        })
     }
 
-    /// How a module is loaded without an install command.
-    fn load(&self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<Action<'a>, Failure> {
-        Ok(match path {
-            Some(path) => Action::Load(path),
-            None if self.plan.tree.has_built_in(module)? => Action::BuiltIn,
-            None => Action::Missing,
-        })
+    fn has_softdeps(&self, module: &Module<'a>) -> Result<bool, Failure> {
+        let mut softdeps = config::softdeps(self.plan.tree.config, module.name);
+        softdeps.try_fold(false, |any, (_, name)| Ok(any || !lookup(&self.plan.tree, name)?.is_empty()))
     }
 
     fn step(&mut self, module: &Module<'a>, action: Action<'a>) -> Result<(), Failure> {

@@ -1,0 +1,191 @@
+//! The archive: what is where in the image, and the newc file that the kernel unpacks it from
+//! (Documentation/driver-api/early-userspace/buffer-format.rst).
+//!
+//! The same content always makes the same bytes: entries are sorted, which puts a directory before what it holds,
+//! inodes are numbered in that order, all belongs to root, and all was changed at one and the same time.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use cpio::newc::{Builder, ModeFileType, trailer};
+
+/// The mode of directories that nobody gave one.
+const DIRECTORY_MODE: u32 = 0o755;
+
+/// What there is at a path.
+#[derive(Debug)]
+pub enum Node {
+    /// A directory.
+    Directory,
+    /// A symbolic link, and where it leads.
+    Link(String),
+    /// A device, of characters or of blocks: major and minor number.
+    Device(Kind, u32, u32),
+    /// A file that is made here.
+    Bytes(Vec<u8>),
+    /// A file of the host's, read when the archive is written, and its size so far as is known.
+    Copy(PathBuf, u64),
+}
+
+impl Node {
+    /// A copy of a file of the host's.
+    pub fn of_host(path: &Path) -> Result<Self> {
+        let file = fs::metadata(path).with_context(|| path.display().to_string())?;
+        ensure!(file.is_file(), "{}: no regular file", path.display());
+        Ok(Self::Copy(path.into(), file.len()))
+    }
+}
+
+/// The two kinds of devices.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A character device.
+    Char,
+    /// A block device.
+    Block,
+}
+
+#[derive(Debug)]
+struct Placed {
+    node: Node,
+    mode: u32,
+    /// Nobody asked for this directory but a path below it.
+    implied: bool,
+}
+
+/// All that is in the image, by path, without the leading `/`.
+#[derive(Debug, Default)]
+pub struct Archive(BTreeMap<String, Placed>);
+
+impl Archive {
+    /// Puts something at a path, where nothing else may be; parents that are missing are made.
+    pub fn add(&mut self, path: &str, mode: u32, node: Node) -> Result<()> {
+        let key = self.make_way(path)?;
+        let directory = matches!(node, Node::Directory);
+        match self.0.entry(key) {
+            Entry::Vacant(vacant) => vacant.insert(Placed { node, mode, implied: false }),
+            Entry::Occupied(taken) if taken.get().implied && directory => {
+                let placed = taken.into_mut();
+                (placed.mode, placed.implied) = (mode, false);
+                placed
+            }
+            Entry::Occupied(_) => bail!("{path} stands twice in the image"),
+        };
+        Ok(())
+    }
+
+    /// The same, in place of whatever is there, unless that is a directory.
+    pub fn replace(&mut self, path: &str, mode: u32, node: Node) -> Result<()> {
+        let key = self.make_way(path)?;
+        let taken = self.0.get(&key).is_some_and(|placed| matches!(placed.node, Node::Directory));
+        ensure!(!taken, "{path} is a directory in the image");
+        self.0.insert(key, Placed { node, mode, implied: false });
+        Ok(())
+    }
+
+    /// The bytes of all files that are copied from the host, so far as is known.
+    pub fn to_copy(&self) -> u64 {
+        let size = |placed: &Placed| if let Node::Copy(_, size) = placed.node { size } else { 0 };
+        self.0.values().map(size).sum()
+    }
+
+    /// Writes the archive; `copied` hears of each file of the host's by its size.
+    pub fn write(&self, output: &mut dyn Write, mtime: u32, copied: &mut dyn FnMut(u64)) -> Result<()> {
+        let mut record = Vec::new();
+        for ((path, placed), inode) in self.0.iter().zip(1..) {
+            let content = placed.content()?;
+            let size = u32::try_from(content.len()).with_context(|| format!("{path}: a file of 4 GiB or more"))?;
+            record.clear();
+            let mut entry = placed.header(path).ino(inode).mtime(mtime).write(&mut record, size);
+            entry.write_all(&content)?;
+            entry.finish()?;
+            output.write_all(&record)?;
+            if let Node::Copy(..) = placed.node {
+                copied(content.len() as u64);
+            }
+        }
+        trailer(output)?;
+        Ok(())
+    }
+
+    /// Makes the directories on the way to a path; returns the path as it is kept.
+    fn make_way(&mut self, path: &str) -> Result<String> {
+        let key = path.strip_prefix('/').unwrap_or(path);
+        let plain = |part| !matches!(part, "" | "." | "..") && !str::contains(part, '\0');
+        ensure!(key.split('/').all(plain), "{path:?} is no path of the image: it is /NAME/NAME…, without . and ..");
+        for (end, _) in key.match_indices('/') {
+            let parent = &key[..end];
+            let implied = || Placed { node: Node::Directory, mode: DIRECTORY_MODE, implied: true };
+            let placed = self.0.entry(parent.into()).or_insert_with(implied);
+            let passable = matches!(placed.node, Node::Directory);
+            ensure!(passable, "{path} can't be in the image: /{parent} is no directory");
+        }
+        Ok(key.into())
+    }
+}
+
+impl Placed {
+    /// What the header says, but for inode and time.
+    fn header(&self, path: &str) -> Builder {
+        let header = Builder::new(path).mode(self.mode);
+        match &self.node {
+            // A directory has two names at least, its own and `.`.
+            Node::Directory => header.nlink(2).set_mode_file_type(ModeFileType::Directory),
+            Node::Link(_) => header.set_mode_file_type(ModeFileType::Symlink),
+            Node::Device(kind, major, minor) => {
+                let kind = match kind {
+                    Kind::Char => ModeFileType::Char,
+                    Kind::Block => ModeFileType::Block,
+                };
+                header.rdev_major(*major).rdev_minor(*minor).set_mode_file_type(kind)
+            }
+            Node::Bytes(_) | Node::Copy(..) => header.set_mode_file_type(ModeFileType::Regular),
+        }
+    }
+
+    fn content(&self) -> Result<std::borrow::Cow<'_, [u8]>> {
+        Ok(match &self.node {
+            Node::Directory | Node::Device(..) => [].as_slice().into(),
+            Node::Link(target) => target.as_bytes().into(),
+            Node::Bytes(bytes) => bytes.into(),
+            Node::Copy(source, _) => fs::read(source).with_context(|| source.display().to_string())?.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(archive: &mut Archive, path: &str, node: Node) -> Result<(), String> {
+        archive.add(path, 0o700, node).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_path_has_one_thing() {
+        let mut archive = Archive::default();
+        add(&mut archive, "/a/b/c", Node::Directory).unwrap();
+        add(&mut archive, "/a/b", Node::Directory).unwrap();
+        assert_eq!(add(&mut archive, "/a/b", Node::Directory).unwrap_err(), "/a/b stands twice in the image");
+        assert_eq!(add(&mut archive, "/a", Node::Bytes(vec![])).unwrap_err(), "/a stands twice in the image");
+        let modes: Vec<_> = archive.0.iter().map(|(path, placed)| (&path[..], placed.mode)).collect();
+        assert_eq!(modes, [("a", 0o755), ("a/b", 0o700), ("a/b/c", 0o700)]);
+        assert!(archive.replace("/a", 0, Node::Bytes(vec![])).is_err());
+    }
+
+    #[test]
+    fn nothing_lies_below_a_link_or_outside() {
+        let mut archive = Archive::default();
+        add(&mut archive, "/lib", Node::Link("usr/lib".into())).unwrap();
+        let error = add(&mut archive, "/lib/modules", Node::Directory).unwrap_err();
+        assert_eq!(error, "/lib/modules can't be in the image: /lib is no directory");
+        for path in ["", "/", "//a", "/a/", "/a/../b", "./a", "/a//b", "a\0"] {
+            assert!(add(&mut archive, path, Node::Directory).is_err(), "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! `guest-image build`: from a layout, a module tree and lists of modules to an initramfs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use guest_init::guest::tree::{CONFIG, Files, MODULES};
+use guest_init::request::list;
+use indicatif::HumanBytes;
+
+use crate::archive::{Archive, Node};
+use crate::layout::Layout;
+use crate::output::{self, Compression};
+use crate::progress::Progress;
+use crate::selection::Selection;
+use crate::tree_files;
+use crate::wrong::Wrong;
+
+/// Makes an initramfs with the modules that lists take.
+///
+/// Needs no root, and makes the same bytes of the same input, wherever and whenever: all times in the image are
+/// SOURCE_DATE_EPOCH, or 0. An output file is written whole or not at all.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The init, a static guest-init: /sbin/guest-init in the image
+    #[arg(long, value_name = "FILE")]
+    init: PathBuf,
+    /// The agent: /sbin/agent in the image
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    #[command(flatten)]
+    modules: Modules,
+    /// Put the *.conf files of this folder into /etc/modprobe.d; they count when modules are looked up. Of two files
+    /// with one name the first counts
+    #[arg(long, value_name = "DIR")]
+    config: Vec<PathBuf>,
+    /// Put the host's file SRC into the image as DEST, a whole path, with its mode, in place of what is there
+    #[arg(long, value_name = "SRC:DEST")]
+    add: Vec<Added>,
+    /// A layout in place of guest-image's own, initramfs/layout.toml
+    #[arg(long, value_name = "FILE")]
+    layout: Option<PathBuf>,
+    /// How the image is compressed
+    #[arg(long, value_enum, default_value = "zstd")]
+    compress: Compression,
+    /// The image
+    #[arg(long, short, value_name = "FILE", default_value = "initramfs.img")]
+    output: PathBuf,
+    /// Say nothing of what was made
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+struct Modules {
+    /// A list of modules as in guest_init.modules=, `e1000e EEE=1; ?i915`; only the names count. They are taken with
+    /// all that they depend on
+    #[arg(long = "modules", value_name = "LIST")]
+    lists: Vec<String>,
+    /// A file with such a list
+    #[arg(long = "modules-file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Take every module of the tree
+    #[arg(long = "all-modules")]
+    all: bool,
+    /// Only warn of what lists ask for and the tree does not have; the guest will fail where it is asked for the same
+    #[arg(long)]
+    allow_missing: bool,
+    /// Where module trees are: DIR/RELEASE/modules.dep
+    #[arg(long, value_name = "DIR", default_value = MODULES)]
+    module_dir: PathBuf,
+    /// The kernel's release, as its `uname -r` prints it [default: the only one in the module folder]
+    #[arg(long)]
+    release: Option<String>,
+}
+
+/// `SRC:DEST`
+#[derive(Clone, Debug)]
+struct Added {
+    source: PathBuf,
+    target: String,
+}
+
+impl FromStr for Added {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The last one: a path of the host's may hold a colon, too.
+        let colon = text.rfind(":/").filter(|&at| at > 0).ok_or("it is SRC:/DEST")?;
+        Ok(Self { source: text[..colon].into(), target: text[colon + 1..].into() })
+    }
+}
+
+/// The command.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let mut archive = Archive::default();
+    let layout = Layout::read(arguments.layout.as_deref())?;
+    layout.place(&mut archive, &arguments.init, arguments.agent.as_deref())?;
+    let count = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
+    add_config(&mut archive, &arguments.config)?;
+    for Added { source, target } in &arguments.add {
+        let node = Node::of_host(source)?;
+        archive.replace(target, fs::metadata(source)?.permissions().mode() & 0o777, node)?;
+    }
+
+    let mtime = source_date_epoch()?;
+    let progress = Progress::new(archive.to_copy());
+    let sizes = output::write(&arguments.output, arguments.compress, |output| {
+        archive.write(output, mtime, &mut |bytes| progress.advance(bytes))
+    })?;
+    drop(progress);
+    if !arguments.quiet {
+        let (file, unpacked) = (HumanBytes(sizes.file), HumanBytes(sizes.unpacked));
+        let modules = if count == 1 { "module" } else { "modules" };
+        eprintln!("{}: {count} {modules}, {file}, unpacked {unpacked}", arguments.output.display());
+    }
+    Ok(())
+}
+
+/// Puts the modules that are asked for into the image, and says how many they are. Where none are asked for, and no
+/// release is named, no tree is looked for.
+fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> Result<usize> {
+    let lists = modules.read_lists()?;
+    let entries = entries(&lists)?;
+    if entries.is_empty() && !modules.all && modules.release.is_none() {
+        return Ok(0);
+    }
+    let release = match &modules.release {
+        Some(release) => release.clone(),
+        None => only_release(&modules.module_dir)?,
+    };
+    let config: Vec<_> = config.iter().map(|path| utf8(path)).collect::<Result<_>>()?;
+    let files = Files::open(utf8(&modules.module_dir)?, &release, &config).map_err(Wrong::from)?;
+    let config = files.config(b"");
+    let tree = files.tree(&config);
+    let directory = modules.module_dir.join(&release);
+
+    // Lists are looked up even where all is taken: a name that is wrong is wrong.
+    let mut selection = Selection::of_lists(tree, &directory, &entries, modules.allow_missing)?;
+    if modules.all {
+        selection = Selection::of_all(tree, &directory)?;
+    }
+    tree_files::add(archive, &format!("{MODULES}/{release}"), &tree, &directory, &selection)?;
+    Ok(selection.len())
+}
+
+impl Modules {
+    /// The texts of all lists, with what they are called.
+    fn read_lists(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut lists: Vec<_> = self.lists.iter().map(|text| ("--modules".into(), text.clone().into())).collect();
+        for file in &self.files {
+            let name = file.display().to_string();
+            lists.push((name.clone(), fs::read(file).context(name)?));
+        }
+        Ok(lists)
+    }
+}
+
+/// The entries of all lists, or all that is wrong with them.
+fn entries(lists: &[(String, Vec<u8>)]) -> Result<Vec<list::Entry<'_>>, Wrong> {
+    let mut entries = Vec::new();
+    let mut wrong = Wrong(Vec::new());
+    for (name, text) in lists {
+        list::read(text, name, &mut |entry| match entry {
+            Ok(entry) => entries.push(entry),
+            Err(failure) => wrong.0.push(failure),
+        });
+    }
+    wrong.verdict().map(|()| entries)
+}
+
+/// The one release of which there is a tree.
+fn only_release(modules: &Path) -> Result<String> {
+    let mut releases = Vec::new();
+    for entry in fs::read_dir(modules).with_context(|| modules.display().to_string())? {
+        let entry = entry?;
+        let has = |name| entry.path().join(name).exists();
+        if has("modules.dep") || has("modules.dep.bin") {
+            releases.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    releases.sort();
+    match &releases[..] {
+        [release] => Ok(release.clone()),
+        [] => bail!("{}: no module tree in it", modules.display()),
+        several => bail!("{}: which --release? There is {}", modules.display(), several.join(", ")),
+    }
+}
+
+/// Copies configuration. A link to /dev/null, which masks a file of that name elsewhere, becomes an empty file.
+fn add_config(archive: &mut Archive, directories: &[PathBuf]) -> Result<()> {
+    let mut names = std::collections::BTreeSet::new();
+    for directory in directories {
+        for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if !name.ends_with(".conf") || name.starts_with('.') || !names.insert(name.clone()) {
+                continue;
+            }
+            let node = if path.is_file() { Node::of_host(&path)? } else { Node::Bytes(Vec::new()) };
+            archive.add(&format!("{}/{name}", CONFIG[0]), 0o644, node)?;
+        }
+    }
+    Ok(())
+}
+
+/// What all files' times are (reproducible-builds.org/specs/source-date-epoch).
+fn source_date_epoch() -> Result<u32> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH: {text:?}")),
+        Err(std::env::VarError::NotPresent) => Ok(0),
+        Err(error) => Err(anyhow!("SOURCE_DATE_EPOCH: {error}")),
+    }
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))
+}

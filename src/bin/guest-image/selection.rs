@@ -1,0 +1,121 @@
+//! Which modules go into an image: those that lists take, as the guest's own resolver has it, or all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use guest_init::failure::{Code, Failure, Report};
+use guest_init::guest::explain::unreadable;
+use guest_init::request::list::Entry;
+use guest_init::request::name::underscore;
+use guest_init::resolve::Tree;
+use guest_init::resolve::dep::{Line, module_of};
+use guest_init::resolve::index::Kind;
+use guest_init::resolve::plan::{Action, Plan, Step};
+use nix::errno::Errno;
+
+use crate::wrong::{Wrong, warn};
+
+/// The modules that are taken.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// Paths as modules.dep has them, with the size of the file.
+    files: BTreeMap<Vec<u8>, u64>,
+    /// The modules' names, with `_`.
+    names: BTreeSet<Vec<u8>>,
+}
+
+impl Selection {
+    /// What `entries` take of the tree at `directory`: all that the plan of a boot with that list would load. Soft
+    /// dependencies and optional entries come along where their files are there; with `allow_missing`, so does all else.
+    pub fn of_lists(
+        tree: Tree<'_>,
+        directory: &Path,
+        entries: &[Entry<'_>],
+        allow_missing: bool,
+    ) -> Result<Self, Wrong> {
+        let mut wrong = Wrong(Vec::new());
+        let mut plan = Plan::new(tree);
+        let mut passed_over = Vec::new();
+        for entry in entries {
+            // A report for each: its verdict is then a failure as it is, not the sum of several.
+            let mut tell = |_: &Failure| {};
+            let mut report = Report::new(&mut tell);
+            plan.add_all(std::slice::from_ref(entry), &mut report, &mut |failure| passed_over.push(failure.clone()));
+            wrong.0.extend(report.verdict().err());
+        }
+        let mut selection = Self::default();
+        for step in plan.steps() {
+            match selection.take_step(directory, step) {
+                Err(failure) if step.required && plan.is_optional(step) => passed_over.push(failure),
+                Err(failure) if step.required => wrong.0.push(failure),
+                _ => {}
+            }
+        }
+        let is_missing = |failure: &mut Failure| matches!(failure.code, Code::UnknownModule | Code::MissingFile);
+        let left: Vec<_> = wrong.0.extract_if(.., |failure| allow_missing && is_missing(failure)).collect();
+        wrong.verdict()?;
+        left.iter().for_each(warn);
+        passed_over.iter().for_each(|failure| warn(format_args!("{failure}: optional, passed over")));
+        Ok(selection)
+    }
+
+    /// Every module of the tree at `directory`.
+    pub fn of_all(tree: Tree<'_>, directory: &Path) -> Result<Self, Wrong> {
+        let mut wrong = Wrong(Vec::new());
+        let mut selection = Self::default();
+        tree.index_of(Kind::Dep).each(&mut |_, _, line| {
+            let taken = Line::new(line).path().map(|path| selection.take(directory, path));
+            wrong.0.extend(taken.and_then(Result::err));
+        })?;
+        wrong.verdict().map(|()| selection)
+    }
+
+    /// Paths as modules.dep has them, and sizes.
+    pub fn files(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.files.iter().map(|(path, size)| (&path[..], *size))
+    }
+
+    /// How many modules there are.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether a module of that name is one of them.
+    pub fn has(&self, module: &[u8]) -> bool {
+        self.names.contains(&plain(module))
+    }
+
+    fn take_step(&mut self, directory: &Path, step: &Step<'_>) -> Result<(), Failure> {
+        match step.action {
+            Action::Load(path) => self.take(directory, path),
+            Action::Missing => {
+                let reason = "an alias of modprobe.d means it, and it does not exist";
+                Err(Failure::new(Code::UnknownModule, step.module, reason))
+            }
+            Action::BuiltIn | Action::Install(_) | Action::Blacklisted => Ok(()),
+        }
+    }
+
+    fn take(&mut self, directory: &Path, path: &[u8]) -> Result<(), Failure> {
+        let missing =
+            |error: std::io::Error| unreadable(path, error.raw_os_error().map_or(Errno::EIO, Errno::from_raw));
+        let file = fs::metadata(on_host(directory, path)).map_err(missing)?;
+        if !file.is_file() {
+            return Err(unreadable(path, Errno::EINVAL));
+        }
+        self.files.insert(path.to_vec(), file.len());
+        self.names.insert(plain(module_of(path)));
+        Ok(())
+    }
+}
+
+/// Where a path of modules.dep is on the host; one that begins with `/` stays what it is.
+pub fn on_host(directory: &Path, path: &[u8]) -> PathBuf {
+    directory.join(std::ffi::OsStr::from_bytes(path))
+}
+
+fn plain(module: &[u8]) -> Vec<u8> {
+    module.iter().copied().map(underscore).collect()
+}

@@ -1,0 +1,114 @@
+//! /lib/modules/RELEASE in the image: the modules that were selected, and depmod's files as they are for these alone.
+//!
+//! What is built into the kernel, and modules.softdep, goes in whole: a name in a list may mean a built-in, and a soft
+//! dependency that is not in the image is nothing to a resolver.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use guest_init::resolve::Tree;
+use guest_init::resolve::dep::module_of;
+use guest_init::resolve::index::{Index, Kind};
+
+use crate::archive::{Archive, Node};
+use crate::selection::{Selection, on_host};
+use crate::trie::Entries;
+use crate::wrong::Wrong;
+
+/// The mode of all files here.
+const MODE: u32 = 0o644;
+/// Text files that go in as they are, where the tree has them.
+const WHOLE: [&str; 4] = ["modules.builtin", "modules.builtin.modinfo", "modules.softdep", "modules.weakdep"];
+/// The order in which the kernel's own build linked its modules: lines of those selected go in.
+const ORDER: &str = "modules.order";
+
+/// Puts the selected part of `tree`, which is at `directory` on the host, into the image at `target`.
+pub fn add(
+    archive: &mut Archive,
+    target: &str,
+    tree: &Tree<'_>,
+    directory: &Path,
+    selection: &Selection,
+) -> Result<()> {
+    for (path, size) in selection.files() {
+        let source = on_host(directory, path);
+        let path = str::from_utf8(path).with_context(|| format!("{}: not UTF-8", source.display()))?;
+        // depmod's `external` modules have whole paths, and keep them.
+        let target = if path.starts_with('/') { path.into() } else { format!("{target}/{path}") };
+        archive.add(&target, MODE, Node::Copy(source, size))?;
+    }
+    for (name, bytes) in indexes(tree, selection)?.into_iter().chain(texts(directory, selection)?) {
+        archive.add(&format!("{target}/{name}"), MODE, Node::Bytes(bytes))?;
+    }
+    Ok(())
+}
+
+/// A file's name and content.
+type Made = (&'static str, Vec<u8>);
+
+/// The indexes that the tree has, in both forms.
+fn indexes(tree: &Tree<'_>, selection: &Selection) -> Result<Vec<Made>> {
+    let mut made = Vec::new();
+    for kind in Kind::ALL {
+        let index = tree.index_of(kind);
+        if !index.exists() {
+            continue;
+        }
+        let entries = entries(index, kind, selection)?;
+        let [binary, text] = kind.files();
+        made.push((binary, entries.to_bytes().context(binary)?));
+        made.extend(lines(kind, &entries).map(|lines| (text, lines)));
+    }
+    Ok(made)
+}
+
+/// The text files that the tree has.
+fn texts(directory: &Path, selection: &Selection) -> Result<Vec<Made>> {
+    let mut made = Vec::new();
+    for name in WHOLE {
+        made.extend(text(directory, name)?.map(|bytes| (name, bytes)));
+    }
+    if let Some(bytes) = text(directory, ORDER)? {
+        let lines = bytes.split_inclusive(|&b| b == b'\n').filter(|line| selection.has(module_of(line)));
+        made.push((ORDER, lines.collect::<Vec<_>>().concat()));
+    }
+    Ok(made)
+}
+
+/// The entries of an index that speak of selected modules, or all of them where it speaks of the kernel itself.
+/// Their priorities, ranks in the whole tree, keep their order.
+fn entries(index: &Index<'_>, kind: Kind, selection: &Selection) -> Result<Entries, Wrong> {
+    let mut entries = Entries::default();
+    index.each(&mut |key, priority, value| {
+        let counts = match kind {
+            Kind::Dep => selection.has(key),
+            Kind::Symbols | Kind::Alias => selection.has(value),
+            Kind::Builtin | Kind::BuiltinAlias => true,
+        };
+        if counts {
+            entries.insert(key, priority, value);
+        }
+    })?;
+    Ok(entries)
+}
+
+/// The text form of an index, for readers of their own such as busybox's modprobe, where depmod makes it of the same.
+fn lines(kind: Kind, entries: &Entries) -> Option<Vec<u8>> {
+    let line: fn(&[u8], &[u8]) -> Vec<u8> = match kind {
+        Kind::Dep => |_, value| [value, b"\n"].concat(),
+        Kind::Symbols | Kind::Alias => |key, value| [b"alias ", key, b" ", value, b"\n"].concat(),
+        Kind::Builtin | Kind::BuiltinAlias => return None,
+    };
+    Some(entries.by_priority().into_iter().flat_map(|(key, value)| line(key, value)).collect())
+}
+
+/// A text file of the tree, if it has it.
+fn text(directory: &Path, name: &str) -> Result<Option<Vec<u8>>> {
+    let path = directory.join(name);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
+}

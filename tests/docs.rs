@@ -1,0 +1,48 @@
+//! The README's tables are the code's.
+
+use guest_init::failure::Code;
+use guest_init::request::{MOST_ENTRIES, keys};
+use guest_init::resolve::plan::MOST_STEPS;
+
+fn readme() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+}
+
+/// The cells of the rows below the header that begins with `first`.
+fn table(first: &str) -> Vec<Vec<String>> {
+    let readme = readme();
+    let rows = readme.lines().skip_while(|line| !line.starts_with(&format!("| {first} |"))).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_string()).collect()).collect()
+}
+
+#[test]
+fn the_table_of_failures_is_that_of_the_code() {
+    let codes: Vec<_> = Code::ALL
+        .iter()
+        .map(|code| vec![format!("`{code}`"), code.meaning().to_string(), code.look().to_string()])
+        .collect();
+    assert_eq!(table("code"), codes);
+}
+
+#[test]
+fn the_table_of_keys_is_that_of_the_code() {
+    let mut documented: Vec<_> = table("key").into_iter().map(|row| row[0].clone()).collect();
+    let mut known: Vec<_> = keys().map(|key| format!("`guest_init.{key}`")).collect();
+    documented.sort();
+    known.sort();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn the_bounds_are_those_of_the_code() {
+    assert_eq!((MOST_ENTRIES, MOST_STEPS), (512, 2048));
+    assert!(readme().contains("At most 512 entries, 2,048 modules."));
+}
+
+#[test]
+fn every_failure_has_a_boot_test() {
+    let tests = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/boot.rs")).unwrap();
+    let untested: Vec<_> = Code::ALL.iter().filter(|code| !tests.contains(&format!("Code::{code:?}"))).collect();
+    assert!(untested.is_empty(), "{untested:?}");
+}

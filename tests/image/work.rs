@@ -1,0 +1,162 @@
+//! A folder to build images in, and what is read back out of them.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cpio::NewcReader;
+use guest_init::failure::{Failure, Report};
+use guest_init::guest::tree::Files;
+use guest_init::request::list;
+use guest_init::resolve::plan::Plan;
+use tempfile::TempDir;
+
+/// An entry of an archive.
+pub struct Entry {
+    pub path: String,
+    pub mode: u32,
+    pub owner: (u32, u32),
+    pub mtime: u32,
+    pub inode: u32,
+    pub device: (u32, u32),
+    pub content: Vec<u8>,
+}
+
+/// A folder with an init and an agent, in which guest-image is run.
+pub struct Work(TempDir);
+
+impl Work {
+    pub fn new() -> Self {
+        let work = Self(TempDir::new().unwrap());
+        work.file("init", "the init");
+        work.file("agent", "the agent");
+        work
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// `guest-image build --init init ARGUMENT…` in this folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guest-image"));
+        command.current_dir(self.0.path()).args(["build", "--init", "init"]).args(arguments);
+        command
+    }
+
+    /// Builds; returns what was said, up to the sizes.
+    pub fn build(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && output.stdout.is_empty(), "{said}");
+        let (said, _sizes) = said.rsplit_once(", unpacked ").and_then(|(said, _)| said.rsplit_once(", ")).unwrap();
+        said.into()
+    }
+
+    /// Builds, in vain; returns what was said. No file may come of it.
+    pub fn fails(&self, arguments: &[&str]) -> String {
+        let names = || {
+            let mut names: Vec<_> =
+                fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let before = names();
+        let modules = ["--module-dir", "lib/modules"];
+        let modules = if arguments.contains(&modules[0]) { &[][..] } else { &modules };
+        let output = self.command(&[modules, arguments].concat()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(before, names());
+        said
+    }
+
+    pub fn remove_image(&self) {
+        fs::remove_file(self.path("initramfs.img")).unwrap();
+    }
+
+    /// What the image holds, in its order.
+    pub fn image(&self) -> Vec<Entry> {
+        read(&self.path("initramfs.img"))
+    }
+}
+
+/// Reads an image, compressed or not.
+pub fn read(path: &Path) -> Vec<Entry> {
+    let bytes = fs::read(path).unwrap();
+    let bytes = if bytes.starts_with(b"070701") { bytes } else { zstd::decode_all(&bytes[..]).unwrap() };
+    let mut rest = &bytes[..];
+    let mut entries = Vec::new();
+    loop {
+        let mut reader = NewcReader::new(rest).unwrap();
+        let mut content = Vec::new();
+        reader.read_to_end(&mut content).unwrap();
+        let entry = reader.entry().clone();
+        rest = reader.finish().unwrap();
+        if entry.is_trailer() {
+            assert!(rest.is_empty());
+            return entries;
+        }
+        entries.push(Entry {
+            path: entry.name().into(),
+            mode: entry.mode(),
+            owner: (entry.uid(), entry.gid()),
+            mtime: entry.mtime(),
+            inode: entry.ino(),
+            device: (entry.rdev_major(), entry.rdev_minor()),
+            content,
+        });
+    }
+}
+
+/// A line an entry: type, mode, path, and where a link leads or which device it is.
+pub fn listing(entries: &[Entry]) -> String {
+    let line = |entry: &Entry| {
+        let (kind, more) = match entry.mode & 0o170_000 {
+            0o040_000 => ('d', String::new()),
+            0o100_000 => ('f', String::new()),
+            0o120_000 => ('l', format!(" -> {}", String::from_utf8_lossy(&entry.content))),
+            0o020_000 => ('c', format!(" {}:{}", entry.device.0, entry.device.1)),
+            _ => ('?', String::new()),
+        };
+        format!("{kind} {:04o} {}{more}\n", entry.mode & 0o7777, entry.path)
+    };
+    entries.iter().map(line).collect()
+}
+
+/// The content of a file.
+pub fn text_of(entries: &[Entry], path: &str) -> String {
+    let entry = entries.iter().find(|entry| entry.path == path).unwrap_or_else(|| panic!("no {path}"));
+    String::from_utf8(entry.content.clone()).unwrap()
+}
+
+/// Writes the regular files below `root`; whatever else there is needs root.
+pub fn unpack(entries: &[Entry], root: &Path) {
+    for entry in entries.iter().filter(|entry| entry.mode & 0o170_000 == 0o100_000) {
+        let path = root.join(&entry.path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &entry.content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(entry.mode & 0o777)).unwrap();
+    }
+}
+
+/// The plan that the guest would make for a list, or why it would make none.
+pub fn plan(modules: &Path, release: &str, text: &str) -> Result<String, String> {
+    let files = Files::open(modules.to_str().unwrap(), release, &[]).map_err(|failure| failure.to_string())?;
+    let config = files.config(b"");
+    let mut plan = Plan::new(files.tree(&config));
+    let mut entries = Vec::new();
+    list::read(text.as_bytes(), "test", &mut |entry| entries.push(entry.unwrap()));
+    let mut tell = |_: &Failure| {};
+    let mut report = Report::new(&mut tell);
+    plan.add_all(&entries, &mut report, &mut |_| {});
+    report.verdict().map(|()| plan.to_string()).map_err(|failure| failure.to_string())
+}

@@ -1,0 +1,44 @@
+//! Random numbers that are the same everywhere for one seed (SplitMix64), and the seed.
+
+/// The seed where the environment names none.
+const SEED: u64 = 20_260_904;
+
+/// The seed of this run: `GUEST_INIT_SEED`, or always the same one.
+pub fn seed() -> u64 {
+    match std::env::var("GUEST_INIT_SEED") {
+        Ok(seed) => seed.parse().expect("GUEST_INIT_SEED is a number"),
+        Err(_) => SEED,
+    }
+}
+
+/// A generator.
+pub struct Random(u64);
+
+impl Random {
+    /// The generator of one case.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// True in so many of a hundred cases.
+    pub fn percent(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    /// One of several.
+    pub fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+        from[self.below(from.len())]
+    }
+}
