@@ -108,6 +108,8 @@ codes! {
 
     InstallCommand = 0x35, Plan, EPERM: "modprobe.d has an install command that stands in the way of a module",
         "the configuration in the image; only /bin/true and /bin/false are understood";
+    UnknownParameter = 0x36, Plan, EINVAL: "with guest_init.strict=1: a module does not have a parameter that it is given",
+        "modinfo -p; the nearest names in the line";
 
     Unreadable = 0x40, Load, EIO: "a module's file can't be read",
         "the file named, and what it lies on";
@@ -127,6 +129,8 @@ codes! {
         "the VM's memory";
     InitFailed = 0x48, Load, EINVAL: "a module's own start failed",
         "the kernel's lines above; whether this VM has the device";
+    ParameterNotSet = 0x49, Load, EPERM: "with guest_init.strict=1: a module that is there already does not take a parameter",
+        "/sys/module/NAME/parameters; whether an earlier entry or the kernel loads it without";
 
     AgentMissing = 0x50, Start, ENOENT: "the agent is not there",
         "guest_init.agent; the image";

@@ -51,8 +51,8 @@ fn load_modules(request: &Request<'_>, report: &mut Report<'_>) -> Result<(), Fa
     let tree = tree::Files::open(tree::MODULES, &tree::running_release(), &tree::CONFIG)?;
     let config = tree.config(request.command_line);
     let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.tree(&config)));
-    plan.add_all(&request.entries, report, &mut klog::tell_passed_over);
-    let ready = load::Ready::open(&plan, &tree, report);
+    plan.add_all(&request.entries, &mut |entry, failure| tree.refuse(entry, failure, report));
+    let ready = load::Ready::open(&plan, &tree, request.strict, report);
     report.verdict()?;
     ready.load()
 }

@@ -11,7 +11,8 @@ use nix::errno::Errno;
 use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
 use rustix::io;
 
-use super::files::{map, read_path};
+use super::files::read_path;
+use super::module::ModuleFile;
 use super::tree::running_release;
 use crate::elf::Elf;
 use crate::failure::{Code, Failure};
@@ -22,26 +23,45 @@ use crate::resolve::plan::Step;
 use crate::text::{Shown, Text};
 
 /// The kernel log, read from the moment before a load.
-pub struct KernelLog(Option<OwnedFd>);
+///
+/// What was read is kept until the next load, since it can be read but once.
+pub struct KernelLog {
+    file: Option<OwnedFd>,
+    about: Option<String>,
+    any: Option<String>,
+}
 
 impl KernelLog {
     /// Opens it; without it, failures are explained by their errno alone.
     pub fn open() -> Self {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Self(open(c"/dev/kmsg", flags, Mode::empty()).ok())
+        Self { file: open(c"/dev/kmsg", flags, Mode::empty()).ok(), about: None, any: None }
     }
 
     /// Passes over all that was said so far.
     pub fn skip_to_end(&mut self) {
-        if let Some(file) = &self.0 {
+        (self.about, self.any) = (None, None);
+        if let Some(file) = &self.file {
             let _ = seek(file, SeekFrom::End(0));
         }
     }
 
+    /// The kernel's last word since then about `module`.
+    pub fn said_about(&mut self, module: &[u8]) -> Option<String> {
+        let (about, any) = self.last_words(module);
+        self.any = any.or(self.any.take());
+        self.about = about.or(self.about.take());
+        self.about.clone()
+    }
+
     /// The kernel's last word since then about `module`, or if it did not name it, its last word at all.
     fn last_word(&mut self, module: &[u8]) -> Option<String> {
-        let file = self.0.as_ref()?;
+        self.said_about(module).or_else(|| self.any.clone())
+    }
+
+    fn last_words(&self, module: &[u8]) -> (Option<String>, Option<String>) {
         let (mut about, mut any) = (None, None);
+        let Some(file) = &self.file else { return (about, any) };
         let mut buffer = [0; 8192];
         // The kernel goes on talking: more than its whole buffer is never waited for.
         for _ in 0..10_000 {
@@ -58,7 +78,7 @@ impl KernelLog {
                 Err(_) => break,
             }
         }
-        about.or(any)
+        (about, any)
     }
 }
 
@@ -89,17 +109,18 @@ pub fn unreadable(path: &[u8], errno: Errno) -> Failure {
 }
 
 /// What the kernel's refusal means. `file` was handed to finit_module together with `parameters`.
-pub fn explain(step: &Step<'_>, file: &OwnedFd, parameters: &CStr, errno: Errno, log: &mut KernelLog) -> Failure {
+pub fn explain(step: &Step<'_>, file: &ModuleFile, parameters: &CStr, errno: Errno, log: &mut KernelLog) -> Failure {
     let module = step.module.name;
+    let contents = || file.contents(&step.module).unwrap_or_default();
     let said = log.last_word(module).unwrap_or_default();
     let (code, reason) = match errno {
         Errno::ENOEXEC | Errno::EINVAL if said.contains("disagrees about version of symbol") => {
-            (Code::OtherKernel, other_kernel(map(file).unwrap_or_default(), &said))
+            (Code::OtherKernel, other_kernel(&contents(), &said))
         }
-        Errno::ENOEXEC if said.contains("version magic") => {
-            (Code::OtherKernel, other_kernel(map(file).unwrap_or_default(), &said))
+        Errno::ENOEXEC if said.contains("version magic") || is_foreign(&contents()) => {
+            (Code::OtherKernel, other_kernel(&contents(), &said))
         }
-        Errno::ENOEXEC => (Code::NotAModule, kernel_says(what_it_is(map(file).unwrap_or_default()), &said)),
+        Errno::ENOEXEC => (Code::NotAModule, kernel_says(what_it_is(&contents()), &said)),
         Errno::EPERM => (Code::Forbidden, forbidden(module, &said)),
         Errno::EINVAL | Errno::ENOENT if said.contains(" invalid for parameter ") => {
             (Code::BadParameter, Text::of(format_args!("the kernel says: {}", Shown(said.as_bytes()))))
@@ -108,7 +129,7 @@ pub fn explain(step: &Step<'_>, file: &OwnedFd, parameters: &CStr, errno: Errno,
         Errno::ENOENT if said.contains("Unknown symbol") => {
             (Code::UnresolvedSymbol, kernel_says("a module that it needs is not loaded", &said))
         }
-        Errno::EINVAL if map(file).is_ok_and(<[u8]>::is_empty) => (Code::NotAModule, Text::of("the file is empty")),
+        Errno::EINVAL if contents().is_empty() => (Code::NotAModule, Text::of("the file is empty")),
         Errno::EKEYREJECTED | Errno::EBADMSG | Errno::ENOPKG | Errno::ENOKEY => {
             (Code::BadSignature, kernel_says(signature(errno), &said))
         }
@@ -132,6 +153,12 @@ fn kernel_says(reason: &str, said: &str) -> Reason {
     }
 }
 
+/// Whether a file says that it was built for another release.
+fn is_foreign(file: &[u8]) -> bool {
+    let release = ModInfo::find(file).and_then(|info| info.release());
+    release.is_some_and(|release| release != running_release().as_bytes())
+}
+
 /// Names both kernels; where a module was built for this release and yet otherwise, the kernel's words say how.
 fn other_kernel(file: &[u8], said: &str) -> Reason {
     let running = running_release();
@@ -145,12 +172,9 @@ fn other_kernel(file: &[u8], said: &str) -> Reason {
 }
 
 fn what_it_is(file: &[u8]) -> &'static str {
-    match file {
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "compressed by zstd, which this kernel can't undo",
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => "compressed by xz, which this kernel can't undo",
-        [0x1f, 0x8b, ..] => "compressed by gzip, which this kernel can't undo",
-        file if Elf::new(file).is_some() => "not whole, or built for another machine",
-        _ => "no module: the file does not begin as one",
+    match Elf::new(file) {
+        Some(_) => "not whole, or built for another machine",
+        None => "no module: the file does not begin as one",
     }
 }
 

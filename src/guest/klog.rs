@@ -51,6 +51,11 @@ pub fn tell_passed_over(failure: &Failure) {
     log::warn!("{failure}: optional, passed over");
 }
 
+/// Logs what is wrong with a parameter, where that is not to be a failure.
+pub fn tell_ignored(failure: &Failure) {
+    log::warn!("{failure}: ignored, without guest_init.strict=1");
+}
+
 /// The last word: one emergency record, on the console whatever `quiet` or `loglevel=` say.
 pub fn last_word(failure: &Failure) {
     if let Ok(file) = open(c"/proc/sys/kernel/printk", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {

@@ -1,68 +1,96 @@
-//! Loading: a finished plan, one finit_module a step.
+//! Loading: a finished plan, step by step.
 
 extern crate std;
 
-use std::ffi::{CString, OsStr};
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::thread::sleep;
-use std::time::Duration;
+use core::cell::OnceCell;
+use std::ffi::CString;
 use std::vec::Vec;
 
 use nix::errno::Errno;
 use rustix::io;
-use rustix::system::finit_module;
 
-use super::explain::{KernelLog, explain, unreadable};
-use super::files::open_regular;
-use super::klog::tell_passed_over;
-use super::{errno, tree};
+use super::explain::{KernelLog, explain};
+use super::klog::{tell_ignored, tell_passed_over};
+use super::module::{ModuleFile, kernel_format};
+use super::unpack::Format;
+use super::{errno, sysfs, tree};
 use crate::failure::{Code, Failure, Report};
-use crate::resolve::lookup::Module;
+use crate::resolve::modinfo::ModInfo;
+use crate::resolve::parameters;
 use crate::resolve::plan::{Action, Plan, Step};
 use crate::text::Shown;
 
 /// How many files wait for their turn open; those behind them are opened twice.
 const MOST_OPEN: usize = 512;
-/// How often, and how long each time, a module is waited for that someone else is loading.
-const BUSY_RETRIES: usize = 20;
-const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A plan whose files are open: what is missing is known before the first of them is loaded.
 pub struct Ready<'p, 'a> {
     plan: &'p Plan<'a>,
     tree: &'p tree::Files,
+    /// Whether a parameter that can't be applied is a failure.
+    strict: bool,
     /// The file of each step, as many as may stay open.
-    files: Vec<Option<OwnedFd>>,
+    files: Vec<Option<ModuleFile>>,
+    kernel_format: OnceCell<Option<Format>>,
 }
 
 impl<'p, 'a> Ready<'p, 'a> {
-    /// Opens the files of a plan; all that are missing go to `report`.
+    /// Opens the files of a plan and looks their parameters up; all that are missing go to `report`.
     ///
-    /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`].
-    pub fn open(plan: &'p Plan<'a>, tree: &'p tree::Files, report: &mut Report<'_>) -> Self {
-        let mut files = Vec::with_capacity(plan.steps().len());
+    /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`],
+    /// [`Code::InstallCommand`], and if `strict`, [`Code::UnknownParameter`].
+    pub fn open(plan: &'p Plan<'a>, tree: &'p tree::Files, strict: bool, report: &mut Report<'_>) -> Self {
+        let files = Vec::with_capacity(plan.steps().len());
+        let mut ready = Self { plan, tree, strict, files, kernel_format: OnceCell::new() };
         for step in plan.steps() {
-            let file = match step.action {
-                Action::Load(path) => open_module(tree.directory(), path).map(Some),
-                Action::Missing => Err(dangling(step)),
-                Action::Install(command) => install(step, command).map(|_| None),
-                Action::BuiltIn | Action::Blacklisted => Ok(None),
-            };
-            let file = file.unwrap_or_else(|failure| {
+            let file = ready.prepare(step, report).unwrap_or_else(|failure| {
                 if step.required && !plan.is_optional(step) {
                     report.add(failure);
                 }
                 None
             });
-            files.push(file.filter(|_| files.len() < MOST_OPEN));
+            ready.files.push(file.filter(|_| ready.files.len() < MOST_OPEN));
         }
-        Self { plan, tree, files }
+        ready
+    }
+
+    /// What can be known of a step before anything is loaded; its file, if it has one.
+    fn prepare(&self, step: &Step<'a>, report: &mut Report<'_>) -> Result<Option<ModuleFile>, Failure> {
+        match step.action {
+            Action::Load(path) => {
+                let file = ModuleFile::open(self.tree.directory(), path)?;
+                self.check_parameters(step, &file, report)?;
+                Ok(Some(file))
+            }
+            Action::Missing => Err(dangling(step)),
+            Action::Install(command) => install(step, command).map(|()| None),
+            Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(None),
+        }
+    }
+
+    /// The kernel passes over a parameter that a module does not have; no loader ever tells.
+    fn check_parameters(&self, step: &Step<'a>, file: &ModuleFile, report: &mut Report<'_>) -> Result<(), Failure> {
+        let text = self.parameters(step);
+        if text.is_empty() {
+            return Ok(());
+        }
+        let contents = file.contents(&step.module)?;
+        let Some(info) = ModInfo::find(&contents) else { return Ok(()) };
+        parameters::unknown(
+            &step.module,
+            &text,
+            &info,
+            &mut |failure| match self.strict && !self.plan.is_optional(step) {
+                true => report.add(failure),
+                false => tell_ignored(&failure),
+            },
+        );
+        Ok(())
     }
 
     /// Loads it. A failure of what only soft dependencies ask for is passed over; one of an optional entry ends that.
     ///
-    /// Failures: all of stage load, [`Code::InstallCommand`].
+    /// Failures: all of stage load.
     pub fn load(mut self) -> Result<(), Failure> {
         let mut kernel_log = KernelLog::open();
         let mut given_up = None;
@@ -87,30 +115,46 @@ impl<'p, 'a> Ready<'p, 'a> {
     }
 
     /// Does one step; whether a module was loaded that was not there before.
-    fn step(&self, step: &Step<'a>, file: Option<OwnedFd>, kernel_log: &mut KernelLog) -> Result<bool, Failure> {
+    fn step(&self, step: &Step<'a>, file: Option<ModuleFile>, kernel_log: &mut KernelLog) -> Result<bool, Failure> {
         let path = match step.action {
             Action::Load(path) => path,
+            Action::BuiltIn | Action::Adjust => return self.adjust(step).map(|()| false),
+            Action::Install(command) => return install(step, command).map(|()| false),
+            Action::Blacklisted => return Ok(false),
             Action::Missing => return Err(dangling(step)),
-            Action::Install(command) => return install(step, command),
-            Action::BuiltIn | Action::Blacklisted => return Ok(false),
         };
-        let file = file.map_or_else(|| open_module(self.tree.directory(), path), Ok)?;
-        let mut text = Vec::new();
-        self.plan.parameters(step).each_piece(&mut |piece| text.extend_from_slice(piece));
-        let parameters = CString::new(text)
+        let file = file.map_or_else(|| ModuleFile::open(self.tree.directory(), path), Ok)?;
+        let text = CString::new(self.parameters(step))
             .map_err(|_| Failure::new(Code::BadParameter, step.module, "its parameters hold a NUL byte"))?;
         kernel_log.skip_to_end();
-        match finit(&step.module, &file, &parameters) {
+        // Which format the kernel knows matters to no plain module.
+        let format = if path.ends_with(b".ko") { None } else { *self.kernel_format.get_or_init(kernel_format) };
+        match file.load(&step.module, &text, format, kernel_log)? {
             Ok(()) => Ok(true),
             // Someone was faster, or the file is loaded under another name.
-            Err(io::Errno::EXIST) => Ok(false),
-            Err(error) => Err(explain(step, &file, &parameters, errno(error), kernel_log)),
+            Err(io::Errno::EXIST) => self.adjust(step).map(|()| false),
+            Err(error) => Err(explain(step, &file, &text, errno(error), kernel_log)),
         }
     }
-}
 
-fn open_module(directory: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Failure> {
-    open_regular(directory, OsStr::from_bytes(path)).map_err(|error| unreadable(path, errno(error)))
+    /// Gives a module that is there already the parameters that it would have been loaded with.
+    fn adjust(&self, step: &Step<'a>) -> Result<(), Failure> {
+        let text = self.parameters(step);
+        sysfs::adjust(&step.module, &text, &mut |failure| match self.strict {
+            true => Err(failure),
+            false => {
+                tell_ignored(&failure);
+                Ok(())
+            }
+        })
+    }
+
+    /// The parameters of a step in one piece.
+    fn parameters(&self, step: &Step<'a>) -> Vec<u8> {
+        let mut text = Vec::new();
+        self.plan.parameters(step).each_piece(&mut |piece| text.extend_from_slice(piece));
+        text
+    }
 }
 
 /// An alias that means a module which does not exist.
@@ -118,36 +162,17 @@ fn dangling(step: &Step<'_>) -> Failure {
     Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it, and it does not exist")
 }
 
-/// finit_module with what passes by itself retried: a signal, and EBUSY while another loader has the module half loaded.
-fn finit(module: &Module<'_>, file: &OwnedFd, parameters: &CString) -> io::Result<()> {
-    for _ in 0..BUSY_RETRIES {
-        match io::retry_on_intr(|| finit_module(file, parameters, 0)) {
-            Err(io::Errno::BUSY) if is_known(module) => sleep(BUSY_PAUSE),
-            result => return result,
-        }
-    }
-    Err(io::Errno::BUSY)
-}
-
-/// Whether the kernel has a module of this name, in whatever state.
-fn is_known(module: &Module<'_>) -> bool {
-    rustix::fs::stat(std::format!("/sys/module/{module}/initstate")).is_ok()
-}
-
 /// There is no shell: `/bin/true` and `/bin/false`, wherever they are said to lie, mean "skip" and "refuse".
-fn install(step: &Step<'_>, command: &[u8]) -> Result<bool, Failure> {
-    let program = command.trim_ascii();
-    match program.rsplit(|&b| b == b'/').next().unwrap_or_default() {
-        b"true" | b":" => Ok(false),
-        b"false" => Err(Failure::from_errno(
-            Code::InstallCommand,
-            step.module,
-            Errno::EPERM,
-            "modprobe.d has `install /bin/false` for it",
-        )),
+fn install(step: &Step<'_>, command: &[u8]) -> Result<(), Failure> {
+    let program = Shown(command.trim_ascii());
+    match program.0.rsplit(|&b| b == b'/').next().unwrap_or_default() {
+        b"true" | b":" => Ok(()),
+        b"false" => {
+            let reason = format_args!("modprobe.d has `install {program}` for it");
+            Err(Failure::from_errno(Code::InstallCommand, step.module, Errno::EPERM, reason))
+        }
         _ => {
-            let reason =
-                format_args!("modprobe.d has `install {}` for it, and there is no shell to run that", Shown(program));
+            let reason = format_args!("modprobe.d has `install {program}` for it, and there is no shell to run that");
             Err(Failure::new(Code::InstallCommand, step.module, reason))
         }
     }

@@ -10,8 +10,11 @@ pub mod files;
 pub mod invocation;
 pub mod klog;
 pub mod load;
+pub mod module;
 pub mod mount;
+pub mod sysfs;
 pub mod tree;
+pub mod unpack;
 
 use nix::errno::Errno;
 

@@ -2,17 +2,21 @@
 
 extern crate std;
 
+use core::fmt::Write;
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use rustix::fs::Dir;
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::{self, Errno};
 
 use super::errno;
 use super::files::{map, open_directory, open_regular, read};
-use crate::failure::{Code, Failure};
+use super::klog::tell_passed_over;
+use crate::failure::{Code, Failure, Report};
+use crate::request::list::Entry;
+use crate::request::name::normal;
 use crate::resolve::Tree;
 use crate::resolve::config::{self, Directive};
 use crate::resolve::index::{Index, Kind};
@@ -23,6 +27,7 @@ pub const MODULES: &str = "/lib/modules";
 /// Where configuration is, the most important first: of two files with one name, the first counts (modprobe.d(5)).
 pub const CONFIG: [&str; 5] =
     ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// The longest configuration file that is read, in bytes.
 const LONGEST_CONFIG: usize = 1 << 20;
 
@@ -43,8 +48,8 @@ impl Files {
     pub fn open(modules: &str, release: &str, config: &[&str]) -> Result<Self, Failure> {
         let path = std::format!("{modules}/{release}");
         let missing = |error, reason: &str| {
-            let others = Others(names(modules).unwrap_or_default());
-            let reason = std::format!("{reason}{others}");
+            let others = names(modules).unwrap_or_default();
+            let reason = std::format!("{reason}{}", Listed("; there is ", &others));
             Failure::from_errno(Code::NoModuleTree, Shown(path.as_bytes()), errno(error), reason)
         };
         let directory =
@@ -69,6 +74,30 @@ impl Files {
     /// The tree as the resolver takes it.
     pub fn tree<'a>(&'a self, config: &'a [Directive<'a>]) -> Tree<'a> {
         Tree { release: &self.release, indexes: self.indexes, config }
+    }
+
+    /// Passes over an optional entry that can't be had, and reports any other, with the other releases that have it.
+    pub fn refuse(&self, entry: &Entry<'_>, mut failure: Failure, report: &mut Report<'_>) {
+        let unknown = failure.code == Code::UnknownModule;
+        if unknown {
+            let _ = write!(failure.reason, "{}", Listed("; it is in ", &self.others_with(entry.name.as_bytes())));
+        }
+        match entry.optional && unknown {
+            true => tell_passed_over(&failure),
+            false => report.add(failure),
+        }
+    }
+
+    /// The releases beside this one whose trees have a module.
+    fn others_with(&self, name: &[u8]) -> Vec<String> {
+        let Some(key) = normal(name) else { return Vec::new() };
+        let Ok(modules) = openat(&self.directory, "..", DIRECTORY, Mode::empty()) else { return Vec::new() };
+        let has_it = |release: &String| {
+            let tree = openat(&modules, release.as_str(), DIRECTORY, Mode::empty()).ok()?;
+            open_index(&tree, Kind::Dep).ok()?.exact(&key).ok()?
+        };
+        let others = entries(&modules).unwrap_or_default().into_iter().filter(|release| *release != self.release);
+        others.filter(|release| has_it(release).is_some()).collect()
     }
 
     /// The directory, to open modules below.
@@ -100,16 +129,22 @@ fn read_config(tree: &OwnedFd, directories: &[&str]) -> Vec<Vec<u8>> {
     const SOFTDEP: &str = "modules.softdep";
     let mut files = Vec::from([(SOFTDEP.to_string(), read_text(tree, SOFTDEP))]);
     for path in directories {
-        for name in names(path).unwrap_or_default() {
-            let counts = name.ends_with(".conf") && !name.starts_with('.');
+        let Ok(directory) = open_directory(*path) else { continue };
+        for name in entries(&directory).unwrap_or_default() {
+            let counts = name.ends_with(".conf") && !name.starts_with('.') && !is_directory(&directory, &name);
             if counts && files.iter().all(|(known, _)| *known != name) {
-                let text = open_directory(*path).map(|directory| read_text(&directory, &name));
-                files.push((name, text.unwrap_or_default()));
+                let text = read_text(&directory, &name);
+                files.push((name, text));
             }
         }
     }
     files.sort_by(|(a, _), (b, _)| a.cmp(b));
     files.into_iter().map(|(_, text)| text).collect()
+}
+
+fn is_directory(directory: &OwnedFd, name: &str) -> bool {
+    let file = statat(directory, name, AtFlags::empty());
+    file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::Directory)
 }
 
 /// A file that can't be read says nothing, as to modprobe; a link to /dev/null is how one is masked.
@@ -120,10 +155,14 @@ fn read_text(directory: &OwnedFd, name: &str) -> Vec<u8> {
     text
 }
 
-/// The names in a directory, but for `.` and `..`.
+/// The names in a directory by its path, but for `.` and `..`.
 fn names(path: &str) -> io::Result<Vec<String>> {
+    entries(&open_directory(path)?)
+}
+
+fn entries(directory: &OwnedFd) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in Dir::new(open_directory(path)?)? {
+    for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name: &CStr = entry.file_name();
         if name != c"." && name != c".." {
@@ -134,13 +173,13 @@ fn names(path: &str) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Displays as `; there is A, B`, or as nothing.
-struct Others(Vec<String>);
+/// Displays names behind a few words, or as nothing where there is none.
+struct Listed<'a>(&'a str, &'a [String]);
 
-impl core::fmt::Display for Others {
+impl core::fmt::Display for Listed<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        for (n, name) in self.0.iter().enumerate() {
-            write!(f, "{}{}", if n == 0 { "; there is " } else { ", " }, Shown(name.as_bytes()))?;
+        for (n, name) in self.1.iter().enumerate() {
+            write!(f, "{}{}", if n == 0 { self.0 } else { ", " }, Shown(name.as_bytes()))?;
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub arguments: Words<'a>,
     /// How much is logged.
     pub log: LevelFilter,
+    /// Whether a parameter that can't be applied is a failure.
+    pub strict: bool,
     /// The words before ` -- `: the kernel's own, and `module.parameter=value`.
     pub command_line: &'a [u8],
 }
@@ -41,7 +43,7 @@ impl<'a> Request<'a> {
     /// [`Code::BadEntry`], [`Code::TooMany`].
     pub fn parse(line: &'a [u8], report: &mut Report<'_>) -> Self {
         let mut words = words(line);
-        let mut parser = Parser { report, entries: heapless::Vec::new(), agent: None, log: None };
+        let mut parser = Parser { report, entries: heapless::Vec::new(), agent: None, log: None, strict: None };
         let mut command_line = line;
         for word in words.by_ref() {
             if word.is_end() {
@@ -57,6 +59,7 @@ impl<'a> Request<'a> {
             agent: parser.agent.unwrap_or(DEFAULT_AGENT),
             arguments: words,
             log: parser.log.unwrap_or(LevelFilter::Info),
+            strict: parser.strict.unwrap_or(false),
             command_line,
         }
     }
@@ -67,10 +70,12 @@ struct Parser<'a, 'r, 't> {
     entries: heapless::Vec<Entry<'a>, MOST_ENTRIES>,
     agent: Option<&'a [u8]>,
     log: Option<LevelFilter>,
+    strict: Option<bool>,
 }
 
 impl<'a> Parser<'a, '_, '_> {
-    const KEYS: [Key<Self, &'a [u8]>; 3] = [("modules", Self::modules), ("agent", Self::agent), ("log", Self::log)];
+    const KEYS: [Key<Self, &'a [u8]>; 4] =
+        [("modules", Self::modules), ("agent", Self::agent), ("strict", Self::strict), ("log", Self::log)];
 
     /// Takes a word if its name is `guest_init.KEY`, as to the kernel with `-` = `_`; others are not ours.
     fn word(&mut self, word: &Word<'a>) {
@@ -114,6 +119,15 @@ impl<'a> Parser<'a, '_, '_> {
             return Err((Code::BadValue, "the agent is a path that begins with `/`"));
         }
         once(&mut self.agent, value)
+    }
+
+    fn strict(&mut self, value: &'a [u8]) -> Taken {
+        let strict = match value {
+            b"0" => false,
+            b"1" => true,
+            _ => return Err((Code::BadValue, "0 or 1")),
+        };
+        once(&mut self.strict, strict)
     }
 
     fn log(&mut self, value: &'a [u8]) -> Taken {

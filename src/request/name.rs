@@ -2,8 +2,8 @@
 
 use crate::text::Shown;
 
-/// The longest name or alias, in bytes; the kernel's own module names end at 55, modaliases are longer.
-pub const LONGEST: usize = 255;
+/// The longest name or alias, in bytes; the kernel's own module names end at 55, a CPU's modalias may have over 1,000.
+pub const LONGEST: usize = 2047;
 
 /// A normalised name: what indexes are searched for.
 pub type Key = heapless::Vec<u8, LONGEST>;
@@ -21,7 +21,7 @@ impl<'a> Name<'a> {
             [first, ..] if !first.is_ascii_alphanumeric() && *first != b'_' => {
                 Err("a name begins with a letter, a digit or `_`")
             }
-            _ if bytes.len() > LONGEST => Err("a name has at most 255 bytes"),
+            _ if bytes.len() > LONGEST => Err("a name has at most 2,047 bytes"),
             _ if bytes.contains(&b'/') => Err("a name holds no `/`"),
             _ if !bytes.iter().all(|b| b.is_ascii_graphic() && *b != b'"') => {
                 Err("a name is plain ASCII without quotes")

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn the_command_line_speaks_of_modules() {
         let line =
-            br#"quiet a-b.c=1 a.b.c=1 x=a.b "m.p=a b" m.q="a b" flag.on modprobe.blacklist=x-y,"z" root=/dev/vda1.x"#;
+            br#"quiet m. a-b.c=1 a.b.c=1 x=a.b "m.p=a b" m.q="a b" flag.on modprobe.blacklist=x-y,"z" root=/dev/vda1.x"#;
         let expected = [
             Directive::Options { module: b"a-b", text: b"c=1" },
             Directive::QuotedOption { module: b"m", parameter: b"p", value: b"a b\"" },
@@ -245,5 +245,7 @@ mod tests {
         let config: Vec<_> = directives(b"softdep a x pre: b c post: d\nsoftdep a pre: e").collect();
         let found: Vec<_> = softdeps(&config, b"a").collect();
         assert_eq!(found, [(Side::Before, &b"b"[..]), (Side::Before, b"c"), (Side::After, b"d")]);
+        let blanks: Vec<_> = directives(b"softdep two  pre: b\nsoftdep three   pre: c").collect();
+        assert_eq!((softdeps(&blanks, b"two").count(), softdeps(&blanks, b"three").count()), (0, 1));
     }
 }

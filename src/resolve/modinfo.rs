@@ -1,24 +1,58 @@
 //! What a module says of itself: the `.modinfo` section of its file, strings `key=value` (modinfo(8)).
 
 use crate::elf::Elf;
+use crate::request::name::same;
+
+/// sizeof(struct kernel_param) on every 64-bit machine (linux/moduleparam.h).
+const KERNEL_PARAM: usize = 40;
 
 /// The strings of a module.
 #[derive(Clone, Copy, Debug)]
-pub struct ModInfo<'a>(&'a [u8]);
+pub struct ModInfo<'a> {
+    file: &'a [u8],
+    strings: &'a [u8],
+    /// How many parameters its code has.
+    parameters: usize,
+}
 
 impl<'a> ModInfo<'a> {
     /// Finds them. `None`: the file is no module, or not whole.
     pub fn find(file: &'a [u8]) -> Option<Self> {
-        Elf::new(file)?.section(b".modinfo").map(Self)
+        let elf = Elf::new(file)?;
+        let parameters = elf.section(b"__param").unwrap_or_default().len() / KERNEL_PARAM;
+        elf.section(b".modinfo").map(|strings| Self { file, strings, parameters })
     }
 
     /// All values of a key.
     pub fn values(&self, key: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.split(|&b| b == 0).filter_map(move |string| string.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+        self.strings
+            .split(|&b| b == 0)
+            .filter_map(move |string| string.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
     }
 
     /// The kernel release that it was built for: the first word of its `vermagic`.
     pub fn release(&self) -> Option<&'a [u8]> {
         self.values("vermagic").next()?.split(|&b| b == b' ').next()
+    }
+
+    /// The names of its parameters, as far as it says: `parmtype=NAME:TYPE`, and `parm=NAME:DESCRIPTION` of those that
+    /// have only that.
+    pub fn parameters(&self) -> impl Iterator<Item = &'a [u8]> {
+        let names = |key| self.values(key).filter_map(|value| value.split(|&b| b == b':').next());
+        let typed = move || names("parmtype");
+        typed().chain(names("parm").filter(move |name| !typed().any(|other| same(other, name))))
+    }
+
+    /// Whether it has a parameter.
+    ///
+    /// A parameter with call-backs and without a description is not among the strings. Where the code has more than are,
+    /// a name counts that stands in the file as a string of its own.
+    pub fn has_parameter(&self, name: &[u8]) -> bool {
+        let hidden = || self.parameters > self.parameters().count();
+        self.parameters().any(|known| same(known, name)) || hidden() && self.has_string(name)
+    }
+
+    fn has_string(&self, name: &[u8]) -> bool {
+        self.file.split(|&b| b == 0).any(|string| same(string, name))
     }
 }

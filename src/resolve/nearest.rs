@@ -5,6 +5,7 @@ use core::fmt;
 use crate::failure::{Code, Failure};
 use crate::request::name::{Name, normal, same};
 use crate::resolve::Tree;
+use crate::resolve::config::is_blacklisted;
 use crate::resolve::index::Kind;
 use crate::text::{Shown, Text};
 
@@ -19,8 +20,15 @@ type Word = heapless::Vec<u8, LONGEST>;
 #[derive(Clone, Debug)]
 pub struct Nearest {
     wrong: Word,
-    /// Distance and name, the best first.
-    names: heapless::Vec<(usize, Word), PROPOSED>,
+    /// The best first.
+    names: heapless::Vec<Proposal, PROPOSED>,
+}
+
+#[derive(Clone, Debug)]
+struct Proposal {
+    distance: usize,
+    name: Word,
+    note: &'static str,
 }
 
 impl Nearest {
@@ -30,29 +38,29 @@ impl Nearest {
         Self { wrong, names: heapless::Vec::new() }
     }
 
-    /// Considers a name that exists. It is near if at most every third character is another one.
-    pub fn consider(&mut self, name: &[u8]) {
+    /// Considers a name that exists, shown with a note. It is near if at most every third character is another one.
+    pub fn consider(&mut self, name: &[u8], note: &'static str) {
         let Ok(name) = Word::from_slice(name) else { return };
         let most = (self.wrong.len() / 3).max(1);
-        if name.len().abs_diff(self.wrong.len()) > most || self.names.iter().any(|(_, known)| same(known, &name)) {
+        if name.len().abs_diff(self.wrong.len()) > most || self.names.iter().any(|known| same(&known.name, &name)) {
             return;
         }
         let distance = distance(&self.wrong, &name);
         if distance > most {
             return;
         }
-        let at = self.names.iter().position(|(other, _)| *other > distance).unwrap_or(self.names.len());
+        let at = self.names.iter().position(|other| other.distance > distance).unwrap_or(self.names.len());
         if self.names.is_full() && at < PROPOSED {
             self.names.pop();
         }
-        let _ = self.names.insert(at, (distance, name));
+        let _ = self.names.insert(at, Proposal { distance, name, note });
     }
 }
 
 impl fmt::Display for Nearest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, (_, name)) in self.names.iter().enumerate() {
-            write!(f, "{}{}", if n == 0 { "; nearest: " } else { ", " }, Shown(name))?;
+        for (n, Proposal { name, note, .. }) in self.names.iter().enumerate() {
+            write!(f, "{}{}{note}", if n == 0 { "; nearest: " } else { ", " }, Shown(name))?;
         }
         Ok(())
     }
@@ -62,7 +70,12 @@ impl fmt::Display for Nearest {
 pub fn unknown_module(tree: &Tree<'_>, name: Name<'_>) -> Failure {
     let mut nearest = Nearest::to(name.as_bytes());
     for kind in [Kind::Dep, Kind::Builtin] {
-        if let Err(failure) = tree.index_of(kind).each(&mut |key, _, _| nearest.consider(key)) {
+        let note = |key: &[u8]| match kind {
+            Kind::Builtin => " (built in)",
+            _ if is_blacklisted(tree.config, key) => " (blacklisted)",
+            _ => "",
+        };
+        if let Err(failure) = tree.index_of(kind).each(&mut |key, _, _| nearest.consider(key, note(key))) {
             return failure;
         }
     }
@@ -118,7 +131,7 @@ mod tests {
     fn the_nearest_come_first_and_the_far_not_at_all() {
         let mut nearest = Nearest::to(b"virtio-nte");
         for name in ["virtio_blk", "virtio_net", "virtio_nt", "virtio_net", "virtio_rte", "ext4", "virtio_not"] {
-            nearest.consider(name.as_bytes());
+            nearest.consider(name.as_bytes(), "");
         }
         assert_eq!(Text::<99>::of(&nearest).as_str(), "; nearest: virtio_net, virtio_nt, virtio_rte");
         assert_eq!(Text::<99>::of(Nearest::to(b"x")).as_str(), "");

@@ -2,10 +2,14 @@
 
 use core::fmt;
 
+use crate::failure::{Code, Failure};
 use crate::request::name::same;
+use crate::request::words::words;
 use crate::resolve::config::Directive;
 use crate::resolve::lookup::Module;
-use crate::text::Shown;
+use crate::resolve::modinfo::ModInfo;
+use crate::resolve::nearest::Nearest;
+use crate::text::{Shown, Text};
 
 /// All parameters of a step: `options` lines and `module.parameter=` words whose name is the module's or that of the
 /// alias it was found by, in their order, then what its entry says. The kernel applies them from left to right.
@@ -55,6 +59,28 @@ fn with_blanks(text: &[u8], push: &mut dyn FnMut(&[u8])) {
             push(b" ");
         }
         push(run);
+    }
+}
+
+/// Every word of `text` that names no parameter of the module, with the nearest names that there are.
+///
+/// `dyndbg` and `async_probe` are the kernel's own, for every module (`unknown_module_param_cb` in kernel/module).
+pub fn unknown(module: &Module<'_>, text: &[u8], info: &ModInfo<'_>, tell: &mut dyn FnMut(Failure)) {
+    const EVERY_MODULES: [&[u8]; 2] = [b"dyndbg", b"async_probe"];
+    let mut words = words(text);
+    for word in words.by_ref().take_while(|word| !word.is_end()) {
+        if info.has_parameter(word.name) || EVERY_MODULES.iter().any(|name| same(name, word.name)) {
+            continue;
+        }
+        let mut nearest = Nearest::to(word.name);
+        info.parameters().chain(EVERY_MODULES).for_each(|name| nearest.consider(name, ""));
+        let subject = Text::<256>::of(format_args!("{module} {}", Shown(word.raw)));
+        let reason = Text::<256>::of(format_args!("the module has no such parameter{nearest}"));
+        tell(Failure::new(Code::UnknownParameter, subject, reason));
+    }
+    if let Some(word) = words.next() {
+        let subject = Text::<256>::of(format_args!("{module} {}", Shown(word.raw)));
+        tell(Failure::new(Code::UnknownParameter, subject, "what stands behind `--` is passed over by the kernel"));
     }
 }
 

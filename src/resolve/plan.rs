@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use crate::failure::{Code, Failure, Report};
+use crate::failure::{Code, Failure};
 use crate::request::list::Entry;
 use crate::request::name::same;
 use crate::resolve::Tree;
@@ -43,7 +43,9 @@ pub struct Step<'a> {
 pub enum Action<'a> {
     /// finit_module of this file, a path below the tree or one that begins with `/`.
     Load(&'a [u8]),
-    /// Nothing: the kernel has it built in.
+    /// Nothing but to set the entry's parameters: an earlier step loads it without them.
+    Adjust,
+    /// Nothing but to set parameters: the kernel has it built in.
     BuiltIn,
     /// An `install` command stands in place of the load.
     Install(&'a [u8]),
@@ -84,15 +86,13 @@ impl<'a> Plan<'a> {
         Self { tree, steps: heapless::Vec::new(), requests: heapless::Vec::new() }
     }
 
-    /// Adds what `entries` take. All that can't be had goes to `report`, or for an entry with `?`, to `passed_over`.
+    /// Adds what `entries` take. Each that can't be had goes to `refused`, with the reason.
     ///
     /// Failures: [`Code::UnknownModule`], [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
-    pub fn add_all(&mut self, entries: &[Entry<'a>], report: &mut Report<'_>, passed_over: &mut dyn FnMut(&Failure)) {
+    pub fn add_all(&mut self, entries: &[Entry<'a>], refused: &mut dyn FnMut(&Entry<'a>, Failure)) {
         for entry in entries {
-            match self.add(entry, Options::default()) {
-                Ok(()) => {}
-                Err(failure) if entry.optional && failure.code == Code::UnknownModule => passed_over(&failure),
-                Err(failure) => report.add(failure),
+            if let Err(failure) = self.add(entry, Options::default()) {
+                refused(entry, failure);
             }
         }
     }
@@ -151,17 +151,22 @@ impl<'a> Plan<'a> {
         walk.walk(&module, line)
     }
 
-    /// Adds a step, unless the module's turn came before: in this request, or in an earlier one that would end in
-    /// failure without it. That a name was refused for the blacklist settles nothing for those who depend on it.
+    /// Adds a step. Where the module's turn came before, in this request, or in an earlier one that would end in failure
+    /// without it, at most parameters of its own remain. That a name was refused for the blacklist settles nothing for
+    /// those who depend on it.
     fn push(&mut self, step: Step<'a>) -> Result<(), Failure> {
-        let settled = self.steps.iter().any(|earlier| {
+        let settled = self.steps.iter().find(|earlier| {
             let firm = earlier.required && !self.is_optional(earlier) && earlier.action != Action::Blacklisted;
             same(earlier.module.name, step.module.name) && (earlier.request == step.request || firm)
         });
-        match settled {
-            true => Ok(()),
-            false => self.steps.push(step).map_err(|_| too_large(Shown(step.module.name), "more than 2,048 steps")),
-        }
+        let step = match settled {
+            Some(earlier) if step.arguments.is_empty() || step.arguments == earlier.arguments => return Ok(()),
+            // Its command stands in place of the module.
+            Some(earlier) if matches!(earlier.action, Action::Install(_)) => return Ok(()),
+            Some(_) => Step { action: Action::Adjust, ..step },
+            None => step,
+        };
+        self.steps.push(step).map_err(|_| too_large(Shown(step.module.name), "more than 2,048 steps"))
     }
 }
 
@@ -179,6 +184,7 @@ impl fmt::Display for Shape<'_, '_> {
         match step.action {
             Action::Load(path) => write!(f, "insmod {} {parameters}", Shown(path)),
             Action::Install(command) => write!(f, "install {} {parameters}", Shown(command)),
+            Action::Adjust => write!(f, "adjust {} {}", step.module, Shown(step.arguments)),
             Action::BuiltIn => write!(f, "builtin {}", step.module),
             Action::Blacklisted => write!(f, "blacklisted {}", step.module),
             Action::Missing => write!(f, "missing {}", step.module),

@@ -8,7 +8,7 @@
 //!       count value…         if flag 0x4: u32, then that many of { u32 priority, string\0 }
 //! ```
 //! A file from outside is hostile: every read is checked against its end, every walk is bounded by the key's length or,
-//! where a whole subtree is listed, by the number of nodes that the file can hold.
+//! where a whole subtree is listed, by the bytes of the file, none of which belongs to two nodes.
 
 use crate::resolve::glob::glob;
 
@@ -152,13 +152,13 @@ const fn is_wild(byte: u8) -> bool {
 struct Listing<'t, 'a> {
     trie: &'t Trie<'a>,
     key: heapless::Vec<u8, LONGEST_KEY>,
-    /// How many more nodes the file can hold, each having at least one byte of its own.
-    nodes: usize,
+    /// How many bytes of the file there may still be to list.
+    rest: usize,
 }
 
 impl<'t, 'a> Listing<'t, 'a> {
     fn new(trie: &'t Trie<'a>, start: &[u8]) -> Result<Self, Corrupt> {
-        let mut listing = Self { trie, key: heapless::Vec::new(), nodes: trie.bytes.len() };
+        let mut listing = Self { trie, key: heapless::Vec::new(), rest: trie.bytes.len() };
         start.iter().try_for_each(|&byte| listing.push(byte))?;
         Ok(listing)
     }
@@ -167,12 +167,16 @@ impl<'t, 'a> Listing<'t, 'a> {
         self.key.push(byte).map_err(|_| Corrupt { offset: 0, what: "a key of more than 1,024 bytes" })
     }
 
+    /// Counts what was listed, so that loops end, and so do nodes that share what is below them.
+    fn spend(&mut self, bytes: usize) -> Result<(), Corrupt> {
+        let rest = self.rest.checked_sub(bytes);
+        self.rest = rest.ok_or(Corrupt { offset: 0, what: "more than the file can hold: a loop" })?;
+        Ok(())
+    }
+
     /// Visits `node` and all below it; recursion ends at the longest key, since each level adds a byte.
     fn node(&mut self, node: &Node<'a>, visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
-        let Some(nodes) = self.nodes.checked_sub(1) else {
-            return Err(Corrupt { offset: 0, what: "more nodes than the file can hold: a loop" });
-        };
-        self.nodes = nodes;
+        self.spend(node.prefix.len() + 1)?;
         let depth = self.key.len();
         node.prefix.iter().try_for_each(|&byte| self.push(byte))?;
         let bytes = node.first..=u8::MAX;
@@ -185,6 +189,7 @@ impl<'t, 'a> Listing<'t, 'a> {
         }
         for value in node.values {
             let (priority, value) = value?;
+            self.spend(size_of_val(&priority) + value.len() + 1)?;
             visit(&self.key, priority, value);
         }
         self.key.truncate(depth);

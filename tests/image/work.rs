@@ -157,6 +157,10 @@ pub fn plan(modules: &Path, release: &str, text: &str) -> Result<String, String>
     list::read(text.as_bytes(), "test", &mut |entry| entries.push(entry.unwrap()));
     let mut tell = |_: &Failure| {};
     let mut report = Report::new(&mut tell);
-    plan.add_all(&entries, &mut report, &mut |_| {});
+    plan.add_all(&entries, &mut |entry, failure| {
+        if !entry.optional {
+            report.add(failure)
+        }
+    });
     report.verdict().map(|()| plan.to_string()).map_err(|failure| failure.to_string())
 }

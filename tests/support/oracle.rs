@@ -50,19 +50,21 @@ impl fmt::Debug for Step {
 
 /// The steps of a plan of ours.
 pub fn steps(plan: &Plan<'_>) -> Vec<Step> {
-    let steps = plan.steps().iter().map(|step| {
+    let steps = plan.steps().iter().filter_map(|step| {
         let (what, subject) = match step.action {
             Action::Load(path) => ("insmod", path),
             Action::Install(command) => ("install", command),
             Action::BuiltIn => ("builtin", Default::default()),
             Action::Missing => ("missing", Default::default()),
             Action::Blacklisted => ("blacklisted", Default::default()),
+            // Parameters of what an earlier step loads: to libkmod they are lost.
+            Action::Adjust => return None,
         };
         let mut parameters = Vec::new();
         if matches!(what, "insmod" | "install") {
             plan.parameters(step).each_piece(&mut |piece| parameters.extend_from_slice(piece));
         }
-        Step { what, module: underscored(step.module.name), subject: subject.to_vec(), parameters }
+        Some(Step { what, module: underscored(step.module.name), subject: subject.to_vec(), parameters })
     });
     first_of_each(steps.collect())
 }

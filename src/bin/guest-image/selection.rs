@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use guest_init::failure::{Code, Failure, Report};
+use guest_init::failure::{Code, Failure};
 use guest_init::guest::explain::unreadable;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
@@ -38,13 +38,10 @@ impl Selection {
         let mut wrong = Wrong(Vec::new());
         let mut plan = Plan::new(tree);
         let mut passed_over = Vec::new();
-        for entry in entries {
-            // A report for each: its verdict is then a failure as it is, not the sum of several.
-            let mut tell = |_: &Failure| {};
-            let mut report = Report::new(&mut tell);
-            plan.add_all(std::slice::from_ref(entry), &mut report, &mut |failure| passed_over.push(failure.clone()));
-            wrong.0.extend(report.verdict().err());
-        }
+        plan.add_all(entries, &mut |entry, failure| match entry.optional {
+            true => passed_over.push(failure),
+            false => wrong.0.push(failure),
+        });
         let mut selection = Self::default();
         for step in plan.steps() {
             match selection.take_step(directory, step) {
@@ -94,7 +91,7 @@ impl Selection {
                 let reason = "an alias of modprobe.d means it, and it does not exist";
                 Err(Failure::new(Code::UnknownModule, step.module, reason))
             }
-            Action::BuiltIn | Action::Install(_) | Action::Blacklisted => Ok(()),
+            Action::Adjust | Action::BuiltIn | Action::Install(_) | Action::Blacklisted => Ok(()),
         }
     }
 

@@ -1,15 +1,4 @@
-//! Random numbers that are the same everywhere for one seed (SplitMix64), and the seed.
-
-/// The seed where the environment names none.
-const SEED: u64 = 20_260_904;
-
-/// The seed of this run: `GUEST_INIT_SEED`, or always the same one.
-pub fn seed() -> u64 {
-    match std::env::var("GUEST_INIT_SEED") {
-        Ok(seed) => seed.parse().expect("GUEST_INIT_SEED is a number"),
-        Err(_) => SEED,
-    }
-}
+//! Random numbers that are the same everywhere for one seed (SplitMix64).
 
 /// A generator.
 pub struct Random(u64);

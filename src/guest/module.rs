@@ -1,0 +1,129 @@
+//! A module's file: what is in it, and how the kernel takes it.
+
+extern crate std;
+
+use std::borrow::Cow;
+use std::ffi::{CStr, OsStr};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::io::{self, Errno};
+use rustix::system::{finit_module, init_module};
+
+use super::errno;
+use super::explain::{KernelLog, unreadable};
+use super::files::{map, open_regular, read_path};
+use super::unpack::Format;
+use crate::failure::{Code, Failure};
+use crate::resolve::lookup::Module;
+
+/// The kernel decompresses the file itself (linux/module.h, since 5.17).
+const MODULE_INIT_COMPRESSED_FILE: core::ffi::c_int = 4;
+/// How often, and how long each time, a module is waited for that someone else is loading.
+const BUSY_RETRIES: usize = 20;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// An open file of a module tree.
+#[derive(Debug)]
+pub struct ModuleFile {
+    file: OwnedFd,
+    /// Whether it is compressed, as far as its name let one look.
+    format: Option<Format>,
+}
+
+/// The one format that this kernel decompresses itself, if any.
+pub fn kernel_format() -> Option<Format> {
+    const LONGEST: usize = 4096;
+    let name = read_path(c"/sys/module/compression", LONGEST).ok()?;
+    [Format::Gzip, Format::Xz, Format::Zstd].into_iter().find(|format| format.name().as_bytes() == name.trim_ascii())
+}
+
+impl ModuleFile {
+    /// Opens a file of the tree.
+    ///
+    /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`].
+    pub fn open(directory: &OwnedFd, path: &[u8]) -> Result<Self, Failure> {
+        let failure = |error| unreadable(path, errno(error));
+        let file = open_regular(directory, OsStr::from_bytes(path)).map_err(failure)?;
+        // The name only saves the look: a compressed file with a plain name is recognised when the kernel refuses it.
+        let format = if path.ends_with(b".ko") { None } else { head(&file).map_err(failure)? };
+        Ok(Self { file, format })
+    }
+
+    /// The module itself, decompressed.
+    ///
+    /// Failures: [`Code::Unreadable`], [`Code::NotAModule`] for damaged data.
+    pub fn contents(&self, module: &Module<'_>) -> Result<Cow<'static, [u8]>, Failure> {
+        let mapped = map(&self.file).map_err(|error| unreadable(module.name, errno(error)))?;
+        match Format::of(mapped) {
+            None => Ok(Cow::Borrowed(mapped)),
+            Some(format) => {
+                let damaged = |reason| Failure::new(Code::NotAModule, *module, reason);
+                format.unpack(mapped).map(Cow::Owned).map_err(damaged)
+            }
+        }
+    }
+
+    /// Has the kernel load it: as it is, or decompressed by the kernel if it knows the format, or else by us, or by us
+    /// after all if the kernel can't: its xz decoder knows no CRC64.
+    ///
+    /// The outer failure is one of ours, the inner result the kernel's word on the module.
+    pub fn load(
+        &self,
+        module: &Module<'_>,
+        parameters: &CStr,
+        kernel_format: Option<Format>,
+        log: &mut KernelLog,
+    ) -> Result<io::Result<()>, Failure> {
+        let result = match self.format {
+            None => insist(module, || finit_module(&self.file, parameters, 0)),
+            format if format == kernel_format => {
+                insist(module, || finit_module(&self.file, parameters, MODULE_INIT_COMPRESSED_FILE))
+            }
+            Some(_) => Err(Errno::NOEXEC),
+        };
+        if !self.may_be_compression(result, module, log) {
+            return Ok(result);
+        }
+        let contents = self.contents(module)?;
+        Ok(insist(module, || init_module(&contents, parameters)))
+    }
+
+    /// Whether a refusal may be one of the compression: the file is compressed, and the kernel did not get as far as to
+    /// name the module in it.
+    fn may_be_compression(&self, result: io::Result<()>, module: &Module<'_>, log: &mut KernelLog) -> bool {
+        let compressed = || self.format.is_some() || head(&self.file).is_ok_and(|format| format.is_some());
+        match result {
+            Err(Errno::NOEXEC) => compressed(),
+            Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOMEM | Errno::IO) => {
+                self.format.is_some() && log.said_about(module.name).is_none()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What the first bytes say of a file.
+fn head(file: &OwnedFd) -> io::Result<Option<Format>> {
+    let mut bytes = [0; 6];
+    let length = io::retry_on_intr(|| io::pread(file, &mut bytes, 0))?;
+    Ok(Format::of(bytes.get(..length).unwrap_or_default()))
+}
+
+/// Retries what passes by itself: a signal, and EBUSY while another loader has the module half loaded.
+fn insist(module: &Module<'_>, load: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    for _ in 0..BUSY_RETRIES {
+        match io::retry_on_intr(&load) {
+            Err(Errno::BUSY) if is_known(module) => sleep(BUSY_PAUSE),
+            result => return result,
+        }
+    }
+    Err(Errno::BUSY)
+}
+
+/// Whether the kernel has a module of this name, in whatever state.
+fn is_known(module: &Module<'_>) -> bool {
+    rustix::fs::stat(std::format!("/sys/module/{module}/initstate")).is_ok()
+}
