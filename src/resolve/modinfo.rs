@@ -35,12 +35,10 @@ impl<'a> ModInfo<'a> {
         self.values("vermagic").next()?.split(|&b| b == b' ').next()
     }
 
-    /// The names of its parameters, as far as it says: `parmtype=NAME:TYPE`, and `parm=NAME:DESCRIPTION` of those that
-    /// have only that.
+    /// The names of its parameters, as far as it says, some of them twice: `parmtype=NAME:TYPE`, and
+    /// `parm=NAME:DESCRIPTION`.
     pub fn parameters(&self) -> impl Iterator<Item = &'a [u8]> {
-        let names = |key| self.values(key).filter_map(|value| value.split(|&b| b == b':').next());
-        let typed = move || names("parmtype");
-        typed().chain(names("parm").filter(move |name| !typed().any(|other| same(other, name))))
+        self.names("parmtype").chain(self.names("parm"))
     }
 
     /// Whether it has a parameter.
@@ -48,8 +46,18 @@ impl<'a> ModInfo<'a> {
     /// A parameter with call-backs and without a description is not among the strings. Where the code has more than are,
     /// a name counts that stands in the file as a string of its own.
     pub fn has_parameter(&self, name: &[u8]) -> bool {
-        let hidden = || self.parameters > self.parameters().count();
-        self.parameters().any(|known| same(known, name)) || hidden() && self.has_string(name)
+        self.parameters().any(|known| same(known, name)) || self.has_hidden_parameters() && self.has_string(name)
+    }
+
+    fn has_hidden_parameters(&self) -> bool {
+        let typed = self.names("parmtype").count();
+        let is_typed = |name: &&[u8]| self.names("parmtype").any(|other| same(other, name));
+        // Nearly always all are typed, which is soon seen.
+        typed < self.parameters && typed + self.names("parm").filter(|name| !is_typed(name)).count() < self.parameters
+    }
+
+    fn names(&self, key: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.values(key).filter_map(|value| value.split(|&b| b == b':').next())
     }
 
     fn has_string(&self, name: &[u8]) -> bool {
