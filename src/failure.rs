@@ -22,6 +22,10 @@ pub enum Stage {
     Load,
     /// 0x5_: the hand-off to the agent.
     Start,
+    /// 0x6_: the deadline.
+    Deadline,
+    /// 0x7_: guest-init itself.
+    Bug,
 }
 
 impl fmt::Display for Stage {
@@ -32,6 +36,8 @@ impl fmt::Display for Stage {
             Self::Plan => "plan",
             Self::Load => "load",
             Self::Start => "start",
+            Self::Deadline => "deadline",
+            Self::Bug => "bug",
         })
     }
 }
@@ -79,6 +85,10 @@ codes! {
         "the kernel's configuration; whether the image lets the mount point be made";
     NoConsole = 0x11, Mount, ENOENT: "neither /dev/console nor /dev/null can be opened for descriptors 0-2",
         "CONFIG_DEVTMPFS; what is mounted on /dev";
+    ShareUnknown = 0x12, Mount, EINVAL: "no virtio-fs device of this VM has the tag of a share",
+        "the tag; the VM's vhost-user-fs devices; the image's virtio_pci or virtio_mmio";
+    ShareFailed = 0x13, Mount, EIO: "a share can't be mounted",
+        "whether the kernel or the image has virtiofs; virtiofsd on the host";
 
     CommandLineUnreadable = 0x20, Read, EIO: "/proc/cmdline can't be read, or is longer than 64 KiB",
         "bootconfig; what is mounted on /proc";
@@ -94,6 +104,18 @@ codes! {
         "the entry named; the list grammar";
     TooMany = 0x26, Read, E2BIG: "more entries, or agent arguments, than guest-init takes",
         "the bounds in the README";
+    ListMissing = 0x27, Read, ENOENT: "the file of a module list is not there",
+        "guest_init.modules_file; what the host shares";
+    ListOutside = 0x28, Read, EXDEV: "the path of a module list leads out of its share",
+        "symbolic links on its way; `..`";
+    ListNotAFile = 0x29, Read, EINVAL: "a directory, FIFO, socket or device stands in place of a module list",
+        "what the host shares";
+    ListTooLong = 0x2a, Read, EFBIG: "the file of a module list has more than 64 KiB",
+        "whether it is a list at all";
+    ListNotText = 0x2b, Read, EILSEQ: "the file of a module list is not UTF-8",
+        "the offset named; whether it is a list at all";
+    ListUnreadable = 0x2c, Read, EIO: "the file of a module list can't be read",
+        "the errno named; virtiofsd on the host";
 
     NoModuleTree = 0x30, Plan, ENOENT: "there is no module tree for this kernel",
         "uname -r against the image's /lib/modules; whether depmod was run";
@@ -131,6 +153,8 @@ codes! {
         "the kernel's lines above; whether this VM has the device";
     ParameterNotSet = 0x49, Load, EPERM: "with guest_init.strict=1: a module that is there already does not take a parameter",
         "/sys/module/NAME/parameters; whether an earlier entry or the kernel loads it without";
+    NotLocked = 0x4a, Load, EIO: "with guest_init.lock_modules=1: module loading can't be disabled",
+        "kernel.modules_disabled; what is mounted on /proc";
 
     AgentMissing = 0x50, Start, ENOENT: "the agent is not there",
         "guest_init.agent; the image";
@@ -140,6 +164,24 @@ codes! {
         "whether the agent is static; the image's libraries";
     AgentRefused = 0x53, Start, ENOEXEC: "the kernel can't execute the agent",
         "the errno named; the agent's architecture";
+    RootUnclear = 0x54, Start, EINVAL: "root= does not name a device in a way that guest-init understands",
+        "root=/dev/NAME; root=TAG with rootfstype=virtiofs";
+    RootMissing = 0x55, Start, ENODEV: "the device of root= does not appear",
+        "root=; the VM's disks; the drivers for them in the module tree";
+    RootUnknownType = 0x56, Start, ENODEV: "nothing knows the file system of root=",
+        "rootfstype=; the file system's module in the module tree";
+    RootFailed = 0x57, Start, EINVAL: "the root can't be mounted",
+        "rootfstype= and rootflags=; the kernel's lines above; the disk";
+    RootUnfit = 0x58, Start, EINVAL: "the root can't be switched to",
+        "whether it has the directories /proc, /sys, /dev and /run";
+
+    DeadlinePassed = 0x60, Deadline, ETIMEDOUT: "the deadline passed before the agent was started; the VM panics by sysrq, not by this exit code",
+        "what the line says was going on; guest_init.deadline";
+    NoWatch = 0x61, Deadline, EAGAIN: "the thread that watches the deadline can't be started",
+        "the VM's memory";
+
+    Bug = 0x70, Bug, EFAULT: "guest-init itself is at fault",
+        "whether a host changes files under it; otherwise, tell us";
 }
 
 impl fmt::Display for Code {
@@ -246,6 +288,8 @@ mod tests {
             Stage::Plan => 3,
             Stage::Load => 4,
             Stage::Start => 5,
+            Stage::Deadline => 6,
+            Stage::Bug => 7,
         };
         assert!(Code::ALL.iter().all(|&code| code as u8 >> 4 == digit(code.stage())));
     }

@@ -34,5 +34,6 @@ pub const ABOUT: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     ": the init of a microVM. As PID 1 it loads the kernel modules that guest_init.modules= on the kernel command line\n\
      asks for, becomes the agent of guest_init.agent=, and panics the VM, with a reason, if any of that fails.\n\
-     Choose it with rdinit=/sbin/guest-init or init=/sbin/guest-init. Started otherwise, it changes nothing."
+     Choose it with rdinit=/sbin/guest-init or init=/sbin/guest-init. Called as modprobe, it answers as modprobe.\n\
+     Started otherwise, it changes nothing."
 );

@@ -12,7 +12,7 @@ use nix::unistd::execve;
 use rustix::fs::{Access, CWD, accessat, stat};
 
 use super::files::{map, open_directory, open_regular};
-use super::invocation::Environment;
+use super::invocation::Strings;
 use crate::elf::Elf;
 use crate::failure::{Code, Failure};
 use crate::request::Request;
@@ -22,7 +22,7 @@ use crate::text::Shown;
 /// gave PID 1 was ever changed: no signal, no mask, no limit, no working directory, no environment.
 ///
 /// Failures: [`Code::AgentMissing`], [`Code::AgentNotExecutable`], [`Code::InterpreterMissing`], [`Code::AgentRefused`].
-pub fn become_agent(request: &Request<'_>, environment: Environment) -> Result<Infallible, Failure> {
+pub fn become_agent(request: &Request<'_>, environment: Strings) -> Result<Infallible, Failure> {
     let string = |bytes: Vec<u8>| {
         CString::new(bytes).map_err(|_| Failure::new(Code::BadValue, "guest_init.agent", "it holds a NUL byte"))
     };

@@ -4,24 +4,31 @@ extern crate std;
 
 use std::os::fd::{AsRawFd, IntoRawFd};
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{self, Mode, OFlags};
 use rustix::io::fcntl_getfd;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 use super::errno;
 use crate::failure::{Code, Failure};
 
-/// Where one of 0 to 2 is closed, makes all three /dev/console, or /dev/null in a VM without a console.
+/// Where one of 0 to 2 is closed, opens all three.
 ///
 /// Failure: [`Code::NoConsole`].
 pub fn ensure() -> Result<(), Failure> {
     let is_closed = |fd| fcntl_getfd(fd).is_err();
-    if ![stdin(), stdout(), stderr()].into_iter().any(is_closed) {
-        return Ok(());
+    match [stdin(), stdout(), stderr()].into_iter().any(is_closed) {
+        true => open(),
+        false => Ok(()),
     }
+}
+
+/// Makes all three /dev/console, or /dev/null in a VM without a console.
+///
+/// Failure: [`Code::NoConsole`].
+pub fn open() -> Result<(), Failure> {
     let flags = OFlags::RDWR | OFlags::NOCTTY;
-    let console = open(c"/dev/console", flags, Mode::empty())
-        .or_else(|_| open(c"/dev/null", flags, Mode::empty()))
+    let console = fs::open(c"/dev/console", flags, Mode::empty())
+        .or_else(|_| fs::open(c"/dev/null", flags, Mode::empty()))
         .map_err(failure)?;
     dup2_stdin(&console).and_then(|()| dup2_stdout(&console)).and_then(|()| dup2_stderr(&console)).map_err(failure)?;
     if console.as_raw_fd() <= stderr().as_raw_fd() {

@@ -1,21 +1,103 @@
 //! Files from outside: opened once, bounded, and never one that can make a reader wait.
+//!
+//! What is the host's is trusted with nothing: no path leaves the share, and nothing is mapped that the host could cut short.
 
+use std::borrow::Cow;
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::vec::Vec;
 
-use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::path::Arg;
 
 extern crate std;
 
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+/// O_NONBLOCK: an open of a FIFO would wait for its other end. To a regular file it means nothing.
+const REGULAR: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// An open directory: of the image, or on a share of the host's.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    of_host: bool,
+}
+
+impl Directory {
+    /// One of the image.
+    pub fn open(path: impl Arg) -> io::Result<Self> {
+        Ok(Self { fd: open_directory(path)?, of_host: false })
+    }
+
+    /// The root of a share.
+    pub const fn of_host(fd: OwnedFd) -> Self {
+        Self { fd, of_host: true }
+    }
+
+    /// A directory below. On a share, EXDEV for a path that leads out of this one.
+    pub fn directory(&self, path: impl Arg) -> io::Result<Self> {
+        Ok(Self { fd: self.open_below(path, DIRECTORY)?, of_host: self.of_host })
+    }
+
+    /// A regular file below; a FIFO or device in its place is EINVAL, at once. On a share, EXDEV as above.
+    pub fn regular(&self, path: impl Arg) -> io::Result<File> {
+        let path = path.as_cow_c_str()?;
+        let fd = match self.open_below(&*path, REGULAR) {
+            // What a device gives on a share.
+            Err(Errno::ACCESS) => {
+                only_regular(self.open_below(&*path, OFlags::PATH | OFlags::CLOEXEC)?).and(Err(Errno::ACCESS))
+            }
+            fd => only_regular(fd?),
+        };
+        Ok(File { fd: fd?, of_host: self.of_host })
+    }
+
+    fn open_below(&self, path: impl Arg, flags: OFlags) -> io::Result<OwnedFd> {
+        if !self.of_host {
+            return openat(&self.fd, path, flags, Mode::empty());
+        }
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        openat2(&self.fd, path, flags, Mode::empty(), resolve)
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// An open regular file below a [`Directory`].
+#[derive(Debug)]
+pub struct File {
+    fd: OwnedFd,
+    of_host: bool,
+}
+
+impl File {
+    /// Its bytes: mapped, or if it is the host's, read. More than `most` bytes of the host's are EFBIG.
+    pub fn contents(&self, most: usize) -> io::Result<Cow<'static, [u8]>> {
+        match self.of_host {
+            true => read(&self.fd, most).map(Cow::Owned),
+            false => map(&self.fd).map(Cow::Borrowed),
+        }
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 /// Opens a regular file below `dir`; a FIFO or device in its place is EINVAL, at once.
 pub fn open_regular(dir: &OwnedFd, path: impl Arg) -> io::Result<OwnedFd> {
-    // O_NONBLOCK: an open of a FIFO would wait for its other end. To a regular file it means nothing.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = openat(dir, path, flags, Mode::empty())?;
+    only_regular(openat(dir, path, REGULAR, Mode::empty())?)
+}
+
+fn only_regular(file: OwnedFd) -> io::Result<OwnedFd> {
     match FileType::from_raw_mode(fstat(&file)?.st_mode) {
         FileType::RegularFile => Ok(file),
         FileType::Directory => Err(Errno::ISDIR),
@@ -25,17 +107,17 @@ pub fn open_regular(dir: &OwnedFd, path: impl Arg) -> io::Result<OwnedFd> {
 
 /// Opens a directory by its path.
 pub fn open_directory(path: impl Arg) -> io::Result<OwnedFd> {
-    rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::open(path, DIRECTORY, Mode::empty())
 }
 
-/// Reads a file to its end; more than `most` bytes are EFBIG. Files of /proc have no size, so the end alone counts.
-pub fn read(file: &OwnedFd, most: usize) -> io::Result<Vec<u8>> {
+/// Reads a file from its start to its end; more than `most` bytes are EFBIG. Files of /proc have no size, so the end alone counts.
+pub fn read(file: impl AsFd, most: usize) -> io::Result<Vec<u8>> {
     const STEP: usize = 4096;
     let mut bytes = Vec::new();
     loop {
         let end = bytes.len();
         bytes.resize(end + STEP, 0);
-        let count = io::retry_on_intr(|| io::read(file, bytes.get_mut(end..).unwrap_or_default()))?;
+        let count = io::retry_on_intr(|| io::pread(&file, bytes.get_mut(end..).unwrap_or_default(), end as u64))?;
         bytes.truncate(end + count);
         match () {
             () if bytes.len() > most => return Err(Errno::FBIG),

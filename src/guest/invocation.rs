@@ -1,22 +1,32 @@
-//! How guest-init was started: as PID 1, or by someone who wants to know what it is.
+//! How guest-init was started: as PID 1, as modprobe, or by someone who wants to know what it is.
 
-use core::ffi::{CStr, c_char};
+extern crate std;
 
-/// The environment that the kernel gave PID 1, passed on to the agent as it is.
+use core::ffi::{CStr, c_char, c_int};
+
+use super::modprobe;
+
+/// The arguments or the environment, as the kernel gave them to this process.
 #[derive(Clone, Copy, Debug)]
-pub struct Environment(*const *const c_char);
+pub struct Strings(*const *const c_char);
 
-impl Environment {
+impl Strings {
     /// # Safety
     ///
-    /// `environment` is what the C start-up hands to main: an array of strings that ends with a null pointer, which
+    /// `strings` is what the C start-up hands to main: an array of strings that ends with a null pointer, which
     /// nobody changes while the process lives.
     #[allow(unsafe_code)]
-    pub const unsafe fn new(environment: *const *const c_char) -> Self {
-        Self(environment)
+    pub const unsafe fn new(strings: *const *const c_char) -> Self {
+        Self(strings)
     }
 
-    /// The strings, `NAME=value` each.
+    /// The name that the program was called by, without its directory.
+    pub fn program(self) -> &'static [u8] {
+        let path = self.strings().next().map_or(&b""[..], CStr::to_bytes);
+        path.rsplit(|&b| b == b'/').next().unwrap_or_default()
+    }
+
+    /// The strings, in order.
     #[allow(unsafe_code)]
     pub fn strings(self) -> impl Iterator<Item = &'static CStr> {
         (0..).map_while(move |n| {
@@ -28,6 +38,15 @@ impl Environment {
             }
         })
     }
+}
+
+/// What is not PID 1 is modprobe if it is called so, and otherwise says what it is. Returns the exit status.
+pub fn answer(arguments: Strings, environment: Strings) -> c_int {
+    if arguments.program() == b"modprobe" {
+        return modprobe::answer(arguments, environment);
+    }
+    std::println!("{}", crate::ABOUT);
+    0
 }
 
 /// Whether this process is the init of its VM.

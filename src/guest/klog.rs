@@ -4,8 +4,6 @@
 
 extern crate std;
 
-use core::fmt::{self, Write};
-
 use std::sync::Mutex;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -17,7 +15,7 @@ use crate::failure::Failure;
 use crate::text::Text;
 
 /// The kernel takes records of up to 976 bytes with their priority, LOG_LINE_MAX less its own prefix.
-type Line = Text<960>;
+pub type Line = Text<960>;
 
 struct KernelLog;
 
@@ -28,7 +26,7 @@ impl Log for KernelLog {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            emit(priority(record.level()), record.args());
+            emit(Line::of(format_args!("<{}>guest-init: {}", priority(record.level()), record.args())));
         }
     }
 
@@ -59,9 +57,17 @@ pub fn tell_ignored(failure: &Failure) {
 /// The last word: one emergency record, on the console whatever `quiet` or `loglevel=` say.
 pub fn last_word(failure: &Failure) {
     if let Ok(file) = open(c"/proc/sys/kernel/printk", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
-        let _ = write(file, b"7");
+        let _ = write(file, CONSOLE_SHOWS_ALL);
     }
-    emit(0, format_args!("failed: {failure} (exit {})", failure.code));
+    emit(last_record(failure));
+}
+
+/// The level up to which the console shows records, for /proc/sys/kernel/printk.
+pub const CONSOLE_SHOWS_ALL: &[u8] = b"7";
+
+/// The record of a last word.
+pub fn last_record(failure: &Failure) -> Line {
+    Line::of(format_args!("<0>guest-init: failed: {failure} (exit {})", failure.code))
 }
 
 /// syslog's numbers. The console shows errors even with `quiet`; what `guest_init.log` asks for beyond info is shown
@@ -74,9 +80,7 @@ const fn priority(level: Level) -> u8 {
     }
 }
 
-fn emit(priority: u8, message: impl fmt::Display) {
-    let mut line = Line::new();
-    let _ = write!(line, "<{priority}>guest-init: {message}");
+fn emit(line: Line) {
     // Whoever finds the descriptor in use by another thread opens one, and waits for nobody.
     let mut own = None;
     let mut shared = DEVICE.try_lock().ok();
@@ -102,7 +106,7 @@ static DEVICE: Mutex<Option<Device>> = Mutex::new(None);
 const MOST_RECORDS: u32 = 10;
 
 /// /dev/kmsg, or where /dev could not be mounted, a node of our own.
-fn open_device() -> Option<OwnedFd> {
+pub fn open_device() -> Option<OwnedFd> {
     const NODE: &core::ffi::CStr = c"/.kmsg";
     let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
     open(c"/dev/kmsg", flags, Mode::empty())

@@ -9,6 +9,7 @@ use std::vec::Vec;
 use nix::errno::Errno;
 use rustix::io;
 
+use super::deadline::note;
 use super::explain::{KernelLog, explain};
 use super::klog::{tell_ignored, tell_passed_over};
 use super::module::{ModuleFile, kernel_format};
@@ -99,6 +100,7 @@ impl<'p, 'a> Ready<'p, 'a> {
             if given_up == Some(step.request) {
                 continue;
             }
+            note(format_args!("loading {}", step.module));
             log::debug!("{}", self.plan.show(step));
             match self.step(step, file, &mut kernel_log) {
                 Ok(was_loaded) => loaded += usize::from(was_loaded),
@@ -124,16 +126,11 @@ impl<'p, 'a> Ready<'p, 'a> {
             Action::Missing => return Err(dangling(step)),
         };
         let file = file.map_or_else(|| ModuleFile::open(self.tree.directory(), path), Ok)?;
-        let text = CString::new(self.parameters(step))
-            .map_err(|_| Failure::new(Code::BadParameter, step.module, "its parameters hold a NUL byte"))?;
-        kernel_log.skip_to_end();
         // Which format the kernel knows matters to no plain module.
         let format = if path.ends_with(b".ko") { None } else { *self.kernel_format.get_or_init(kernel_format) };
-        match file.load(&step.module, &text, format, kernel_log)? {
-            Ok(()) => Ok(true),
-            // Someone was faster, or the file is loaded under another name.
-            Err(io::Errno::EXIST) => self.adjust(step).map(|()| false),
-            Err(error) => Err(explain(step, &file, &text, errno(error), kernel_log)),
+        match insert(step, &file, self.parameters(step), format, kernel_log)? {
+            true => Ok(true),
+            false => self.adjust(step).map(|()| false),
         }
     }
 
@@ -157,13 +154,34 @@ impl<'p, 'a> Ready<'p, 'a> {
     }
 }
 
+/// Loads the file of a step with these parameters; false if its module is there already: someone was faster, or the file is
+/// loaded under another name.
+///
+/// Failures: all of stage load.
+pub(super) fn insert(
+    step: &Step<'_>,
+    file: &ModuleFile,
+    parameters: Vec<u8>,
+    format: Option<Format>,
+    kernel_log: &mut KernelLog,
+) -> Result<bool, Failure> {
+    let text = CString::new(parameters)
+        .map_err(|_| Failure::new(Code::BadParameter, step.module, "its parameters hold a NUL byte"))?;
+    kernel_log.skip_to_end();
+    match file.load(&step.module, &text, format, kernel_log)? {
+        Ok(()) => Ok(true),
+        Err(io::Errno::EXIST) => Ok(false),
+        Err(error) => Err(explain(step, file, &text, errno(error), kernel_log)),
+    }
+}
+
 /// An alias that means a module which does not exist.
-fn dangling(step: &Step<'_>) -> Failure {
+pub(super) fn dangling(step: &Step<'_>) -> Failure {
     Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it, and it does not exist")
 }
 
 /// There is no shell: `/bin/true` and `/bin/false`, wherever they are said to lie, mean "skip" and "refuse".
-fn install(step: &Step<'_>, command: &[u8]) -> Result<(), Failure> {
+pub(super) fn install(step: &Step<'_>, command: &[u8]) -> Result<(), Failure> {
     let program = Shown(command.trim_ascii());
     match program.0.rsplit(|&b| b == b'/').next().unwrap_or_default() {
         b"true" | b":" => Ok(()),

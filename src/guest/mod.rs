@@ -5,16 +5,25 @@ extern crate std;
 pub mod agent;
 pub mod command_line;
 pub mod console;
+pub mod crash;
+pub mod deadline;
+pub mod drivers;
 pub mod explain;
 pub mod files;
 pub mod invocation;
 pub mod klog;
+pub mod lists;
 pub mod load;
+pub mod modprobe;
 pub mod module;
 pub mod mount;
+pub mod root;
+pub mod share;
+pub mod sysctl;
 pub mod sysfs;
 pub mod tree;
 pub mod unpack;
+pub mod voice;
 
 use nix::errno::Errno;
 

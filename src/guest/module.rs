@@ -4,7 +4,6 @@ extern crate std;
 
 use std::borrow::Cow;
 use std::ffi::{CStr, OsStr};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,13 +13,15 @@ use rustix::system::{finit_module, init_module};
 
 use super::errno;
 use super::explain::{KernelLog, unreadable};
-use super::files::{map, open_regular, read_path};
+use super::files::{Directory, File, read_path};
 use super::unpack::Format;
 use crate::failure::{Code, Failure};
 use crate::resolve::lookup::Module;
 
 /// The kernel decompresses the file itself (linux/module.h, since 5.17).
 const MODULE_INIT_COMPRESSED_FILE: core::ffi::c_int = 4;
+/// The largest file of a share's that is read, in bytes.
+const LARGEST: usize = 256 << 20;
 /// How often, and how long each time, a module is waited for that someone else is loading.
 const BUSY_RETRIES: usize = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
@@ -28,7 +29,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// An open file of a module tree.
 #[derive(Debug)]
 pub struct ModuleFile {
-    file: OwnedFd,
+    file: File,
     /// Whether it is compressed, as far as its name let one look.
     format: Option<Format>,
 }
@@ -44,9 +45,9 @@ impl ModuleFile {
     /// Opens a file of the tree.
     ///
     /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`].
-    pub fn open(directory: &OwnedFd, path: &[u8]) -> Result<Self, Failure> {
+    pub fn open(directory: &Directory, path: &[u8]) -> Result<Self, Failure> {
         let failure = |error| unreadable(path, errno(error));
-        let file = open_regular(directory, OsStr::from_bytes(path)).map_err(failure)?;
+        let file = directory.regular(OsStr::from_bytes(path)).map_err(failure)?;
         // The name only saves the look: a compressed file with a plain name is recognised when the kernel refuses it.
         let format = if path.ends_with(b".ko") { None } else { head(&file).map_err(failure)? };
         Ok(Self { file, format })
@@ -56,12 +57,12 @@ impl ModuleFile {
     ///
     /// Failures: [`Code::Unreadable`], [`Code::NotAModule`] for damaged data.
     pub fn contents(&self, module: &Module<'_>) -> Result<Cow<'static, [u8]>, Failure> {
-        let mapped = map(&self.file).map_err(|error| unreadable(module.name, errno(error)))?;
-        match Format::of(mapped) {
-            None => Ok(Cow::Borrowed(mapped)),
+        let contents = self.file.contents(LARGEST).map_err(|error| unreadable(module.name, errno(error)))?;
+        match Format::of(&contents) {
+            None => Ok(contents),
             Some(format) => {
                 let damaged = |reason| Failure::new(Code::NotAModule, *module, reason);
-                format.unpack(mapped).map(Cow::Owned).map_err(damaged)
+                format.unpack(contents).map(Cow::Owned).map_err(damaged)
             }
         }
     }
@@ -106,7 +107,7 @@ impl ModuleFile {
 }
 
 /// What the first bytes say of a file.
-fn head(file: &OwnedFd) -> io::Result<Option<Format>> {
+fn head(file: &File) -> io::Result<Option<Format>> {
     let mut bytes = [0; 6];
     let length = io::retry_on_intr(|| io::pread(file, &mut bytes, 0))?;
     Ok(Format::of(bytes.get(..length).unwrap_or_default()))

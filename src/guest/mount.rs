@@ -1,10 +1,19 @@
-//! The file systems that guest-init and every agent need: a table, and one loop over it.
+//! Mounts: the file systems that guest-init and every agent need, a table and one loop over it; and for shares and
+//! roots, mounts that are at no place yet.
+
+extern crate std;
 
 use core::ffi::CStr;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
+use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, mkdir, stat, statfs};
 use rustix::io;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, mount,
+};
 
 use super::errno;
 use crate::failure::{Code, Failure};
@@ -37,6 +46,11 @@ const TABLE: [Mount; 4] = [
     },
 ];
 
+/// Where the table's file systems are.
+pub fn targets() -> impl Iterator<Item = &'static CStr> {
+    TABLE.iter().map(|mount| mount.target)
+}
+
 /// Mounts what is not mounted yet, and makes the mount points that are missing.
 ///
 /// Failure: [`Code::MountFailed`].
@@ -49,6 +63,21 @@ pub fn all() -> Result<(), Failure> {
         })?;
     }
     Ok(())
+}
+
+/// A mount of `source` that is at no place yet: its descriptor is the mount. `options` have commas between them.
+pub fn attach(kind: &[u8], source: &[u8], options: &[u8], attributes: MountAttrFlags) -> io::Result<OwnedFd> {
+    let context = fsopen(OsStr::from_bytes(kind), FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", OsStr::from_bytes(source))?;
+    for option in options.split(|&b| b == b',').filter(|option| !option.is_empty()) {
+        let mut parts = option.splitn(2, |&b| b == b'=').map(OsStr::from_bytes);
+        match (parts.next().unwrap_or_default(), parts.next()) {
+            (name, Some(value)) => fsconfig_set_string(&context, name, value)?,
+            (name, None) => fsconfig_set_flag(&context, name)?,
+        }
+    }
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 impl Mount {

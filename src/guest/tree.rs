@@ -2,17 +2,17 @@
 
 extern crate std;
 
-use core::fmt::Write;
+use core::fmt::{Display, Write};
+use std::borrow::Cow;
 use std::ffi::CStr;
-use std::os::fd::OwnedFd;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::{self, Errno};
 
 use super::errno;
-use super::files::{map, open_directory, open_regular, read};
+use super::files::{Directory, read};
 use super::klog::tell_passed_over;
 use crate::failure::{Code, Failure, Report};
 use crate::request::list::Entry;
@@ -27,42 +27,69 @@ pub const MODULES: &str = "/lib/modules";
 /// Where configuration is, the most important first: of two files with one name, the first counts (modprobe.d(5)).
 pub const CONFIG: [&str; 5] =
     ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// The longest configuration file that is read, in bytes.
 const LONGEST_CONFIG: usize = 1 << 20;
+/// The longest index that is read from a share, in bytes; those of a distribution's kernel have 2 MB.
+const LONGEST_INDEX: usize = 64 << 20;
 
 /// An open module tree.
 #[derive(Debug)]
 pub struct Files {
     release: String,
-    directory: OwnedFd,
+    /// Holds a tree for each release, if it is known.
+    modules: Option<Directory>,
+    directory: Directory,
     indexes: [Index<'static>; 5],
     /// The text of the configuration, in the order in which it counts, lines unfolded.
     config: Vec<Vec<u8>>,
 }
 
 impl Files {
-    /// Opens `modules/release`, and the files of the directories of `config`.
+    /// Opens the tree of `release` below a directory, and the files of the directories of `config`.
     ///
     /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`].
     pub fn open(modules: &str, release: &str, config: &[&str]) -> Result<Self, Failure> {
-        let path = std::format!("{modules}/{release}");
-        let missing = |error, reason: &str| {
-            let others = names(modules).unwrap_or_default();
-            let reason = std::format!("{reason}{}", Listed("; there is ", &others));
-            Failure::from_errno(Code::NoModuleTree, Shown(path.as_bytes()), errno(error), reason)
+        Self::open_in(Directory::open(modules), &modules, release, config)
+    }
+
+    /// The same in a directory that may be a share's; in failures it is called `name`.
+    ///
+    /// Failures: as above.
+    pub fn open_in(
+        modules: io::Result<Directory>,
+        name: &dyn Display,
+        release: &str,
+        config: &[&str],
+    ) -> Result<Self, Failure> {
+        const CLOSED: &str = "the directory can't be opened";
+        let failure = |path: &dyn Display, error, reason: &dyn Display| {
+            Failure::from_errno(Code::NoModuleTree, path, errno(error), reason)
         };
-        let directory =
-            open_directory(path.as_str()).map_err(|error| missing(error, "the directory can't be opened"))?;
+        let modules = modules.map_err(|error| failure(name, error, &CLOSED))?;
+        let missing = |error, reason: &str| {
+            let others = entries(&modules).unwrap_or_default();
+            let reason = std::format!("{reason}{}", Listed("; there is ", &others));
+            let name = std::format!("{name}/");
+            failure(&std::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes())), error, &reason)
+        };
+        let directory = modules.directory(release).map_err(|error| missing(error, CLOSED))?;
+        let files = Self::of(directory, release, config)?;
+        match files.indexes.first().is_some_and(Index::exists) {
+            true => Ok(Self { modules: Some(modules), ..files }),
+            false => Err(missing(Errno::NOENT, "it has no modules.dep.bin and no modules.dep")),
+        }
+    }
+
+    /// The tree of `release` in an open directory, even if it has no modules.dep.
+    ///
+    /// Failure: [`Code::CorruptIndex`].
+    pub fn of(directory: Directory, release: &str, config: &[&str]) -> Result<Self, Failure> {
         let mut indexes = Kind::ALL.map(Index::absent);
         for (index, kind) in indexes.iter_mut().zip(Kind::ALL) {
             *index = open_index(&directory, kind)?;
         }
-        let files = Self { release: release.to_string(), indexes, config: read_config(&directory, config), directory };
-        match files.indexes.first().is_some_and(Index::exists) {
-            true => Ok(files),
-            false => Err(missing(Errno::NOENT, "it has no modules.dep.bin and no modules.dep")),
-        }
+        let config = read_config(&directory, config);
+        Ok(Self { release: release.to_string(), modules: None, directory, indexes, config })
     }
 
     /// All lines of configuration: the files', then those of a kernel command line.
@@ -90,18 +117,17 @@ impl Files {
 
     /// The releases beside this one whose trees have a module.
     fn others_with(&self, name: &[u8]) -> Vec<String> {
-        let Some(key) = normal(name) else { return Vec::new() };
-        let Ok(modules) = openat(&self.directory, "..", DIRECTORY, Mode::empty()) else { return Vec::new() };
+        let (Some(key), Some(modules)) = (normal(name), &self.modules) else { return Vec::new() };
         let has_it = |release: &String| {
-            let tree = openat(&modules, release.as_str(), DIRECTORY, Mode::empty()).ok()?;
+            let tree = modules.directory(release.as_str()).ok()?;
             open_index(&tree, Kind::Dep).ok()?.exact(&key).ok()?
         };
-        let others = entries(&modules).unwrap_or_default().into_iter().filter(|release| *release != self.release);
+        let others = entries(modules).unwrap_or_default().into_iter().filter(|release| *release != self.release);
         others.filter(|release| has_it(release).is_some()).collect()
     }
 
     /// The directory, to open modules below.
-    pub const fn directory(&self) -> &OwnedFd {
+    pub const fn directory(&self) -> &Directory {
         &self.directory
     }
 }
@@ -111,9 +137,14 @@ pub fn running_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-fn open_index(directory: &OwnedFd, kind: Kind) -> Result<Index<'static>, Failure> {
+fn open_index(directory: &Directory, kind: Kind) -> Result<Index<'static>, Failure> {
     let [binary, text] = kind.files();
-    let bytes = |name| open_regular(directory, name).and_then(|file| map(&file)).unwrap_or_default();
+    let bytes = |name| match directory.regular(name).and_then(|file| file.contents(LONGEST_INDEX)) {
+        Ok(Cow::Borrowed(bytes)) => bytes,
+        // As what is mapped, for as long as the process lives.
+        Ok(Cow::Owned(bytes)) => bytes.leak(),
+        Err(_) => &[],
+    };
     match bytes(binary) {
         // An empty file is what a depmod without its libraries leaves behind: the text may be whole.
         [] => Ok(match bytes(text) {
@@ -124,12 +155,24 @@ fn open_index(directory: &OwnedFd, kind: Kind) -> Result<Index<'static>, Failure
     }
 }
 
-/// The files `*.conf` of all directories by name, modules.softdep of the tree among them under its own name.
-fn read_config(tree: &OwnedFd, directories: &[&str]) -> Vec<Vec<u8>> {
+/// The files `*.conf` of all directories, which are the image's, by name, modules.softdep of the tree among them under
+/// its own name.
+fn read_config(tree: &Directory, directories: &[&str]) -> Vec<Vec<u8>> {
     const SOFTDEP: &str = "modules.softdep";
     let mut files = Vec::from([(SOFTDEP.to_string(), read_text(tree, SOFTDEP))]);
     for path in directories {
-        let Ok(directory) = open_directory(*path) else { continue };
+        let directory = match Directory::open(*path) {
+            Ok(directory) => directory,
+            // modprobe -C takes a single file as well, whatever its name.
+            Err(Errno::NOTDIR) => {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                if files.iter().all(|(known, _)| known != name) {
+                    files.push((name.to_string(), read_text(tree, path)));
+                }
+                continue;
+            }
+            Err(_) => continue,
+        };
         for name in entries(&directory).unwrap_or_default() {
             let counts = name.ends_with(".conf") && !name.starts_with('.') && !is_directory(&directory, &name);
             if counts && files.iter().all(|(known, _)| *known != name) {
@@ -142,25 +185,21 @@ fn read_config(tree: &OwnedFd, directories: &[&str]) -> Vec<Vec<u8>> {
     files.into_iter().map(|(_, text)| text).collect()
 }
 
-fn is_directory(directory: &OwnedFd, name: &str) -> bool {
+fn is_directory(directory: &Directory, name: &str) -> bool {
     let file = statat(directory, name, AtFlags::empty());
     file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::Directory)
 }
 
 /// A file that can't be read says nothing, as to modprobe; a link to /dev/null is how one is masked.
-fn read_text(directory: &OwnedFd, name: &str) -> Vec<u8> {
-    let mut text = open_regular(directory, name).and_then(|file| read(&file, LONGEST_CONFIG)).unwrap_or_default();
+fn read_text(directory: &Directory, name: &str) -> Vec<u8> {
+    let mut text = directory.regular(name).and_then(|file| read(&file, LONGEST_CONFIG)).unwrap_or_default();
     let length = config::unfold(&mut text);
     text.truncate(length);
     text
 }
 
-/// The names in a directory by its path, but for `.` and `..`.
-fn names(path: &str) -> io::Result<Vec<String>> {
-    entries(&open_directory(path)?)
-}
-
-fn entries(directory: &OwnedFd) -> io::Result<Vec<String>> {
+/// The names in a directory, but for `.` and `..`.
+fn entries(directory: &Directory) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;

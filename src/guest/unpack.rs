@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use std::borrow::Cow;
 use std::vec::Vec;
 
 use crate::text::Text;
@@ -39,17 +40,17 @@ impl Format {
 
     /// Decompresses a file, to at most 256 MiB; or says why that can't be done.
     #[cfg(not(feature = "decompress"))]
-    pub fn unpack(self, _file: &'static [u8]) -> Result<Vec<u8>, Reason> {
+    pub fn unpack(self, _file: Cow<'static, [u8]>) -> Result<Vec<u8>, Reason> {
         Err(Text::of(format_args!("this kernel can't decompress {}, and guest-init was built without", self.name())))
     }
 
     /// Decompresses a file, to at most 256 MiB; or says why that can't be done.
     #[cfg(feature = "decompress")]
-    pub fn unpack(self, file: &'static [u8]) -> Result<Vec<u8>, Reason> {
+    pub fn unpack(self, file: Cow<'static, [u8]>) -> Result<Vec<u8>, Reason> {
         let unpacked = match self {
-            Self::Gzip => decode::gzip(file),
+            Self::Gzip => decode::gzip(&file),
             Self::Xz => decode::xz(file),
-            Self::Zstd => decode::zstd(file),
+            Self::Zstd => decode::zstd(&file),
         };
         unpacked.map_err(|error| Text::of(format_args!("its {} data is damaged: {error}", self.name())))
     }
@@ -63,7 +64,8 @@ mod decode {
     extern crate std;
 
     use core::num::NonZeroUsize;
-    use std::io::{self, Read};
+    use std::borrow::Cow;
+    use std::io::{self, Cursor, Read};
     use std::string::ToString;
     use std::vec::Vec;
 
@@ -78,10 +80,10 @@ mod decode {
         drain(flate2::bufread::GzDecoder::new(file))
     }
 
-    pub fn xz(file: &'static [u8]) -> io::Result<Vec<u8>> {
+    pub fn xz(file: Cow<'static, [u8]>) -> io::Result<Vec<u8>> {
         const DICTIONARY: usize = 1 << 20;
         let decoder = xz4rust::XzDecoder::in_heap_with_alloc_dict_size(DICTIONARY, LARGEST_WINDOW);
-        drain(xz4rust::XzReader::new_with_buffer_size_and_decoder(file, BUFFER, decoder))
+        drain(xz4rust::XzReader::new_with_buffer_size_and_decoder(Cursor::new(file), BUFFER, decoder))
     }
 
     pub fn zstd(file: &[u8]) -> io::Result<Vec<u8>> {

@@ -33,6 +33,12 @@ pub fn words(line: &[u8]) -> Words<'_> {
     Words(line)
 }
 
+/// The part of a command line before its ` -- `: the kernel's words, and those of its modules.
+pub fn before_end(line: &[u8]) -> &[u8] {
+    let end = words(line).find(Word::is_end).map(|word| word.raw.as_ptr().addr() - line.as_ptr().addr());
+    line.get(..end.unwrap_or(line.len())).unwrap_or_default()
+}
+
 /// Iterator of [`words`].
 #[derive(Clone, Debug)]
 pub struct Words<'a>(&'a [u8]);

@@ -55,11 +55,11 @@ pub enum Action<'a> {
     Missing,
 }
 
-/// One module that an entry asks for.
+/// One module that is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The entry.
-    pub entry: Entry<'a>,
+    /// The parameters of its entry.
+    pub parameters: &'a [u8],
     /// Whether its failure is logged and passed over: `?`, or a further module of the same alias decides.
     pub optional: bool,
 }
@@ -78,12 +78,25 @@ pub struct Plan<'a> {
     tree: Tree<'a>,
     steps: heapless::Vec<Step<'a>, MOST_STEPS>,
     requests: heapless::Vec<Request<'a>, MOST_REQUESTS>,
+    /// Whether a module has a step for each of its turns.
+    every_turn: bool,
 }
 
 impl<'a> Plan<'a> {
     /// Nothing to do yet, on this tree.
     pub const fn new(tree: Tree<'a>) -> Self {
-        Self { tree, steps: heapless::Vec::new(), requests: heapless::Vec::new() }
+        Self { tree, steps: heapless::Vec::new(), requests: heapless::Vec::new(), every_turn: false }
+    }
+
+    /// Plans one module as modprobe does, without what was planned before: each turn of a module is a step, since by
+    /// then it may be loaded, or may have failed as a soft dependency.
+    ///
+    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    pub fn only(&mut self, module: Module<'a>, parameters: &'a [u8], options: Options) -> Result<(), Failure> {
+        self.steps.clear();
+        self.requests.clear();
+        self.every_turn = true;
+        self.request(module, Request { parameters, optional: false }, options)
     }
 
     /// Adds what `entries` take. Each that can't be had goes to `refused`, with the reason.
@@ -114,9 +127,9 @@ impl<'a> Plan<'a> {
             return Err(nearest::unknown_module(&self.tree, entry.name));
         };
         for module in others {
-            self.request(*module, Request { entry: *entry, optional: true }, options)?;
+            self.request(*module, Request { parameters: entry.parameters, optional: true }, options)?;
         }
-        self.request(*last, Request { entry: *entry, optional: entry.optional }, options)
+        self.request(*last, Request { parameters: entry.parameters, optional: entry.optional }, options)
     }
 
     /// The steps, in order.
@@ -142,7 +155,7 @@ impl<'a> Plan<'a> {
     fn request(&mut self, module: Module<'a>, request: Request<'a>, options: Options) -> Result<(), Failure> {
         let line = self.tree.line_of(&module)?;
         let number = u16::try_from(self.requests.len()).unwrap_or(u16::MAX);
-        self.requests.push(request).map_err(|_| too_large(request.entry.name, "more than 1,024 modules asked for"))?;
+        self.requests.push(request).map_err(|_| too_large(Shown(module.name), "more than 1,024 modules asked for"))?;
         let blacklist_counts = module.alias.is_some() || options.use_blacklist;
         let mut walk = Walk { plan: self, module, line, number, options, visited: heapless::Vec::new() };
         if blacklist_counts && config::is_blacklisted(walk.plan.tree.config, module.name) {
@@ -157,7 +170,7 @@ impl<'a> Plan<'a> {
     fn push(&mut self, step: Step<'a>) -> Result<(), Failure> {
         let settled = self.steps.iter().find(|earlier| {
             let firm = earlier.required && !self.is_optional(earlier) && earlier.action != Action::Blacklisted;
-            same(earlier.module.name, step.module.name) && (earlier.request == step.request || firm)
+            !self.every_turn && same(earlier.module.name, step.module.name) && (earlier.request == step.request || firm)
         });
         let step = match settled {
             Some(earlier) if step.arguments.is_empty() || step.arguments == earlier.arguments => return Ok(()),
@@ -268,7 +281,7 @@ impl<'a> Walk<'_, 'a> {
         let asked_for = module.is(&self.module);
         let required = asked_for || self.line.dependencies().any(|path| Module::in_file(path).is(module));
         let arguments = match self.plan.requests.last() {
-            Some(request) if asked_for => request.entry.parameters,
+            Some(request) if asked_for => request.parameters,
             _ => b"",
         };
         self.plan.push(Step { module: *module, action, arguments, required, request: self.number })

@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod image;
+pub mod qmp;
+pub mod scene;
+pub mod virtiofsd;
 pub mod vm;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +40,13 @@ impl Kernel {
     /// The module tree.
     pub fn modules(&self) -> PathBuf {
         self.directory.join("lib/modules").join(&self.release)
+    }
+
+    /// The bytes of a module's file, decompressed.
+    pub fn plain(&self, name: &str) -> Vec<u8> {
+        let (file, _) = self.module(name);
+        let program = if file.extension().is_some_and(|extension| extension == "xz") { "xzcat" } else { "cat" };
+        Command::new(program).arg(&file).output().expect("the module can be read").stdout
     }
 
     /// The file of a module, by its name with `_`, and its path below the tree.

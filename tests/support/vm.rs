@@ -1,5 +1,6 @@
 //! A VM, from its start to its end, which is bounded; and what its console said.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use guest_init::failure::Code;
@@ -14,6 +15,7 @@ const LIMIT: &str = "90";
 pub struct Vm {
     command: Command,
     append: String,
+    options: Vec<String>,
 }
 
 impl Vm {
@@ -26,12 +28,12 @@ impl Vm {
     pub fn of(kernel: &Kernel, image: &Built) -> Self {
         let mut command = Command::new(root().join("scripts/vm"));
         command.args(["--timeout", LIMIT]).arg("--kernel").arg(&kernel.directory).arg("--initrd").arg(&image.path);
-        Self { command, append: String::new() }
+        Self { command, append: String::new(), options: Vec::new() }
     }
 
     /// More options of scripts/vm.
     pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
-        self.command.args(options);
+        self.options.extend(options.into_iter().map(String::from));
         self
     }
 
@@ -43,10 +45,24 @@ impl Vm {
     }
 
     /// Boots it and waits for its end.
-    pub fn run(mut self) -> Console {
-        self.command.args(["--append", &self.append]).stdin(Stdio::null());
-        let output = self.command.output().expect("scripts/vm starts");
-        let console = Console(String::from_utf8_lossy(&output.stdout).replace('\r', ""));
+    pub fn run(self) -> Console {
+        self.watched(|_| {})
+    }
+
+    /// The same, and shows each line of the console to `watch` when it comes.
+    pub fn watched(mut self, mut watch: impl FnMut(&str)) -> Console {
+        if !self.append.is_empty() {
+            self.command.args(["--append", &self.append]);
+        }
+        self.command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut vm = self.command.spawn().expect("scripts/vm starts");
+        let mut console = Console(String::new());
+        for line in BufReader::new(vm.stdout.take().expect("a pipe")).split(b'\n') {
+            let line = String::from_utf8_lossy(&line.expect("the console can be read")).replace('\r', "");
+            watch(&line);
+            console.0 += &(line + "\n");
+        }
+        let output = vm.wait_with_output().expect("scripts/vm ends");
         assert!(
             output.status.success(),
             "scripts/vm: {}\n{}\n{console}",
@@ -67,6 +83,11 @@ impl std::fmt::Display for Console {
 }
 
 impl Console {
+    /// What was written to a console, as text.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(String::from_utf8_lossy(&bytes).replace('\r', ""))
+    }
+
     /// Asserts that the agent ran to its end.
     pub fn agent_ran(self) -> Self {
         self.has("agent: ready").has("agent: done").has_not("Kernel panic")
@@ -77,6 +98,11 @@ impl Console {
         let line = format!("guest-init: failed: {line}");
         let panic = format!("Attempted to kill init! exitcode=0x0000{:02x}00", code as u8);
         self.has(&line).has(&format!("(exit {code})")).has(&panic).has_not("agent: ready")
+    }
+
+    /// Asserts that the deadline's thread ended the VM, with this line, and that no agent ran.
+    pub fn timed_out(self, code: Code, line: &str) -> Self {
+        self.has(&format!("guest-init: failed: {line} (exit {code})")).has_not("agent: ready")
     }
 
     /// Asserts that a line contains this text.
@@ -98,6 +124,11 @@ impl Console {
             assert!(lines.any(|line| line.contains(text)), "no line has `{text}` in its turn:\n{self}");
         }
         self
+    }
+
+    /// The lines.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.0.lines()
     }
 
     /// The loaded modules that the agent's report lists, in the order of loading.

@@ -1,0 +1,94 @@
+//! The promise that a VM reaches its agent or panics in bounded time, even where PID 1 itself sleeps and nothing wakes it.
+//!
+//! A second thread waits for the deadline. It takes no lock and allocates nothing once it waits, and what it needs then is
+//! open: at that time the rest of the system may stand still. The agent's execve ends it.
+
+extern crate std;
+
+use core::fmt::Write;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::time::Duration;
+use std::os::fd::OwnedFd;
+use std::thread;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::write;
+use rustix::system::{RebootCommand, reboot};
+
+use super::klog;
+use crate::failure::{Code, Failure};
+use crate::text::Text;
+
+/// The longest note on what is in progress, in bytes.
+const LONGEST: usize = 120;
+/// Enough for the thread's frames, with a page of the C library's own; the smallest that it takes is 16 KiB.
+const STACK: usize = 64 << 10;
+
+/// What is in progress, for the thread to read. A note that changes while it is read comes out mixed, and harms nobody.
+static NOTE: [AtomicU8; LONGEST] = [const { AtomicU8::new(0) }; LONGEST];
+static NOTE_LENGTH: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes what is in progress, as it is to stand behind "while".
+pub fn note(what: impl core::fmt::Display) {
+    let text = Text::<LONGEST>::of(what);
+    for (slot, byte) in NOTE.iter().zip(text.as_str().bytes()) {
+        slot.store(byte, Ordering::Relaxed);
+    }
+    NOTE_LENGTH.store(text.as_str().len(), Ordering::Release);
+}
+
+fn noted() -> Text<LONGEST> {
+    let mut text = Text::new();
+    if NOTE_LENGTH.load(Ordering::Acquire) == 0 {
+        return Text::of("starting up");
+    }
+    for slot in NOTE.iter().take(NOTE_LENGTH.load(Ordering::Acquire)) {
+        let _ = text.write_char(char::from(slot.load(Ordering::Relaxed)));
+    }
+    text
+}
+
+/// Starts the watch: in `limit` from the start of PID 1, the VM panics. Zero is no limit.
+///
+/// Failure: [`Code::NoWatch`] where the thread can't be started.
+pub fn watch(limit: Duration) -> Result<(), Failure> {
+    if limit.is_zero() {
+        return Ok(());
+    }
+    let devices = Devices::open();
+    let expire = move || {
+        thread::sleep(limit);
+        devices.end(limit);
+    };
+    let started = thread::Builder::new().stack_size(STACK).spawn(expire);
+    started.map(drop).map_err(|_| Failure::new(Code::NoWatch, "guest_init.deadline", "its thread can't be started"))
+}
+
+/// What it takes to end a VM, open beforehand.
+struct Devices {
+    kernel_log: Option<OwnedFd>,
+    printk: Option<OwnedFd>,
+    sysrq: Option<OwnedFd>,
+}
+
+impl Devices {
+    fn open() -> Self {
+        let writable = |path| open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok();
+        Self {
+            kernel_log: klog::open_device(),
+            printk: writable(c"/proc/sys/kernel/printk"),
+            sysrq: writable(c"/proc/sysrq-trigger"),
+        }
+    }
+
+    /// One record, and a panic; without a /proc/sysrq-trigger a restart, which nothing can hold up either.
+    fn end(&self, limit: Duration) {
+        let subject = format_args!("of {} s", limit.as_secs());
+        let failure = Failure::new(Code::DeadlinePassed, subject, format_args!("passed while {}", noted()));
+        let say = |file: &Option<OwnedFd>, text: &[u8]| file.as_ref().map(|file| write(file, text));
+        say(&self.printk, klog::CONSOLE_SHOWS_ALL);
+        say(&self.kernel_log, klog::last_record(&failure).as_str().as_bytes());
+        say(&self.sysrq, b"c");
+        let _ = reboot(RebootCommand::Restart);
+    }
+}

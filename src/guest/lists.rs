@@ -1,0 +1,63 @@
+//! Module lists in files: opened once, bounded, and read whole, before anything is planned.
+
+extern crate std;
+
+use std::vec::Vec;
+
+use rustix::io::{self, Errno};
+
+use super::deadline::note;
+use super::errno;
+use super::files::read;
+use super::share::Shares;
+use crate::failure::{Code, Failure, Report};
+use crate::request::Request;
+use crate::request::location::Location;
+
+/// The longest list, in bytes.
+const LONGEST: usize = 64 << 10;
+
+/// Adds the entries of the request's files to the request; all that is wrong with the files and in them goes to `report`.
+/// The texts stay for as long as the process lives.
+///
+/// Failures: [`Code::ListMissing`], [`Code::ListOutside`], [`Code::ListNotAFile`], [`Code::ListTooLong`],
+/// [`Code::ListNotText`], [`Code::ListUnreadable`], those of mounting a share, and those of lists themselves.
+pub fn add<'a>(request: &mut Request<'a>, shares: &mut Shares<'a>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let mut texts = Vec::new();
+    for file in &request.files {
+        let text = read_one(&file.location, shares);
+        texts.push(text.unwrap_or_else(|failure| {
+            report.add(failure);
+            &[]
+        }));
+    }
+    request.insert_lists(&texts, report);
+    report.verdict()
+}
+
+fn read_one<'a>(location: &Location<'a>, shares: &mut Shares<'a>) -> Result<&'static [u8], Failure> {
+    note(format_args!("reading {location}"));
+    let file = shares.file(location)?;
+    let text = file.and_then(|file| read(&file, LONGEST)).map_err(|error| unreadable(location, error))?;
+    match str::from_utf8(&text) {
+        Ok(_) => Ok(text.leak()),
+        Err(error) => {
+            let reason = std::format!("not UTF-8, at offset {:#x}", error.valid_up_to());
+            Err(Failure::new(Code::ListNotText, location, reason))
+        }
+    }
+}
+
+fn unreadable(location: &Location<'_>, error: io::Errno) -> Failure {
+    let (code, reason) = match error {
+        Errno::NOENT | Errno::NOTDIR => (Code::ListMissing, "there is no such file"),
+        Errno::LOOP => (Code::ListMissing, "its path leads nowhere"),
+        Errno::XDEV => (Code::ListOutside, "its path, or a symbolic link on it, leads out of the share"),
+        Errno::ISDIR => (Code::ListNotAFile, "it is a directory"),
+        Errno::INVAL => (Code::ListNotAFile, "it is a FIFO or a device"),
+        Errno::NXIO => (Code::ListNotAFile, "it is a socket or a device"),
+        Errno::FBIG => (Code::ListTooLong, "it has more than 64 KiB"),
+        other => (Code::ListUnreadable, errno(other).desc()),
+    };
+    Failure::from_errno(code, location, errno(error), reason)
+}

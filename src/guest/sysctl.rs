@@ -1,0 +1,45 @@
+//! Two switches of the kernel's: one that lets a panic end the VM, and one that ends module loading.
+
+extern crate std;
+
+use core::ffi::CStr;
+
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{self, write};
+
+use super::errno;
+use super::files::read_path;
+use crate::failure::{Code, Failure};
+use crate::request::words::words;
+
+const PANIC: &CStr = c"/proc/sys/kernel/panic";
+const MODULES_DISABLED: &CStr = c"/proc/sys/kernel/modules_disabled";
+
+/// A kernel whose `kernel.panic` is 0 waits for ever once it has panicked; then nobody learns of it. Unless the command
+/// line asks for that, it restarts at once instead.
+pub fn let_panic_end(command_line: &[u8]) {
+    const LONGEST: usize = 64;
+    let waits = read_path(PANIC, LONGEST).is_ok_and(|value| value.trim_ascii() == b"0");
+    let asked_for = words(command_line).any(|word| word.name == b"panic" && word.value == Some(b"0"));
+    if waits && !asked_for && set(PANIC, b"-1").is_ok() {
+        log::info!("kernel.panic was 0, with which a VM waits for ever after a panic: set to -1");
+    }
+}
+
+/// Lets no more modules be loaded until the kernel starts anew.
+///
+/// Failure: [`Code::NotLocked`].
+pub fn lock_modules() -> Result<(), Failure> {
+    match set(MODULES_DISABLED, b"1") {
+        // A kernel without CONFIG_MODULES is locked as it is.
+        Ok(()) | Err(io::Errno::NOENT) => Ok(()),
+        Err(error) => {
+            let reason = "module loading can't be disabled";
+            Err(Failure::from_errno(Code::NotLocked, "kernel.modules_disabled", errno(error), reason))
+        }
+    }
+}
+
+fn set(path: &CStr, value: &[u8]) -> io::Result<()> {
+    write(open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?, value).map(drop)
+}

@@ -1,0 +1,94 @@
+//! What the host learns, and how the agent finds its process, in every ordinary set-up.
+
+mod support;
+
+use guest_init::failure::Code;
+use support::qmp::Events;
+use support::scene::{boot, small};
+use support::{Image, Vm};
+use tempfile::TempDir;
+
+/// A failure that needs nothing: the agent is missing.
+const FAILING: &str = "guest_init.agent=/none";
+const LINE: &str = "start /none: ENOENT: there is no such file";
+
+#[test]
+fn the_reason_is_on_the_console_with_quiet() {
+    boot(Image::new(), &format!("quiet {FAILING}")).failed(Code::AgentMissing, LINE);
+}
+
+#[test]
+fn the_reason_is_on_the_console_with_loglevel_0() {
+    boot(Image::new(), &format!("loglevel=0 {FAILING}")).failed(Code::AgentMissing, LINE);
+}
+
+#[test]
+fn the_reason_is_on_a_virtio_console_that_comes_late() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("hvc0");
+    let image = small().modules("virtio_pci; virtio_console").build();
+    let chardev = format!("file,id=hvc0,path={}", file.display());
+    let words = format!("console=hvc0 panic=-1 {FAILING} guest_init.modules=\"?virtio_pci; virtio_console\"");
+    Vm::new(&image)
+        .options(["--bare-append", &words, "--", "-device", "virtio-serial-pci", "-chardev", &chardev])
+        .options(["-device", "virtconsole,chardev=hvc0"])
+        .run();
+    support::Console::new(std::fs::read(file).unwrap()).failed(Code::AgentMissing, LINE);
+}
+
+#[test]
+fn without_a_console_the_event_and_the_end_tell() {
+    let directory = TempDir::new().unwrap();
+    let socket = directory.path().join("qmp");
+    let image = small().modules("pvpanic_pci").build();
+    let words = format!("panic=-1 {FAILING} guest_init.modules=pvpanic_pci");
+    let events = Events::of(&socket);
+    let console =
+        Vm::new(&image).options(["--pvpanic", "--qmp", socket.to_str().unwrap(), "--bare-append", &words]).run();
+    console.has_not("guest-init");
+    let events = events.text();
+    assert!(events.contains("GUEST_PANICKED"), "{events}");
+}
+
+#[test]
+fn an_agent_that_ends_well_is_no_panic() {
+    let directory = TempDir::new().unwrap();
+    let socket = directory.path().join("qmp");
+    let image = small().modules("pvpanic_pci").build();
+    let events = Events::of(&socket);
+    let options = ["--pvpanic", "--qmp", socket.to_str().unwrap()];
+    Vm::new(&image).options(options).append("guest_init.modules=pvpanic_pci").run().agent_ran();
+    let events = events.text();
+    assert!(!events.contains("GUEST_PANICKED") && events.contains("SHUTDOWN"), "{events}");
+}
+
+#[test]
+fn the_agent_finds_its_process_as_the_kernel_makes_it() {
+    let look = "--quiet --cat /proc/self/status --cat /proc/self/limits --cat /proc/self/stat --cat /proc/self/cgroup";
+    let state = |words: &str| {
+        let console = boot(small(), words).agent_ran().to_string();
+        let line = |line: &str| line.strip_prefix("agent: /proc/self/").map(String::from);
+        console.lines().filter_map(line).filter_map(|line| comparable(&line)).collect::<Vec<_>>()
+    };
+    let direct = state(&format!("rdinit=/sbin/agent -- --mount proc proc /proc {look}"));
+    let handed = state(&format!("guest_init.modules=dummy -- {look}"));
+    assert!(direct.len() > 30, "{direct:?}");
+    assert_eq!(handed, direct);
+}
+
+/// What of a line is the same from boot to boot: signals, credentials, limits, session, terminal.
+fn comparable(line: &str) -> Option<String> {
+    let (file, text) = line.split_once(": ")?;
+    match file {
+        "stat" => {
+            // pid (name) state ppid pgrp session tty tpgid flags: up to the terminal.
+            let fields: Vec<_> = text.rsplit_once(')')?.1.split_whitespace().collect();
+            Some(fields.get(1..6)?.join(" "))
+        }
+        "status" => {
+            let counts = ["Vm", "Rss", "Hugetlb", "voluntary", "nonvoluntary", "Name", "SigQ", "State"];
+            (!counts.iter().any(|name| text.starts_with(name))).then(|| text.to_string())
+        }
+        _ => Some(text.to_string()),
+    }
+}

@@ -1,0 +1,186 @@
+//! A root to switch to: a disk made here, or a share of the host's, with an agent inside.
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use guest_init::failure::Code;
+use support::scene::{after, boot};
+use support::{Console, Image, Vm};
+use tempfile::TempDir;
+
+/// What the paths to a disk and to a share take where the kernel has it as modules.
+const DRIVERS: &str = "virtio_pci; virtio_mmio; virtio_blk; ext4; virtiofs";
+
+/// A file system with an agent, as a directory.
+fn tree(directories: &[&str]) -> TempDir {
+    let tree = TempDir::new().expect("a temporary directory");
+    for directory in directories.iter().chain(&["sbin", "etc"]) {
+        fs::create_dir(tree.path().join(directory)).expect("a directory can be made");
+    }
+    fs::copy(support::built().join("demo-agent"), tree.path().join("sbin/agent")).expect("the agent can be copied");
+    fs::write(tree.path().join("etc/name"), "the root\n").expect("a file can be written");
+    tree
+}
+
+/// The directories that mounts move to.
+const MOUNT_POINTS: &[&str] = &["proc", "sys", "dev", "run"];
+
+/// A disk with ext4 on it, as a file in the directory that it is made of.
+fn disk(tree: &TempDir) -> PathBuf {
+    let disk = tree.path().with_extension("disk");
+    let status = Command::new("/sbin/mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-d"])
+        .args([tree.path(), &disk])
+        .arg("32M")
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "mke2fs");
+    disk
+}
+
+/// Boots with a disk that has this tree on it.
+fn with_disk(image: Image, tree: &TempDir, options: &[&str], words: &str) -> Console {
+    let disk = Removed(disk(tree));
+    Vm::new(&image.build())
+        .options(["--disk", disk.0.to_str().expect("a path in UTF-8")])
+        .options(options.iter().copied())
+        .append(words)
+        .run()
+}
+
+/// A file that goes with this value.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// A figure of the report, in KiB.
+fn memory(console: &Console, name: &str) -> u64 {
+    let console = console.to_string();
+    let line = console.lines().find(|line| line.trim_start().starts_with(name)).expect("the report has it");
+    line.split_whitespace().nth(1).and_then(|figure| figure.parse().ok()).expect("a figure")
+}
+
+#[test]
+fn a_disk_becomes_the_root_and_the_initramfs_returns_its_memory() {
+    const BLOB: usize = 128 << 20;
+    let image = Image::new().modules(DRIVERS).file("/blob/blob", vec![7; BLOB], 0o644);
+    let console = with_disk(image, &tree(&[]), &[], "root=/dev/vda rw -- --cat /etc/name --cat /blob/blob")
+        .agent_ran()
+        .has("agent: /etc/name: the root")
+        .has("agent: cat /blob/blob: ENOENT")
+        .has("  /      ext4      /dev/vda  rw,relatime")
+        .in_order(&["Mounts: 5", "/proc", "/sys", "/dev", "/run"])
+        .in_order(&["Open descriptors: 3", "0  /dev/console\n", "1  /dev/console", "2  /dev/console"]);
+    let used = memory(&console, "MemTotal") - memory(&console, "MemFree");
+    assert!(used < BLOB as u64 >> 10, "{used} KiB are in use: {console}");
+}
+
+#[test]
+fn a_disk_that_is_memory_mapped_and_read_only() {
+    let words = "root=/dev/vda rootfstype=nosuch,ext4 rootflags=noload -- --reboot --cat /etc/name";
+    let image = Image::new().modules(DRIVERS);
+    with_disk(image, &tree(MOUNT_POINTS), &["--machine", "microvm"], words)
+        .agent_ran()
+        .has("agent: /etc/name: the root")
+        .has("  /      ext4      /dev/vda  ro,relatime");
+}
+
+#[test]
+fn a_disk_that_comes_late() {
+    let script = "mount -t sysfs sysfs /sys; for device in /sys/bus/pci/devices/*; do
+            grep -q 0x1af4 $device/vendor && echo 1 >$device/remove
+        done
+        (sleep 2; echo 1 >/sys/bus/pci/rescan) &";
+    let image = after(&format!("mkdir /sys; {script}")).modules(DRIVERS);
+    with_disk(image, &tree(MOUNT_POINTS), &[], "root=/dev/vda -- --cat /etc/name")
+        .agent_ran()
+        .has("agent: /etc/name: the root");
+}
+
+#[test]
+fn a_root_that_is_no_initramfs_stays() {
+    let root = tree(MOUNT_POINTS);
+    fs::copy(support::built().join("guest-init"), root.path().join("sbin/guest-init")).expect("it can be copied");
+    let script = "mount -t proc proc /proc; mkdir /dev /new; mount -t devtmpfs dev /dev
+        ln -s guest-init /sbin/modprobe; modprobe -a virtio_pci virtio_blk ext4
+        mount /dev/vda /new; exec switch_root /new /sbin/guest-init";
+    with_disk(after(script).modules(DRIVERS), &root, &[], "root=/dev/nosuch -- --cat /etc/name")
+        .agent_ran()
+        .has("agent: /etc/name: the root");
+}
+
+#[test]
+fn a_share_becomes_the_root() {
+    let root = tree(&[]);
+    fs::write(root.path().join("etc/list"), "loop").expect("a list can be written");
+    let share = format!("kataShared={}", root.path().display());
+    let words = "root=kataShared rootfstype=virtiofs rw guest_init.modules_file=virtiofs:kataShared:/etc/list";
+    let console = Vm::new(&Image::new().modules(DRIVERS).modules("loop").build())
+        .options(["--share", &share])
+        .append(&format!("{words} -- --cat /etc/name --mount virtiofs kataShared /mnt"))
+        .run()
+        .agent_ran()
+        .has("agent: /etc/name: the root")
+        .has("agent: mount virtiofs: ok")
+        .has("  /      virtiofs  kataShared  rw,relatime")
+        .has("  /mnt   virtiofs  kataShared  rw,relatime")
+        .has("Mounts: 6")
+        .has("Open descriptors: 3");
+    assert_eq!(console.modules().last(), Some(&"loop"));
+}
+
+// What ends the VM.
+
+#[test]
+fn a_root_by_its_uuid() {
+    let line = "start root=UUID=d3adb33f: EINVAL: it is /dev/NAME, or with rootfstype=virtiofs a tag";
+    boot(Image::new(), "root=UUID=d3adb33f").failed(Code::RootUnclear, line);
+}
+
+#[test]
+fn a_disk_that_never_comes() {
+    let line = "start root=/dev/vdz: ENODEV: there is no such disk, not within 10 s";
+    with_disk(Image::new().modules(DRIVERS), &tree(&[]), &[], "root=/dev/vdz").failed(Code::RootMissing, line);
+}
+
+#[test]
+fn a_file_system_that_nothing_knows() {
+    let line = "start root=/dev/vda: ENODEV: neither the kernel nor the module tree has nosuch,nosuch4";
+    with_disk(Image::new().modules(DRIVERS), &tree(&[]), &[], "root=/dev/vda rootfstype=nosuch,nosuch4")
+        .failed(Code::RootUnknownType, line);
+}
+
+#[test]
+fn a_disk_with_something_else_on_it() {
+    let image = Image::new().modules(DRIVERS).build();
+    let boot = |words: &str| Vm::new(&image).options(["--disk", env!("CARGO_BIN_EXE_guest-image")]).append(words).run();
+    let line = "start root=/dev/vda: EINVAL: it can't be mounted as ext4";
+    boot("root=/dev/vda rootfstype=ext4").failed(Code::RootFailed, line);
+    let line = "start root=/dev/vda: ENODEV: it looks like no file system that guest-init knows";
+    boot("root=/dev/vda").failed(Code::RootUnknownType, line);
+}
+
+#[test]
+fn a_root_without_mount_points_that_cannot_be_written_to() {
+    let line = "start root=/dev/vda: ENOENT: /sys: No such file or directory";
+    with_disk(Image::new().modules(DRIVERS), &tree(&["proc"]), &[], "root=/dev/vda").failed(Code::RootUnfit, line);
+}
+
+#[test]
+fn a_root_on_a_share_that_is_not_there() {
+    let line = "mount virtiofs:nosuch: EINVAL: no virtio-fs device of this VM has this tag";
+    boot(Image::new().modules(DRIVERS), "root=nosuch rootfstype=virtiofs").failed(Code::ShareUnknown, line);
+}
+
+#[test]
+fn an_agent_that_is_missing_in_the_root() {
+    let line = "start /sbin/none: ENOENT: there is no such file";
+    with_disk(Image::new().modules(DRIVERS), &tree(&[]), &[], "root=/dev/vda rw guest_init.agent=/sbin/none")
+        .failed(Code::AgentMissing, line);
+}

@@ -1,0 +1,102 @@
+//! What scenarios have in common: images that a line describes, and modules with something wrong.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Console, Image, Kernel, Vm};
+
+/// Boots an image with more words on the kernel command line.
+pub fn boot(image: Image, words: &str) -> Console {
+    Vm::new(&image.build()).append(words).run()
+}
+
+/// An image with some small modules, for scenarios in which what is asked for matters more than what it is.
+pub fn small() -> Image {
+    Image::new().modules("dummy; loop; ext4; virtio_net; ifb")
+}
+
+/// The same with a file of its module tree replaced, or added: `name` below /lib/modules/RELEASE.
+pub fn with_file(image: Image, name: &str, content: impl AsRef<[u8]>) -> Image {
+    image.file(&format!("/lib/modules/{}/{name}", Kernel::under_test().release), content, 0o644)
+}
+
+/// The same with another modules.dep, text alone.
+pub fn with_dep(image: Image, lines: impl AsRef<[u8]>) -> Image {
+    with_file(with_file(image, "modules.dep.bin", ""), "modules.dep", lines)
+}
+
+/// The same with the file of a module replaced.
+pub fn with_module(image: Image, name: &str, content: impl AsRef<[u8]>) -> Image {
+    let (_, path) = Kernel::under_test().module(name);
+    with_file(image, &path, content)
+}
+
+/// A layout with nothing but the two programs: no device nodes, no mount points. Every kernel brings a /dev/console of
+/// its own, unless the image puts something else there.
+pub const BARE: &str = r#"
+[directories]
+"/dev/console" = 0o755
+[devices]
+[links]
+"/init" = "sbin/guest-init"
+[programs]
+"/sbin/guest-init" = { from = "init", mode = 0o755 }
+"/sbin/agent" = { from = "agent", mode = 0o755 }
+"#;
+
+/// An image whose /init is a shell script, which ends in guest-init with its descriptors closed: for what a kernel never
+/// leaves behind by itself.
+pub fn after(script: &str) -> Image {
+    let layout = BARE.replace("\"/init\" = \"sbin/guest-init\"\n", "").replace("/dev/console", "/proc");
+    let script = format!(
+        "#!/bin/busybox sh\nPATH=/bin; /bin/busybox --install -s /bin\n{script}\nexec /sbin/guest-init <&- >&- 2>&-"
+    );
+    small().layout(&layout).add(Path::new("/bin/busybox"), "/bin/busybox").file("/init", script, 0o755)
+}
+
+/// The file of `dummy` without its signature, which changes would break.
+pub fn dummy() -> Vec<u8> {
+    let mut module = Kernel::under_test().plain("dummy");
+    module.truncate(module.len() - b"~Module signature appended~\n".len());
+    module
+}
+
+/// What a program that compresses makes of it.
+pub fn compress(bytes: &[u8], program: &str, arguments: &[&str]) -> Vec<u8> {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(bytes).expect("it can be written");
+    let mut command = Command::new(program);
+    command.args(arguments).arg("--stdout").arg(file.path()).output().expect("the program runs").stdout
+}
+
+/// The first of `from` in `bytes`, replaced.
+pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let at = bytes.windows(from.len()).position(|window| window == from).expect("the bytes hold it");
+    [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+}
+
+/// The file of `dummy` with a start that never ends: a jump to itself behind the call that every function begins with.
+pub fn spinning() -> Vec<u8> {
+    let mut module = dummy();
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(&module).expect("it can be written");
+    let read = |options: &str| {
+        let output = Command::new("readelf").arg(options).arg(file.path()).output().expect("readelf runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // Symbols: number, value, size, type, binding, visibility, section, name.
+    let symbols = read("-sW");
+    let start = symbols.lines().find(|line| line.ends_with(" init_module")).expect("the module has a start");
+    let start: Vec<_> = start.split_whitespace().collect();
+    let number = |text: &str| usize::from_str_radix(text, 16).expect("a number");
+    // Sections: [number] name, type, address, offset.
+    let sections = read("-SW");
+    let section = sections.lines().find_map(|line| line.trim_start().strip_prefix(&format!("[{:>2}] ", start[6])));
+    let offset = section.expect("the start has a section").split_whitespace().nth(3).expect("a section has an offset");
+    let at = number(offset) + number(start[1]);
+    let call = module[at..at + 16].windows(5).position(|code| code == b"\xe8\0\0\0\0").expect("a call of the tracer");
+    module[at + call + 5..at + call + 7].copy_from_slice(b"\xeb\xfe");
+    module
+}
