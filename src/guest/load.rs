@@ -10,7 +10,8 @@ use nix::errno::Errno;
 use rustix::io;
 
 use super::deadline::note;
-use super::explain::{KernelLog, explain};
+use super::explain::explain;
+use super::kernel_log::KernelLog;
 use super::klog::{tell_ignored, tell_passed_over};
 use super::module::{ModuleFile, kernel_format};
 use super::unpack::Format;

@@ -11,6 +11,7 @@ pub mod drivers;
 pub mod explain;
 pub mod files;
 pub mod invocation;
+pub mod kernel_log;
 pub mod klog;
 pub mod lists;
 pub mod load;

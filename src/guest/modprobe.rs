@@ -14,9 +14,9 @@ use std::vec::Vec;
 use nix::errno::Errno;
 
 use super::command_line;
-use super::explain::KernelLog;
 use super::files::{Directory, read_path};
 use super::invocation::Strings;
+use super::kernel_log::KernelLog;
 use super::load::{dangling, insert, install};
 use super::module::{ModuleFile, kernel_format};
 use super::tree::{CONFIG, Files, MODULES, running_release};

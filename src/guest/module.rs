@@ -12,11 +12,12 @@ use rustix::io::{self, Errno};
 use rustix::system::{finit_module, init_module};
 
 use super::errno;
-use super::explain::{KernelLog, unreadable};
 use super::files::{Directory, File, read_path};
+use super::kernel_log::KernelLog;
 use super::unpack::Format;
 use crate::failure::{Code, Failure};
 use crate::resolve::lookup::Module;
+use crate::text::Shown;
 
 /// The kernel decompresses the file itself (linux/module.h, since 5.17).
 const MODULE_INIT_COMPRESSED_FILE: core::ffi::c_int = 4;
@@ -46,7 +47,7 @@ impl ModuleFile {
     ///
     /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`].
     pub fn open(directory: &Directory, path: &[u8]) -> Result<Self, Failure> {
-        let failure = |error| unreadable(path, errno(error));
+        let failure = |error| unreadable(path, error);
         let file = directory.regular(OsStr::from_bytes(path)).map_err(failure)?;
         // The name only saves the look: a compressed file with a plain name is recognised when the kernel refuses it.
         let format = if path.ends_with(b".ko") { None } else { head(&file).map_err(failure)? };
@@ -57,7 +58,7 @@ impl ModuleFile {
     ///
     /// Failures: [`Code::Unreadable`], [`Code::NotAModule`] for damaged data.
     pub fn contents(&self, module: &Module<'_>) -> Result<Cow<'static, [u8]>, Failure> {
-        let contents = self.file.contents(LARGEST).map_err(|error| unreadable(module.name, errno(error)))?;
+        let contents = self.file.contents(LARGEST).map_err(|error| unreadable(module.name, error))?;
         match Format::of(&contents) {
             None => Ok(contents),
             Some(format) => {
@@ -127,4 +128,14 @@ fn insist(module: &Module<'_>, load: impl Fn() -> io::Result<()>) -> io::Result<
 /// Whether the kernel has a module of this name, in whatever state.
 fn is_known(module: &Module<'_>) -> bool {
     rustix::fs::stat(std::format!("/sys/module/{module}/initstate")).is_ok()
+}
+
+/// Why a module's file can't be opened.
+pub fn unreadable(path: &[u8], error: Errno) -> Failure {
+    let (code, reason) = match error {
+        Errno::NOENT | Errno::NOTDIR => (Code::MissingFile, "modules.dep lists the file, and it is not there"),
+        Errno::INVAL | Errno::ISDIR => (Code::NotAModule, "no regular file"),
+        other => (Code::Unreadable, errno(other).desc()),
+    };
+    Failure::from_errno(code, Shown(path), errno(error), reason)
 }

@@ -6,14 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use guest_init::failure::{Code, Failure};
-use guest_init::guest::explain::unreadable;
+use guest_init::guest::module::unreadable;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
 use guest_init::resolve::Tree;
 use guest_init::resolve::dep::{Line, module_of};
 use guest_init::resolve::index::Kind;
 use guest_init::resolve::plan::{Action, Plan, Step};
-use nix::errno::Errno;
+use rustix::io::Errno;
 
 use crate::wrong::{Wrong, warn};
 
@@ -96,11 +96,10 @@ impl Selection {
     }
 
     fn take(&mut self, directory: &Path, path: &[u8]) -> Result<(), Failure> {
-        let missing =
-            |error: std::io::Error| unreadable(path, error.raw_os_error().map_or(Errno::EIO, Errno::from_raw));
+        let missing = |error: std::io::Error| unreadable(path, Errno::from_io_error(&error).unwrap_or(Errno::IO));
         let file = fs::metadata(on_host(directory, path)).map_err(missing)?;
         if !file.is_file() {
-            return Err(unreadable(path, Errno::EINVAL));
+            return Err(unreadable(path, Errno::INVAL));
         }
         self.files.insert(path.to_vec(), file.len());
         self.names.insert(plain(module_of(path)));
