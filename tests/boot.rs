@@ -144,6 +144,35 @@ fn options_come_from_the_configuration_the_command_line_and_the_entry() {
 }
 
 #[test]
+fn soft_dependencies_are_loaded_round_their_module() {
+    let config = "softdep dummy pre: loop nosuch post: rtnl-link-ifb\nsoftdep ifb pre: dummy\n";
+    let image = small().file("/etc/modprobe.d/soft.conf", config, 0o644);
+    let console = boot(image, "guest_init.modules=dummy").agent_ran();
+    assert_eq!(console.modules(), ["loop", "dummy", "ifb"]);
+}
+
+#[test]
+fn a_soft_dependency_may_fail() {
+    let image = with_module(small(), "loop", "no module");
+    let image = image.file("/etc/modprobe.d/soft.conf", "softdep dummy pre: loop\n", 0o644);
+    let console = boot(image, "guest_init.modules=dummy").agent_ran();
+    let console = console.has("guest-init: load loop: ENOEXEC: ").has("a soft dependency, passed over");
+    assert_eq!(console.modules(), ["dummy"]);
+}
+
+#[test]
+fn aliases_count_and_so_does_the_blacklist_for_them() {
+    let config = "alias first-* dummy\nblacklist loop\nblacklist dummy\n";
+    let image = small().file("/etc/modprobe.d/alias.conf", config, 0o644);
+    let list = "first-thing; rtnl-link-ifb; devname:loop-control; dummy; fs-ext4";
+    let console = boot(image, &format!("guest_init.modules=\"{list}\" modprobe.blacklist=virtio-net")).agent_ran();
+    let console =
+        console.has("guest-init: dummy: not loaded: it is blacklisted").has("guest-init: loop: not loaded: it is");
+    let modules = console.modules();
+    assert_eq!((modules.first(), modules.get(1), modules.last()), (Some(&"ifb"), Some(&"dummy"), Some(&"ext4")));
+}
+
+#[test]
 fn modules_that_the_kernel_cannot_decompress_are_decompressed() {
     let compressed = |image: Image, name: &str, program: &str, arguments: &[&str]| {
         with_module(image, name, compress(&Kernel::under_test().plain(name), program, arguments))

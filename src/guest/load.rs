@@ -123,7 +123,10 @@ impl<'p, 'a> Ready<'p, 'a> {
             Action::Load(path) => path,
             Action::BuiltIn | Action::Adjust => return self.adjust(step).map(|()| false),
             Action::Install(command) => return install(step, command).map(|()| false),
-            Action::Blacklisted => return Ok(false),
+            Action::Blacklisted => {
+                log::info!("{}: not loaded: it is blacklisted, and was asked for by an alias", step.module);
+                return Ok(false);
+            }
             Action::Missing => return Err(dangling(step)),
         };
         let file = file.map_or_else(|| ModuleFile::open(self.tree.directory(), path), Ok)?;
