@@ -7,7 +7,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use guest_init::failure::Code;
-use support::scene::{BARE, boot};
+use support::scene::{BARE, after, boot};
+use support::virtiofsd::Virtiofsd;
 use support::{Console, Image, Kernel, Vm};
 use tempfile::TempDir;
 
@@ -244,4 +245,54 @@ fn a_list_that_cannot_be_read() {
     // It can only be written to.
     let line = "read /sys/bus/pci/rescan: EACCES: Permission denied";
     boot(Image::new(), "guest_init.modules_file=/sys/bus/pci/rescan").failed(Code::ListUnreadable, line);
+}
+
+// What the deadline and the kernel end.
+
+/// Boots with a share whose daemon is stopped as soon as the console says `when`.
+fn with_stopped_daemon(image: Image, source: &Path, words: &str, when: &str) -> Console {
+    let daemon = Virtiofsd::start(source);
+    let image = image.build();
+    Vm::new(&image).options(["--share-socket", &daemon.share("kataShared")]).append(words).watched(|line| {
+        if line.contains(when) {
+            daemon.stop();
+        }
+        // QEMU waits for its daemon on its way out, even for one that is stopped.
+        if line.contains("Kernel panic") {
+            daemon.kill();
+        }
+    })
+}
+
+#[test]
+fn a_daemon_that_is_stopped_before_the_mount() {
+    // While its device is set up QEMU itself would wait for it, and the VM would stand still.
+    let image = after("modprobe virtio_pci; modprobe virtiofs; echo ready; sleep 1").modules("virtiofs; virtio_pci");
+    let share = directory(&[("list", b"dummy")]);
+    let words = "guest_init.deadline=4 guest_init.modules_file=virtiofs:kataShared:/list";
+    with_stopped_daemon(image, share.path(), words, "ready")
+        .timed_out(Code::DeadlinePassed, "deadline of 4 s: ETIMEDOUT: passed while mounting virtiofs:kataShared");
+}
+
+#[test]
+fn a_daemon_that_is_stopped_while_modules_are_read() {
+    let words = "guest_init.deadline=5 guest_init.log=debug guest_init.module_dir=virtiofs:kataShared:/ \
+                 guest_init.modules=\"dummy;i915;xfs;btrfs;nouveau;amdgpu\"";
+    let modules = Kernel::under_test().directory.join("lib/modules");
+    with_stopped_daemon(drivers_only(), &modules, words, "/i2c-algo-bit.ko")
+        .timed_out(Code::DeadlinePassed, "deadline of 5 s: ETIMEDOUT: passed while loading ");
+}
+
+#[test]
+fn a_list_that_does_not_fit_into_memory() {
+    let kernel = Kernel::under_test();
+    let words = "guest_init.module_dir=virtiofs:kataShared:/ \
+                 guest_init.modules=\"xfs;btrfs;ocfs2;i915;nouveau;amdgpu;radeon;vmwgfx;mlx5_core;qed;ath11k;iwlmvm\"";
+    let share = format!("kataShared={}", kernel.directory.join("lib/modules").display());
+    Vm::new(&drivers_only().build())
+        .options(["--memory", "116", "--share", &share])
+        .append(words)
+        .run()
+        .has("Kernel panic - not syncing: System is deadlocked on memory")
+        .has_not("agent: ready");
 }

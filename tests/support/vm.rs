@@ -102,7 +102,7 @@ impl Console {
 
     /// Asserts that the deadline's thread ended the VM, with this line, and that no agent ran.
     pub fn timed_out(self, code: Code, line: &str) -> Self {
-        self.has(&format!("guest-init: failed: {line} (exit {code})")).has_not("agent: ready")
+        self.has(&format!("guest-init: failed: {line}")).has(&format!("(exit {code})")).has_not("agent: ready")
     }
 
     /// Asserts that a line contains this text.
