@@ -1,6 +1,6 @@
 //! What a request takes: names to modules, modules to the files and parameters that load them, in order.
 //!
-//! Pure: borrowed index files and configuration in, a [`plan::Plan`] or [`Failure`](crate::failure::Failure)s out.
+//! Pure: borrowed index files and configuration in, a [`plan::Plan`] or [`Failure`]s out.
 
 pub mod config;
 pub mod dep;
