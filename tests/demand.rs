@@ -79,6 +79,7 @@ fn an_agent_loads_modules_by_name() {
         "-v -a -- loop nosuch -x",
         "-q nosuch",
         "-q -- -x",
+        "-s nosuch",
         "-R fs-overlay net-pf-40",
         "-r dummy",
         "-v overlay metacopy=many",
@@ -103,6 +104,7 @@ fn an_agent_loads_modules_by_name() {
             exits(1),
             exits(1),
             exits(1),
+            exits(1),
             says("overlay"),
             exits(0),
             says("modprobe: ERROR: --remove is not supported: guest-init only loads modules."),
@@ -116,7 +118,8 @@ fn an_agent_loads_modules_by_name() {
             exits(1),
         ],
     );
-    console.has("  dummy1  ").has_not("  dummy2  ");
+    let log = format!("guest-init: modprobe: FATAL: Module nosuch not found in directory {directory}");
+    console.has("  dummy1  ").has_not("  dummy2  ").has(&log);
 }
 
 #[test]

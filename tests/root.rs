@@ -31,8 +31,9 @@ const MOUNT_POINTS: &[&str] = &["proc", "sys", "dev", "run"];
 /// A disk with ext4 on it, as a file in the directory that it is made of.
 fn disk(tree: &TempDir) -> PathBuf {
     let disk = tree.path().with_extension("disk");
+    fs::write(&disk, "").expect("a file can be written");
     let status = Command::new("/sbin/mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-d"])
+        .args(["-q", "-q", "-F", "-t", "ext4", "-d"])
         .args([tree.path(), &disk])
         .arg("32M")
         .status();
@@ -99,7 +100,7 @@ fn a_disk_that_comes_late() {
             grep -q 0x1af4 $device/vendor && echo 1 >$device/remove
         done
         (sleep 2; echo 1 >/sys/bus/pci/rescan) &";
-    let image = after(&format!("mkdir /sys; {script}")).modules(DRIVERS);
+    let image = after(&format!("mkdir /sys /dev; mount -t devtmpfs dev /dev; {script}")).modules(DRIVERS);
     with_disk(image, &tree(MOUNT_POINTS), &[], "root=/dev/vda -- --cat /etc/name")
         .agent_ran()
         .has("agent: /etc/name: the root");

@@ -173,9 +173,8 @@ fn a_share_without_its_file_system() {
     let words = "guest_init.modules_file=virtiofs:kataShared:/list";
     let console = with_share(Image::new(), Path::new("/usr/share"), words);
     match Kernel::under_test().release.starts_with("6.1.") {
-        true => {
-            console.failed(Code::ShareFailed, "mount virtiofs:kataShared: ENODEV: neither the kernel nor the image")
-        }
+        true => console
+            .failed(Code::ShareFailed, "mount virtiofs:kataShared: ENODEV: neither the kernel nor the module tree of"),
         false => console.failed(Code::ListMissing, "read virtiofs:kataShared:/list: ENOENT: there is no such file"),
     };
 }
@@ -249,13 +248,13 @@ fn a_list_that_cannot_be_read() {
 
 // What the deadline and the kernel end.
 
-/// Boots with a share whose daemon is stopped as soon as the console says `when`.
-fn with_stopped_daemon(image: Image, source: &Path, words: &str, when: &str) -> Console {
+/// Boots with a share to whose daemon something is done as soon as the console says `when`.
+fn with_daemon(image: Image, source: &Path, words: &str, when: &str, act: fn(&Virtiofsd)) -> Console {
     let daemon = Virtiofsd::start(source);
     let image = image.build();
     Vm::new(&image).options(["--share-socket", &daemon.share("kataShared")]).append(words).watched(|line| {
         if line.contains(when) {
-            daemon.stop();
+            act(&daemon);
         }
         // QEMU waits for its daemon on its way out, even for one that is stopped.
         if line.contains("Kernel panic") {
@@ -270,7 +269,7 @@ fn a_daemon_that_is_stopped_before_the_mount() {
     let image = after("modprobe virtio_pci; modprobe virtiofs; echo ready; sleep 1").modules("virtiofs; virtio_pci");
     let share = directory(&[("list", b"dummy")]);
     let words = "guest_init.deadline=4 guest_init.modules_file=virtiofs:kataShared:/list";
-    with_stopped_daemon(image, share.path(), words, "ready")
+    with_daemon(image, share.path(), words, "ready", Virtiofsd::stop)
         .timed_out(Code::DeadlinePassed, "deadline of 4 s: ETIMEDOUT: passed while mounting virtiofs:kataShared");
 }
 
@@ -279,8 +278,33 @@ fn a_daemon_that_is_stopped_while_modules_are_read() {
     let words = "guest_init.deadline=5 guest_init.log=debug guest_init.module_dir=virtiofs:kataShared:/ \
                  guest_init.modules=\"dummy;i915;xfs;btrfs;nouveau;amdgpu\"";
     let modules = Kernel::under_test().directory.join("lib/modules");
-    with_stopped_daemon(drivers_only(), &modules, words, "/i2c-algo-bit.ko")
+    with_daemon(drivers_only(), &modules, words, "/i2c-algo-bit.ko", Virtiofsd::stop)
         .timed_out(Code::DeadlinePassed, "deadline of 5 s: ETIMEDOUT: passed while loading ");
+}
+
+#[test]
+fn a_daemon_that_is_killed_before_its_share_is_read() {
+    let share = directory(&[("list", b"dummy")]);
+    let words = "guest_init.deadline=4 guest_init.modules_file=virtiofs:kataShared:/list";
+    with_daemon(image(), share.path(), words, "Linux version", Virtiofsd::kill)
+        .timed_out(Code::DeadlinePassed, "deadline of 4 s: ETIMEDOUT: passed while ")
+        .has("ing virtiofs:kataShared");
+}
+
+#[test]
+fn a_daemon_that_is_killed_while_lists_are_read() {
+    let list = "# nothing\n".repeat(6000);
+    let names: Vec<_> = (0..30).map(|number| format!("list{number}")).collect();
+    let share = directory(&names.iter().map(|name| (&name[..], list.as_bytes())).collect::<Vec<_>>());
+    // The second that is missing is told at once, and then come the thirty.
+    let words: String = ["none", "nothing"]
+        .into_iter()
+        .chain(names.iter().map(|name| &name[..]))
+        .map(|name| format!(" guest_init.modules_file=virtiofs:kataShared:/{name}"))
+        .collect();
+    let words = format!("guest_init.deadline=5 {words}");
+    with_daemon(image(), share.path(), &words, "virtiofs:kataShared:/nothing: ENOENT", Virtiofsd::kill)
+        .timed_out(Code::DeadlinePassed, "deadline of 5 s: ETIMEDOUT: passed while reading virtiofs:kataShared:/list");
 }
 
 #[test]
