@@ -2,9 +2,7 @@
 
 extern crate std;
 
-use core::ffi::{CStr, c_char, c_int};
-
-use super::modprobe;
+use core::ffi::{CStr, c_char};
 
 /// The arguments or the environment, as the kernel gave them to this process.
 #[derive(Clone, Copy, Debug)]
@@ -38,15 +36,6 @@ impl Strings {
             }
         })
     }
-}
-
-/// What is not PID 1 is modprobe if it is called so, and otherwise says what it is. Returns the exit status.
-pub fn answer(arguments: Strings, environment: Strings) -> c_int {
-    if arguments.program() == b"modprobe" {
-        return modprobe::answer(arguments, environment);
-    }
-    std::println!("{}", crate::ABOUT);
-    0
 }
 
 /// Whether this process is the init of its VM.

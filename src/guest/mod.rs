@@ -17,6 +17,7 @@ pub mod lists;
 pub mod load;
 pub mod modprobe;
 pub mod module;
+pub mod modules;
 pub mod mount;
 pub mod root;
 pub mod share;

@@ -48,15 +48,26 @@ Options:
 \t-V, --version  -h, --help
 ";
 
-/// Does what modprobe would do, and returns its exit status.
+/// What is not PID 1 is modprobe if it is called so, and otherwise says what it is. Returns the exit status.
 pub fn answer(arguments: Strings, environment: Strings) -> c_int {
+    match arguments.program() {
+        b"modprobe" => c_int::from(!serve(arguments, environment)),
+        _ => {
+            std::println!("{}", crate::ABOUT);
+            0
+        }
+    }
+}
+
+/// Does what modprobe would do; whether all went well.
+fn serve(arguments: Strings, environment: Strings) -> bool {
     let mut words = Vec::new();
     let options = environment.strings().find_map(|variable| variable.to_bytes().strip_prefix(b"MODPROBE_OPTIONS="));
     let mut options = options.map(Vec::from).unwrap_or_default();
     environment_words(&mut options, &mut |word| words.push(word));
     arguments.strings().skip(1).for_each(|argument| words.push(argument.to_bytes()));
     let mut voice = Voice::of_this_process();
-    let done = match Call::parse(&words) {
+    match Call::parse(&words) {
         Ok(Asked::Modules(call)) => {
             voice.verbosity = call.verbosity;
             voice.log |= call.syslog;
@@ -69,8 +80,7 @@ pub fn answer(arguments: Strings, environment: Strings) -> c_int {
             voice.message(format_args!("{path}: {wrong}"))
         }
         Err(wrong) => voice.say(ERROR, wrong),
-    };
-    c_int::from(!done)
+    }
 }
 
 /// Opens the tree and the configuration; whether all went well.

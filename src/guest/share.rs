@@ -130,12 +130,12 @@ pub fn mount(
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Failure> {
     let subject = format!("virtiofs:{}", Shown(tag));
-    note(format_args!("mounting {subject}"));
     if !drivers.file_system(VIRTIOFS)? {
         let reason = "neither the kernel nor the module tree of the image has virtiofs";
         return Err(failed(&subject, io::Errno::NODEV, reason));
     }
     for round in 0..=RETRIES {
+        note(format_args!("mounting {subject}"));
         match attach(VIRTIOFS, tag, options, attributes) {
             // No device has this tag, or none has it yet.
             Err(io::Errno::INVAL) if round == 0 => drivers.devices(TRANSPORTS)?,

@@ -26,10 +26,13 @@ pub fn let_panic_end(command_line: &[u8]) {
     }
 }
 
-/// Lets no more modules be loaded until the kernel starts anew.
+/// If that is asked for, lets no more modules be loaded until the kernel starts anew.
 ///
 /// Failure: [`Code::NotLocked`].
-pub fn lock_modules() -> Result<(), Failure> {
+pub fn lock_modules(asked_for: bool) -> Result<(), Failure> {
+    if !asked_for {
+        return Ok(());
+    }
     match set(MODULES_DISABLED, b"1") {
         // A kernel without CONFIG_MODULES is locked as it is.
         Ok(()) | Err(io::Errno::NOENT) => Ok(()),

@@ -1,0 +1,30 @@
+//! The modules that this VM was asked for: all planned, all opened, then loaded.
+
+extern crate std;
+
+use std::boxed::Box;
+
+use super::deadline::note;
+use super::load::Ready;
+use super::share::Shares;
+use crate::failure::{Failure, Report};
+use crate::request::Request;
+use crate::resolve::plan::Plan;
+
+/// Loads what the lists take. Nothing is loaded before all that is wrong with them is known, and then nothing is.
+///
+/// Failures: those of stage plan, of mounting a share, and of stage load.
+pub fn load<'a>(request: &Request<'a>, shares: &mut Shares<'a>, report: &mut Report<'_>) -> Result<(), Failure> {
+    if request.entries.is_empty() {
+        log::info!("no modules asked for");
+        return Ok(());
+    }
+    note("planning");
+    let tree = shares.tree(&request.module_dir)?;
+    let config = tree.config(request.command_line);
+    let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.tree(&config)));
+    plan.add_all(&request.entries, &mut |entry, failure| tree.refuse(entry, failure, report));
+    let ready = Ready::open(&plan, &tree, request.strict, report);
+    report.verdict()?;
+    ready.load()
+}
