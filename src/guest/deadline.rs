@@ -75,7 +75,7 @@ impl Devices {
     fn open() -> Self {
         let writable = |path| open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok();
         Self {
-            kernel_log: klog::open_device(),
+            kernel_log: klog::share(),
             printk: writable(c"/proc/sys/kernel/printk"),
             sysrq: writable(c"/proc/sysrq-trigger"),
         }

@@ -5,9 +5,10 @@ extern crate std;
 use std::os::fd::OwnedFd;
 use std::string::String;
 
-use rustix::fs::{Mode, OFlags, SeekFrom, open, seek};
+use rustix::fs::{SeekFrom, seek};
 use rustix::io;
 
+use super::klog;
 use crate::request::name::same;
 
 /// The kernel log, read from the moment before a load.
@@ -22,8 +23,7 @@ pub struct KernelLog {
 impl KernelLog {
     /// Opens it; without it, failures are explained by their errno alone.
     pub fn open() -> Self {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Self { file: open(c"/dev/kmsg", flags, Mode::empty()).ok(), about: None, any: None }
+        Self { file: klog::share(), about: None, any: None }
     }
 
     /// Passes over all that was said so far.

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat, open, unlink};
-use rustix::io::write;
+use rustix::io::{fcntl_dupfd_cloexec, write};
 
 use crate::failure::Failure;
 use crate::text::Text;
@@ -84,14 +84,23 @@ fn emit(line: Line) {
     // Whoever finds the descriptor in use by another thread opens one, and waits for nobody.
     let mut own = None;
     let mut shared = DEVICE.try_lock().ok();
-    let device = shared.as_deref_mut().unwrap_or(&mut own);
-    if device.as_ref().is_none_or(|device| device.records == MOST_RECORDS) {
-        *device = open_device().map(|file| Device { file, records: 0 });
-    }
-    if let Some(device) = device {
+    if let Some(device) = opened(shared.as_deref_mut().unwrap_or(&mut own)) {
         device.records += 1;
         let _ = write(&device.file, line.as_str().as_bytes());
     }
+}
+
+/// A further descriptor of the kernel log, for reading, or for one last record of its own.
+pub fn share() -> Option<OwnedFd> {
+    let mut shared = DEVICE.try_lock().ok()?;
+    fcntl_dupfd_cloexec(&opened(&mut shared)?.file, 0).ok()
+}
+
+fn opened(device: &mut Option<Device>) -> Option<&mut Device> {
+    if device.as_ref().is_none_or(|device| device.records == MOST_RECORDS) {
+        *device = open_device().map(|file| Device { file, records: 0 });
+    }
+    device.as_mut()
 }
 
 /// The kernel log, open, and how many records it took.
@@ -102,13 +111,15 @@ struct Device {
 
 static DEVICE: Mutex<Option<Device>> = Mutex::new(None);
 
-/// The kernel drops a descriptor's records after ten in five seconds, and reports no error (printk_ratelimit).
-const MOST_RECORDS: u32 = 10;
+/// The kernel drops an open file's records after ten in five seconds, and reports no error (printk_ratelimit). One is left
+/// for whoever shares it.
+const MOST_RECORDS: u32 = 9;
 
-/// /dev/kmsg, or where /dev could not be mounted, a node of our own.
-pub fn open_device() -> Option<OwnedFd> {
+/// /dev/kmsg, or where /dev could not be mounted, a node of our own. To open it takes more time than all else that is done
+/// with it, so it is opened once, to write and to read without waiting.
+fn open_device() -> Option<OwnedFd> {
     const NODE: &core::ffi::CStr = c"/.kmsg";
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     open(c"/dev/kmsg", flags, Mode::empty())
         .or_else(|_| {
             mknodat(CWD, NODE, FileType::CharacterDevice, Mode::RUSR | Mode::WUSR, makedev(1, 11))?;

@@ -19,9 +19,12 @@ const MODULES_DISABLED: &CStr = c"/proc/sys/kernel/modules_disabled";
 /// line asks for that, it restarts at once instead.
 pub fn let_panic_end(command_line: &[u8]) {
     const LONGEST: usize = 64;
+    // Whoever says what is to be is heeded, even with `panic=0`.
+    if words(command_line).any(|word| word.name == b"panic" && word.value.is_some()) {
+        return;
+    }
     let waits = read_path(PANIC, LONGEST).is_ok_and(|value| value.trim_ascii() == b"0");
-    let asked_for = words(command_line).any(|word| word.name == b"panic" && word.value == Some(b"0"));
-    if waits && !asked_for && set(PANIC, b"-1").is_ok() {
+    if waits && set(PANIC, b"-1").is_ok() {
         log::info!("kernel.panic was 0, with which a VM waits for ever after a panic: set to -1");
     }
 }

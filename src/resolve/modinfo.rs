@@ -1,5 +1,7 @@
 //! What a module says of itself: the `.modinfo` section of its file, strings `key=value` (modinfo(8)).
 
+use core::ffi::CStr;
+
 use crate::elf::Elf;
 use crate::request::name::same;
 
@@ -25,9 +27,13 @@ impl<'a> ModInfo<'a> {
 
     /// All values of a key.
     pub fn values(&self, key: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.strings
-            .split(|&b| b == 0)
-            .filter_map(move |string| string.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+        let mut rest = self.strings;
+        let strings = core::iter::from_fn(move || {
+            let string = CStr::from_bytes_until_nul(rest).ok()?.to_bytes();
+            rest = rest.get(string.len() + 1..)?;
+            Some(string)
+        });
+        strings.filter_map(move |string| string.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
     }
 
     /// The kernel release that it was built for: the first word of its `vermagic`.
