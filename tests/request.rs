@@ -3,7 +3,7 @@
 use guest_init::failure::{Code, Failure, Report};
 use guest_init::request::list::{self, Entry};
 use guest_init::request::words::{is_space, words};
-use guest_init::request::{MOST_ENTRIES, Request};
+use guest_init::request::{MOST_ENTRIES, MOST_FILES, Request};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -176,4 +176,35 @@ fn the_bound_on_entries_is_a_failure_and_no_truncation() {
     };
     assert_eq!(outcome(MOST_ENTRIES), (MOST_ENTRIES, Ok(())));
     assert_eq!(outcome(MOST_ENTRIES + 1).1, Err(Code::TooMany));
+}
+
+#[test]
+fn the_entries_of_files_stand_where_the_files_do() {
+    let line = b"guest_init.modules_file=/a guest_init.modules=\"b;c\" guest_init.modules_file=virtiofs:t:/d \
+                 guest_init.modules_file=/none guest_init.modules=e guest_init.modules_file=/f";
+    let mut told = Vec::new();
+    let mut tell = |failure: &Failure| told.push(failure.to_string());
+    let mut report = Report::new(&mut tell);
+    let mut request = Request::parse(line, &mut report);
+    request.insert_lists(&[b"a", b"d x=1\n-d\n", b"", b"f"], &mut report);
+    let names: Vec<_> = request.entries.iter().map(|entry| entry.name.to_string()).collect();
+    assert_eq!(names, ["a", "b", "c", "d", "e", "f"]);
+    let line = "read virtiofs:t:/d `-d`: EINVAL: a name begins with a letter, a digit or `_`";
+    assert_eq!(report.verdict().map_err(|failure| failure.to_string()), Err(line.to_string()));
+}
+
+#[test]
+fn the_bounds_on_files_and_on_entries_of_files_are_failures() {
+    let mut tell = |_: &Failure| {};
+    let mut outcome = |files: usize, text: &[u8]| {
+        let line = "guest_init.modules=a guest_init.modules_file=/x ".repeat(files);
+        let mut report = Report::new(&mut tell);
+        let mut request = Request::parse(line.as_bytes(), &mut report);
+        request.insert_lists(&vec![text; files], &mut report);
+        (request.entries.len(), report.verdict().map_err(|failure| failure.code))
+    };
+    assert_eq!(outcome(MOST_FILES, b""), (MOST_FILES, Ok(())));
+    assert_eq!(outcome(MOST_FILES + 1, b"").1, Err(Code::TooMany));
+    assert_eq!(outcome(1, "a;".repeat(MOST_ENTRIES - 1).as_bytes()), (MOST_ENTRIES, Ok(())));
+    assert_eq!(outcome(2, "a;".repeat(MOST_ENTRIES / 2).as_bytes()).1, Err(Code::TooMany));
 }
