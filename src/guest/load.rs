@@ -140,7 +140,11 @@ impl<'p, 'a> Ready<'p, 'a> {
 
     /// Gives a module that is there already the parameters that it would have been loaded with.
     fn adjust(&self, step: &Step<'a>) -> Result<(), Failure> {
-        let text = self.parameters(step);
+        let text = match step.action {
+            // The options were applied when it was loaded.
+            Action::Adjust => step.arguments.to_vec(),
+            _ => self.parameters(step),
+        };
         sysfs::adjust(&step.module, &text, &mut |failure| match self.strict {
             true => Err(failure),
             false => {
