@@ -1,7 +1,10 @@
 //! Initramfs images for tests, made by guest-image as a user would make them.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -61,7 +64,17 @@ impl Image {
     /// Makes it.
     pub fn build(mut self) -> Built {
         let path = self.directory.path().join("initrd");
-        let output = self.command.arg("--output").arg(&path).output().expect("guest-image starts");
+        self.command.arg("--output").arg(&path);
+        let mut output = self.command.output();
+        // On a busy machine a process forked while the file was written may still have it open: a moment, at most.
+        for _ in 0..50 {
+            if !output.as_ref().is_err_and(|error| error.kind() == ErrorKind::ExecutableFileBusy) {
+                break;
+            }
+            sleep(Duration::from_millis(200));
+            output = self.command.output();
+        }
+        let output = output.expect("guest-image starts");
         assert!(output.status.success(), "guest-image: {}", String::from_utf8_lossy(&output.stderr));
         Built { path, _directory: self.directory }
     }
