@@ -23,6 +23,7 @@ extern "C" fn main(_count: c_int, arguments: *const *const c_char, environment: 
         return modprobe::answer(arguments, environment);
     }
     let Err(failure) = init(environment);
+    console::wait_for_virtio();
     klog::last_word(&failure);
     c_int::from(failure.code as u8)
 }

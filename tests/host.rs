@@ -37,6 +37,12 @@ fn the_reason_is_on_a_virtio_console_that_comes_late() {
 }
 
 #[test]
+fn a_virtio_console_that_never_comes_holds_nothing_up() {
+    let words = format!("console=hvc0 {FAILING} guest_init.modules=\"?virtio_pci; virtio_console\"");
+    boot(small().modules("virtio_pci; virtio_console"), &words).failed(Code::AgentMissing, LINE);
+}
+
+#[test]
 fn without_a_console_the_event_and_the_end_tell() {
     let directory = TempDir::new().unwrap();
     let socket = directory.path().join("qmp");

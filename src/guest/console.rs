@@ -1,15 +1,20 @@
-//! Descriptors 0 to 2: an agent must find them open, and a kernel without a console node starts PID 1 with none.
+//! Descriptors 0 to 2: an agent must find them open, and a kernel without a console node starts PID 1 with none. And the
+//! console that comes late: a last word must not come before it.
 
 extern crate std;
 
+use core::ffi::CStr;
+use core::time::Duration;
 use std::os::fd::{AsRawFd, IntoRawFd};
+use std::thread;
 
-use rustix::fs::{self, Mode, OFlags};
-use rustix::io::fcntl_getfd;
+use rustix::fs::{self, Access, Mode, OFlags};
+use rustix::io::{fcntl_getfd, read};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 use super::errno;
 use crate::failure::{Code, Failure};
+use crate::request::words::{Word, words};
 
 /// Where one of 0 to 2 is closed, opens all three.
 ///
@@ -36,6 +41,40 @@ pub fn open() -> Result<(), Failure> {
         let _ = console.into_raw_fd();
     }
     Ok(())
+}
+
+/// Waits until a virtio console that the command line names is one, at most 2 s, and not at all without its driver. Device
+/// and driver agree on a port some time after the driver is loaded. A record before that is lost on it, even where it shows
+/// the log from its start: the kernel does that while the driver does not know the port yet (init_port_console in
+/// drivers/char/virtio_console.c).
+///
+/// Not for the deadline's thread: to list its consoles the kernel locks them.
+pub fn wait_for_virtio() {
+    const LOOKS: usize = 200;
+    const BETWEEN: Duration = Duration::from_millis(10);
+    // From the list of consoles to the driver's own it is no more than some instructions of a kernel thread.
+    const SETTLE: Duration = Duration::from_millis(50);
+    let is_named =
+        |word: Word<'_>| word.name == b"console" && word.value.is_some_and(|value| value.starts_with(b"hvc"));
+    let mut buffer = [0; 2048];
+    if fs::access(c"/sys/bus/virtio/drivers/virtio_console", Access::EXISTS).is_err()
+        || !words(head(c"/proc/cmdline", &mut buffer)).any(is_named)
+    {
+        return;
+    }
+    for _ in 0..LOOKS {
+        if head(c"/proc/consoles", &mut buffer).windows(3).any(|name| name == b"hvc") {
+            return thread::sleep(SETTLE);
+        }
+        thread::sleep(BETWEEN);
+    }
+}
+
+/// The first bytes of a file, without the heap, which may be what is broken; none where it can't be read.
+fn head<'a>(path: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
+    let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let count = file.and_then(|file| read(file, &mut *buffer)).unwrap_or(0);
+    buffer.get(..count).unwrap_or_default()
 }
 
 fn failure(error: rustix::io::Errno) -> Failure {

@@ -13,7 +13,7 @@ use std::panic;
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-use super::klog;
+use super::{console, klog};
 use crate::failure::{Code, Failure};
 use crate::text::Text;
 
@@ -34,6 +34,7 @@ pub fn watch() {
 
 /// The last word on a bug.
 fn die(what: impl Display) -> ! {
+    console::wait_for_virtio();
     klog::last_word(&Failure::new(Code::Bug, "in guest-init", what));
     leave(Code::Bug)
 }
