@@ -10,7 +10,7 @@ use guest_init::failure::{Failure, Report};
 use guest_init::guest::invocation::{Strings, is_init};
 use guest_init::guest::share::Shares;
 use guest_init::guest::{agent, command_line, console, crash, deadline, klog};
-use guest_init::guest::{lists, modprobe, modules, mount, root, sysctl};
+use guest_init::guest::{lists, memory, modprobe, modules, mount, root, sysctl};
 use guest_init::request::Request;
 
 /// The C start-up's main. Rust's own aborts where descriptors 0 to 2 are closed and there is no /dev/null.
@@ -48,5 +48,6 @@ fn init(environment: Strings) -> Result<Infallible, Failure> {
     root::switch(&request, &mut shares)?;
     shares.leave_modules(&request.module_dir)?;
     sysctl::lock_modules(request.lock_modules)?;
+    memory::give_back_self(request.keep_modules);
     agent::become_agent(&request, environment)
 }

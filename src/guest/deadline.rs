@@ -5,7 +5,7 @@
 
 extern crate std;
 
-use core::fmt::Write;
+use core::fmt::{Display, Write};
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::os::fd::OwnedFd;
@@ -17,6 +17,7 @@ use rustix::system::{RebootCommand, reboot};
 
 use super::klog;
 use crate::failure::{Code, Failure};
+use crate::request::MOST_JOBS;
 use crate::text::Text;
 
 /// The longest note on what is in progress, in bytes.
@@ -24,28 +25,55 @@ const LONGEST: usize = 120;
 /// Enough for the thread's frames, with a page of the C library's own; the smallest that it takes is 16 KiB.
 const STACK: usize = 64 << 10;
 
-/// What is in progress, for the thread to read. A note that changes while it is read comes out mixed, and harms nobody.
-static NOTE: [AtomicU8; LONGEST] = [const { AtomicU8::new(0) }; LONGEST];
-static NOTE_LENGTH: AtomicUsize = AtomicUsize::new(0);
+/// What each thread has in progress, the main thread first.
+static NOTES: [Note; MOST_JOBS] = [const { Note::new() }; MOST_JOBS];
 
-/// Notes what is in progress, as it is to stand behind "while".
-pub fn note(what: impl core::fmt::Display) {
-    let text = Text::<LONGEST>::of(what);
-    for (slot, byte) in NOTE.iter().zip(text.as_str().bytes()) {
-        slot.store(byte, Ordering::Relaxed);
-    }
-    NOTE_LENGTH.store(text.as_str().len(), Ordering::Release);
+/// A line that one thread writes and the watch reads. One that changes while it is read comes out mixed, and harms nobody.
+struct Note {
+    bytes: [AtomicU8; LONGEST],
+    length: AtomicUsize,
 }
 
-fn noted() -> Text<LONGEST> {
+impl Note {
+    const fn new() -> Self {
+        Self { bytes: [const { AtomicU8::new(0) }; LONGEST], length: AtomicUsize::new(0) }
+    }
+
+    fn set(&self, what: impl Display) {
+        let text = Text::<LONGEST>::of(what);
+        for (slot, byte) in self.bytes.iter().zip(text.as_str().bytes()) {
+            slot.store(byte, Ordering::Relaxed);
+        }
+        self.length.store(text.as_str().len(), Ordering::Release);
+    }
+
+    fn bytes(&self) -> impl Iterator<Item = u8> {
+        self.bytes.iter().take(self.length.load(Ordering::Acquire)).map(|slot| slot.load(Ordering::Relaxed))
+    }
+}
+
+/// Notes what is in progress, as it is to stand behind "while".
+pub fn note(what: impl Display) {
+    note_of(0, what);
+}
+
+/// The same of a thread that loads modules beside the main thread, which is number 0.
+pub fn note_of(thread: usize, what: impl Display) {
+    if let Some(note) = NOTES.get(thread) {
+        note.set(what);
+    }
+}
+
+fn noted() -> Text<300> {
     let mut text = Text::new();
-    if NOTE_LENGTH.load(Ordering::Acquire) == 0 {
-        return Text::of("starting up");
+    for note in &NOTES {
+        let mut bytes = note.bytes().peekable();
+        if bytes.peek().is_some() && !text.as_str().is_empty() {
+            let _ = text.write_str(" and ");
+        }
+        bytes.for_each(|byte| text.write_char(char::from(byte)).unwrap_or_default());
     }
-    for slot in NOTE.iter().take(NOTE_LENGTH.load(Ordering::Acquire)) {
-        let _ = text.write_char(char::from(slot.load(Ordering::Relaxed)));
-    }
-    text
+    if text.as_str().is_empty() { Text::of("starting up") } else { text }
 }
 
 /// Starts the watch: in `limit` from the start of PID 1, the VM panics. Zero is no limit.

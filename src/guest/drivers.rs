@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, statat};
 
 use super::files::{Directory, read, read_path};
 use super::klog;
-use super::load::Ready;
+use super::load::{Manner, Ready};
 use super::tree::Files;
 use crate::failure::{Code, Failure, Report};
 use crate::request::list::Entry;
@@ -45,6 +45,7 @@ pub const DISKS: &[Pattern] = &[
 pub struct Drivers<'a> {
     tree: Option<Files>,
     command_line: &'a [u8],
+    keep_modules: bool,
     asked: Vec<Vec<u8>>,
 }
 
@@ -52,7 +53,7 @@ impl<'a> Drivers<'a> {
     /// Drivers of this tree. A tree that is not there has none: then all must be built into the kernel.
     ///
     /// Failure: [`Code::CorruptIndex`].
-    pub fn of(tree: Result<Files, Failure>, command_line: &'a [u8]) -> Result<Self, Failure> {
+    pub fn of(tree: Result<Files, Failure>, command_line: &'a [u8], keep_modules: bool) -> Result<Self, Failure> {
         let tree = match tree {
             Ok(tree) => Some(tree),
             Err(failure) if failure.code == Code::NoModuleTree => {
@@ -61,7 +62,7 @@ impl<'a> Drivers<'a> {
             }
             Err(failure) => return Err(failure),
         };
-        Ok(Self { tree, command_line, asked: Vec::new() })
+        Ok(Self { tree, command_line, keep_modules, asked: Vec::new() })
     }
 
     /// Loads a file system that the kernel does not have; whether it has it then.
@@ -112,7 +113,8 @@ impl<'a> Drivers<'a> {
         }
         let mut tell = klog::tell;
         let mut report = Report::new(&mut tell);
-        let ready = Ready::open(&plan, tree, false, &mut report);
+        let manner = Manner { threads: 1, strict: false, keep_modules: self.keep_modules };
+        let ready = Ready::open(&plan, tree, manner, &mut report);
         report.verdict()?;
         ready.load()
     }

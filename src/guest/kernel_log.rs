@@ -21,8 +21,13 @@ pub struct KernelLog {
 }
 
 impl KernelLog {
-    /// Opens it; without it, failures are explained by their errno alone.
+    /// That of a thread of its own; without it, failures are explained by their errno alone.
     pub fn open() -> Self {
+        Self { file: klog::open_device(), about: None, any: None }
+    }
+
+    /// That of the main thread, which reads where [`klog`] writes.
+    pub fn shared() -> Self {
         Self { file: klog::share(), about: None, any: None }
     }
 

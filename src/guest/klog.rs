@@ -117,7 +117,7 @@ const MOST_RECORDS: u32 = 9;
 
 /// /dev/kmsg, or where /dev could not be mounted, a node of our own. To open it takes more time than all else that is done
 /// with it, so it is opened once, to write and to read without waiting.
-fn open_device() -> Option<OwnedFd> {
+pub fn open_device() -> Option<OwnedFd> {
     const NODE: &core::ffi::CStr = c"/.kmsg";
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     open(c"/dev/kmsg", flags, Mode::empty())

@@ -1,19 +1,22 @@
-//! Loading: a finished plan, step by step.
+//! Loading: a finished plan, step by step, by one thread or several.
 
 extern crate std;
 
-use core::cell::OnceCell;
 use std::ffi::CString;
+use std::sync::OnceLock;
+use std::thread;
 use std::vec::Vec;
 
 use nix::errno::Errno;
 use rustix::io;
 
-use super::deadline::note;
+use super::deadline::note_of;
 use super::explain::explain;
 use super::kernel_log::KernelLog;
-use super::klog::{tell_ignored, tell_passed_over};
-use super::module::{ModuleFile, kernel_format};
+use super::klog::tell_ignored;
+use super::memory::{give_back, is_initramfs};
+use super::module::{ModuleFile, is_live, kernel_format};
+use super::schedule::Schedule;
 use super::unpack::Format;
 use super::{errno, sysfs, tree};
 use crate::failure::{Code, Failure, Report};
@@ -25,25 +28,40 @@ use crate::text::Shown;
 /// How many files wait for their turn open; those behind them are opened twice.
 const MOST_OPEN: usize = 512;
 
+/// A thread's stack, in bytes: the decoders' frames and a kernel record's lie on it.
+const STACK: usize = 256 << 10;
+
+/// How a plan is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// How many threads load.
+    pub threads: usize,
+    /// Whether a parameter that can't be applied is a failure.
+    pub strict: bool,
+    /// Whether the files of loaded modules stay in an initramfs.
+    pub keep_modules: bool,
+}
+
 /// A plan whose files are open: what is missing is known before the first of them is loaded.
 pub struct Ready<'p, 'a> {
     plan: &'p Plan<'a>,
     tree: &'p tree::Files,
-    /// Whether a parameter that can't be applied is a failure.
-    strict: bool,
+    manner: Manner,
     /// The file of each step, as many as may stay open.
     files: Vec<Option<ModuleFile>>,
-    kernel_format: OnceCell<Option<Format>>,
+    kernel_format: OnceLock<Option<Format>>,
 }
 
 impl<'p, 'a> Ready<'p, 'a> {
     /// Opens the files of a plan and looks their parameters up; all that are missing go to `report`.
     ///
     /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`],
-    /// [`Code::InstallCommand`], and if `strict`, [`Code::UnknownParameter`].
-    pub fn open(plan: &'p Plan<'a>, tree: &'p tree::Files, strict: bool, report: &mut Report<'_>) -> Self {
+    /// [`Code::InstallCommand`], and if strict, [`Code::UnknownParameter`].
+    pub fn open(plan: &'p Plan<'a>, tree: &'p tree::Files, manner: Manner, report: &mut Report<'_>) -> Self {
         let files = Vec::with_capacity(plan.steps().len());
-        let mut ready = Self { plan, tree, strict, files, kernel_format: OnceCell::new() };
+        let keep_modules = manner.keep_modules || !is_initramfs(tree.directory());
+        let manner = Manner { keep_modules, ..manner };
+        let mut ready = Self { plan, tree, manner, files, kernel_format: OnceLock::new() };
         for step in plan.steps() {
             let file = ready.prepare(step, report).unwrap_or_else(|failure| {
                 if step.required && !plan.is_optional(step) {
@@ -60,9 +78,9 @@ impl<'p, 'a> Ready<'p, 'a> {
     fn prepare(&self, step: &Step<'a>, report: &mut Report<'_>) -> Result<Option<ModuleFile>, Failure> {
         match step.action {
             Action::Load(path) => {
-                let file = ModuleFile::open(self.tree.directory(), path)?;
-                self.check_parameters(step, &file, report)?;
-                Ok(Some(file))
+                let file = self.open_file(step, path)?;
+                file.as_ref().map_or(Ok(()), |file| self.check_parameters(step, file, report))?;
+                Ok(file)
             }
             Action::Missing => Err(dangling(step)),
             Action::Install(command) => install(step, command).map(|()| None),
@@ -78,43 +96,46 @@ impl<'p, 'a> Ready<'p, 'a> {
         }
         let contents = file.contents(&step.module)?;
         let Some(info) = ModInfo::find(&contents) else { return Ok(()) };
-        parameters::unknown(
-            &step.module,
-            &text,
-            &info,
-            &mut |failure| match self.strict && !self.plan.is_optional(step) {
-                true => report.add(failure),
-                false => tell_ignored(&failure),
-            },
-        );
+        parameters::unknown(&step.module, &text, &info, &mut |failure| match self.manner.strict
+            && !self.plan.is_optional(step)
+        {
+            true => report.add(failure),
+            false => tell_ignored(&failure),
+        });
         Ok(())
     }
 
-    /// Loads it. A failure of what only soft dependencies ask for is passed over; one of an optional entry ends that.
+    /// Does it.
     ///
     /// Failures: all of stage load.
     pub fn load(mut self) -> Result<(), Failure> {
-        let mut kernel_log = KernelLog::open();
-        let mut given_up = None;
-        let mut loaded = 0;
-        for (step, file) in self.plan.steps().iter().zip(core::mem::take(&mut self.files)) {
-            if given_up == Some(step.request) {
-                continue;
-            }
-            note(format_args!("loading {}", step.module));
-            log::debug!("{}", self.plan.show(step));
-            match self.step(step, file, &mut kernel_log) {
-                Ok(was_loaded) => loaded += usize::from(was_loaded),
-                Err(failure) if !step.required => log::info!("{failure}: a soft dependency, passed over"),
-                Err(failure) if self.plan.is_optional(step) => {
-                    tell_passed_over(&failure);
-                    given_up = Some(step.request);
+        let files = core::mem::take(&mut self.files);
+        let threads = self.manner.threads.min(files.len());
+        let schedule = Schedule::new(self.plan, files, threads)?;
+        thread::scope(|scope| {
+            for number in 1..threads {
+                let (this, schedule) = (&self, &schedule);
+                let builder = thread::Builder::new().stack_size(STACK);
+                // With fewer threads it takes longer, and nothing else.
+                if builder.spawn_scoped(scope, move || this.work(schedule, number)).is_err() {
+                    log::warn!("{number} threads in place of {threads}: no more can be started");
+                    break;
                 }
-                Err(failure) => return Err(failure),
             }
-        }
-        log::info!("modules loaded: {loaded}");
+            self.work(&schedule, 0);
+        });
+        log::info!("modules loaded: {}", schedule.result()?);
         Ok(())
+    }
+
+    /// What one thread does.
+    fn work(&self, schedule: &Schedule<'_, 'a>, thread: usize) {
+        let mut kernel_log = if thread == 0 { KernelLog::shared() } else { KernelLog::open() };
+        while let Some((number, step, file)) = schedule.next() {
+            note_of(thread, format_args!("loading {}", step.module));
+            schedule.done(number, step, self.step(step, file, &mut kernel_log));
+            note_of(thread, "");
+        }
     }
 
     /// Does one step; whether a module was loaded that was not there before.
@@ -129,12 +150,26 @@ impl<'p, 'a> Ready<'p, 'a> {
             }
             Action::Missing => return Err(dangling(step)),
         };
-        let file = file.map_or_else(|| ModuleFile::open(self.tree.directory(), path), Ok)?;
+        let Some(file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {
+            return self.adjust(step).map(|()| false);
+        };
         // Which format the kernel knows matters to no plain module.
         let format = if path.ends_with(b".ko") { None } else { *self.kernel_format.get_or_init(kernel_format) };
-        match insert(step, &file, self.parameters(step), format, kernel_log)? {
+        let was_loaded = insert(step, &file, self.parameters(step), format, kernel_log)?;
+        if !self.manner.keep_modules {
+            give_back(self.tree.directory(), path);
+        }
+        match was_loaded {
             true => Ok(true),
             false => self.adjust(step).map(|()| false),
+        }
+    }
+
+    /// The file of a step; none where it is not there because its module is loaded already.
+    fn open_file(&self, step: &Step<'a>, path: &[u8]) -> Result<Option<ModuleFile>, Failure> {
+        match ModuleFile::open(self.tree.directory(), path) {
+            Err(failure) if failure.code == Code::MissingFile && is_live(&step.module) => Ok(None),
+            file => file.map(Some),
         }
     }
 
@@ -145,7 +180,7 @@ impl<'p, 'a> Ready<'p, 'a> {
             Action::Adjust => step.arguments.to_vec(),
             _ => self.parameters(step),
         };
-        sysfs::adjust(&step.module, &text, &mut |failure| match self.strict {
+        sysfs::adjust(&step.module, &text, &mut |failure| match self.manner.strict {
             true => Err(failure),
             false => {
                 tell_ignored(&failure);

@@ -14,11 +14,11 @@ use std::vec::Vec;
 use nix::errno::Errno;
 
 use super::command_line;
-use super::files::{Directory, read_path};
+use super::files::Directory;
 use super::invocation::Strings;
 use super::kernel_log::KernelLog;
 use super::load::{dangling, insert, install};
-use super::module::{ModuleFile, kernel_format};
+use super::module::{ModuleFile, is_live, kernel_format};
 use super::tree::{CONFIG, Files, MODULES, running_release};
 use super::voice::Voice;
 use crate::failure::{Code, Failure};
@@ -215,7 +215,7 @@ impl<'a> Modprobe<'_, 'a> {
                 // Which format the kernel knows matters to no plain module.
                 let format = if path.ends_with(b".ko") { None } else { kernel_format() };
                 let options = self.options(step);
-                insert(step, &file, options, format, self.kernel_log.get_or_insert_with(KernelLog::open))
+                insert(step, &file, options, format, self.kernel_log.get_or_insert_with(KernelLog::shared))
             }
             Action::Install(command) => install(step, command).map(|()| true),
             Action::Missing => Err(dangling(step)),
@@ -225,13 +225,10 @@ impl<'a> Modprobe<'_, 'a> {
 
     /// Whether the kernel has a module, or is not to be asked.
     fn is_there(&self, module: &Module<'_>) -> Result<bool, Failure> {
-        const MOST: usize = 64;
         if self.call.ignore_loaded {
             return Ok(false);
         }
-        let path = format!("/sys/module/{module}/initstate");
-        let state = std::ffi::CString::new(path).ok().and_then(|path| read_path(&path, MOST).ok());
-        Ok(state.is_some_and(|state| state == b"live\n") || self.tree.has_built_in(module)?)
+        Ok(is_live(module) || self.tree.has_built_in(module)?)
     }
 
     /// The parameters of a step in one piece.

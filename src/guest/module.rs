@@ -3,7 +3,7 @@
 extern crate std;
 
 use std::borrow::Cow;
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::thread::sleep;
 use std::time::Duration;
@@ -123,6 +123,13 @@ fn insist(module: &Module<'_>, load: impl Fn() -> io::Result<()>) -> io::Result<
         }
     }
     Err(Errno::BUSY)
+}
+
+/// Whether the kernel has a module of this name, loaded and started.
+pub fn is_live(module: &Module<'_>) -> bool {
+    const MOST: usize = 64;
+    let path = CString::new(std::format!("/sys/module/{module}/initstate"));
+    path.is_ok_and(|path| read_path(&path, MOST).is_ok_and(|state| state == b"live\n"))
 }
 
 /// Whether the kernel has a module of this name, in whatever state.

@@ -4,11 +4,13 @@ extern crate std;
 
 use std::boxed::Box;
 
+use rustix::thread::sched_getaffinity;
+
 use super::deadline::note;
-use super::load::Ready;
+use super::load::{Manner, Ready};
 use super::share::Shares;
 use crate::failure::{Failure, Report};
-use crate::request::Request;
+use crate::request::{Jobs, MOST_JOBS, Request};
 use crate::resolve::plan::Plan;
 
 /// Loads what the lists take. Nothing is loaded before all that is wrong with them is known, and then nothing is.
@@ -24,7 +26,16 @@ pub fn load<'a>(request: &Request<'a>, shares: &mut Shares<'a>, report: &mut Rep
     let config = tree.config(request.command_line);
     let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.tree(&config)));
     plan.add_all(&request.entries, &mut |entry, failure| tree.refuse(entry, failure, report));
-    let ready = Ready::open(&plan, &tree, request.strict, report);
+    let Request { strict, keep_modules, .. } = *request;
+    let ready = Ready::open(&plan, &tree, Manner { threads: threads(request.jobs), strict, keep_modules }, report);
     report.verdict()?;
     ready.load()
+}
+
+/// As many as were asked for, or as there are CPUs for PID 1.
+fn threads(jobs: Jobs) -> usize {
+    match jobs {
+        Jobs::Number(number) => number,
+        Jobs::Auto => sched_getaffinity(None).map_or(1, |cpus| cpus.count() as usize).min(MOST_JOBS),
+    }
 }

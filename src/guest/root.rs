@@ -12,9 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdir, open, openat, stat, statat, statfs, unlinkat,
-};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdir, open, openat, stat, statat, unlinkat};
 use rustix::io;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, mount_move, move_mount};
 use rustix::process::{chdir, chroot};
@@ -22,6 +20,7 @@ use rustix::process::{chdir, chroot};
 use super::deadline::note;
 use super::drivers::{DISKS, Drivers};
 use super::files::open_directory;
+use super::memory::root_is_initramfs;
 use super::mount::{attach, targets};
 use super::share::{Shares, VIRTIOFS, mount};
 use super::{console, errno};
@@ -30,8 +29,6 @@ use crate::request::Request;
 use crate::request::root::Root;
 use crate::text::Shown;
 
-/// What statfs(2) says of an initramfs: ramfs or tmpfs (linux/magic.h).
-const INITRAMFS: [u32; 2] = [0x8584_58f6, 0x0102_1994];
 /// How long a device is waited for, and how long between two looks.
 const LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
@@ -52,8 +49,8 @@ const LOOKS: [(u64, &[u8], &[u8]); 5] = [
 /// Failures: [`Code::RootUnclear`], [`Code::RootMissing`], [`Code::RootUnknownType`], [`Code::RootFailed`],
 /// [`Code::RootUnfit`], those of mounting a share, and those of loading drivers.
 pub fn switch<'a>(request: &Request<'a>, shares: &mut Shares<'a>) -> Result<(), Failure> {
-    let Some(root) = Root::of(request.command_line).filter(|_| is_initramfs()) else { return Ok(()) };
-    let mut drivers = Drivers::of(shares.tree(&request.module_dir), request.command_line)?;
+    let Some(root) = Root::of(request.command_line).filter(|_| root_is_initramfs()) else { return Ok(()) };
+    let mut drivers = Drivers::of(shares.tree(&request.module_dir), request.command_line, request.keep_modules)?;
     let new = match root.kinds {
         Some(VIRTIOFS) => mount(&mut drivers, root.source, root.flags, attributes(&root))?,
         _ => mount_disk(&root, &mut drivers)?,
@@ -64,10 +61,6 @@ pub fn switch<'a>(request: &Request<'a>, shares: &mut Shares<'a>) -> Result<(), 
     })?;
     // Those that the kernel opened in the initramfs have no name any more.
     console::open()
-}
-
-fn is_initramfs() -> bool {
-    statfs("/").is_ok_and(|root| INITRAMFS.contains(&(root.f_type as u32)))
 }
 
 fn failure(code: Code, root: &Root<'_>, error: io::Errno, reason: &str) -> Failure {

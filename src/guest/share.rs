@@ -37,9 +37,15 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// What asks for modules on demand; where there is none, nobody does.
 const MODPROBE: &str = "/sbin/modprobe";
 
+/// Whether modules may be asked for once the agent runs.
+pub fn has_modprobe() -> bool {
+    access(MODPROBE, Access::EXEC_OK).is_ok()
+}
+
 /// All places that files come from: the image, and the shares, each mounted when it is first asked for.
 pub struct Shares<'a> {
     command_line: &'a [u8],
+    keep_modules: bool,
     /// The module tree of the image, for what a share takes.
     image: Location<'a>,
     drivers: Option<Drivers<'a>>,
@@ -56,7 +62,8 @@ impl<'a> Shares<'a> {
             None => request.module_dir,
             Some(_) => Location::in_image(MODULES.as_bytes()),
         };
-        Self { command_line: request.command_line, image, drivers: None, roots: Vec::new() }
+        let Request { command_line, keep_modules, .. } = *request;
+        Self { command_line, keep_modules, image, drivers: None, roots: Vec::new() }
     }
 
     /// Opens a regular file; the inner error is that of the file itself.
@@ -79,7 +86,7 @@ impl<'a> Shares<'a> {
     ///
     /// Failures: as [`Self::file`].
     pub fn leave_modules(&mut self, location: &Location<'a>) -> Result<(), Failure> {
-        if location.tag.is_none() || access(MODPROBE, Access::EXEC_OK).is_err() {
+        if location.tag.is_none() || !has_modprobe() {
             return Ok(());
         }
         let root = self.root(location)?;
@@ -114,7 +121,7 @@ impl<'a> Shares<'a> {
     fn drivers(&mut self) -> Result<&mut Drivers<'a>, Failure> {
         let drivers = match self.drivers.take() {
             Some(drivers) => drivers,
-            None => Drivers::of(self.tree(&self.image.clone()), self.command_line)?,
+            None => Drivers::of(self.tree(&self.image.clone()), self.command_line, self.keep_modules)?,
         };
         Ok(self.drivers.insert(drivers))
     }

@@ -10,6 +10,7 @@ pub mod name;
 pub mod root;
 pub mod words;
 
+use core::str::FromStr;
 use core::time::Duration;
 
 use log::LevelFilter;
@@ -29,6 +30,9 @@ pub const MOST_FILES: usize = 32;
 pub const DEFAULT_MODULE_DIR: &[u8] = b"/lib/modules";
 /// The agent where `guest_init.agent` names none.
 pub const DEFAULT_AGENT: &[u8] = b"/sbin/agent";
+
+/// Most modules that are loaded at once.
+pub const MOST_JOBS: usize = 64;
 
 /// How long the agent may take to be started where `guest_init.deadline` does not say.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -52,12 +56,25 @@ pub struct Request<'a> {
     pub log: LevelFilter,
     /// Whether a parameter that can't be applied is a failure.
     pub strict: bool,
+    /// How many modules are loaded at once.
+    pub jobs: Jobs,
+    /// Whether the files of loaded modules stay in an initramfs.
+    pub keep_modules: bool,
     /// Whether no more modules may be loaded once the agent runs.
     pub lock_modules: bool,
     /// How long the agent may take to be started; zero is for ever.
     pub deadline: Duration,
     /// The words before ` -- `: the kernel's own, and `module.parameter=value`.
     pub command_line: &'a [u8],
+}
+
+/// How many modules are loaded at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Jobs {
+    /// So many, from 1 to [`MOST_JOBS`]; one at a time is the planned order exactly.
+    Number(usize),
+    /// As many as there are CPUs, up to [`MOST_JOBS`].
+    Auto,
 }
 
 /// A file with a list.
@@ -84,6 +101,8 @@ impl<'a> Request<'a> {
             agent: None,
             log: None,
             strict: None,
+            jobs: None,
+            keep_modules: None,
             lock_modules: None,
             deadline: None,
         };
@@ -105,6 +124,8 @@ impl<'a> Request<'a> {
             arguments: words,
             log: parser.log.unwrap_or(LevelFilter::Info),
             strict: parser.strict.unwrap_or(false),
+            jobs: parser.jobs.unwrap_or(Jobs::Number(1)),
+            keep_modules: parser.keep_modules.unwrap_or(false),
             lock_modules: parser.lock_modules.unwrap_or(false),
             deadline: parser.deadline.unwrap_or(DEFAULT_DEADLINE),
             command_line,
@@ -155,17 +176,21 @@ struct Parser<'a, 'r, 't> {
     agent: Option<&'a [u8]>,
     log: Option<LevelFilter>,
     strict: Option<bool>,
+    jobs: Option<Jobs>,
+    keep_modules: Option<bool>,
     lock_modules: Option<bool>,
     deadline: Option<Duration>,
 }
 
 impl<'a> Parser<'a, '_, '_> {
-    const KEYS: [Key<Self, &'a [u8]>; 8] = [
+    const KEYS: [Key<Self, &'a [u8]>; 10] = [
         ("modules", Self::modules),
         ("modules_file", Self::modules_file),
         ("module_dir", Self::module_dir),
         ("agent", Self::agent),
+        ("jobs", Self::jobs),
         ("strict", Self::strict),
+        ("keep_modules", Self::keep_modules),
         ("lock_modules", Self::lock_modules),
         ("deadline", Self::deadline),
         ("log", Self::log),
@@ -218,8 +243,20 @@ impl<'a> Parser<'a, '_, '_> {
         once(&mut self.agent, value)
     }
 
+    fn jobs(&mut self, value: &'a [u8]) -> Taken {
+        let jobs = match value {
+            b"auto" => Some(Jobs::Auto),
+            _ => number(value).filter(|jobs| (1..=MOST_JOBS).contains(jobs)).map(Jobs::Number),
+        };
+        once(&mut self.jobs, jobs.ok_or((Code::BadValue, "a number from 1 to 64, or auto"))?)
+    }
+
     fn strict(&mut self, value: &'a [u8]) -> Taken {
         once(&mut self.strict, switch(value)?)
+    }
+
+    fn keep_modules(&mut self, value: &'a [u8]) -> Taken {
+        once(&mut self.keep_modules, switch(value)?)
     }
 
     fn lock_modules(&mut self, value: &'a [u8]) -> Taken {
@@ -227,8 +264,7 @@ impl<'a> Parser<'a, '_, '_> {
     }
 
     fn deadline(&mut self, value: &'a [u8]) -> Taken {
-        let seconds = str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-        let seconds = seconds.and_then(|text| text.parse().ok()).filter(|&seconds| seconds <= LONGEST_DEADLINE);
+        let seconds = number(value).filter(|&seconds| seconds <= LONGEST_DEADLINE);
         let seconds = seconds.ok_or((Code::BadValue, "whole seconds, at most 86,400; 0 is for ever"))?;
         once(&mut self.deadline, Duration::from_secs(seconds))
     }
@@ -262,6 +298,11 @@ fn switch(value: &[u8]) -> Result<bool, (Code, &'static str)> {
         b"1" => Ok(true),
         _ => Err((Code::BadValue, "0 or 1")),
     }
+}
+
+/// Digits and nothing else: no sign, no blanks.
+fn number<T: FromStr>(value: &[u8]) -> Option<T> {
+    str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }
 
 fn once<T>(slot: &mut Option<T>, value: T) -> Taken {

@@ -9,6 +9,7 @@ pub mod index;
 pub mod lookup;
 pub mod modinfo;
 pub mod nearest;
+pub mod order;
 pub mod parameters;
 pub mod plan;
 pub mod trie;

@@ -34,6 +34,8 @@ pub struct Step<'a> {
     pub arguments: &'a [u8],
     /// Whether its failure is one of the request's: false for what only soft dependencies ask for.
     pub required: bool,
+    /// Whether it is the entry's own module.
+    pub asked_for: bool,
     /// The number of the request that it belongs to, counted from 0.
     pub request: u16,
 }
@@ -130,6 +132,11 @@ impl<'a> Plan<'a> {
             self.request(*module, Request { parameters: entry.parameters, optional: true }, options)?;
         }
         self.request(*last, Request { parameters: entry.parameters, optional: entry.optional }, options)
+    }
+
+    /// The tree that it is for.
+    pub const fn tree(&self) -> &Tree<'a> {
+        &self.tree
     }
 
     /// The steps, in order.
@@ -284,6 +291,6 @@ impl<'a> Walk<'_, 'a> {
             Some(request) if asked_for => request.parameters,
             _ => b"",
         };
-        self.plan.push(Step { module: *module, action, arguments, required, request: self.number })
+        self.plan.push(Step { module: *module, action, arguments, required, asked_for, request: self.number })
     }
 }
