@@ -363,7 +363,7 @@ fn an_index_that_is_cut_short_while_it_is_read() {
 #[test]
 fn a_kernel_that_would_wait_for_ever_after_a_panic() {
     let image = Image::new().build();
-    let words = "console=ttyS0 guest_init.agent=/none";
+    let words = "console=ttyS0 no_timer_check guest_init.agent=/none";
     Vm::new(&image)
         .options(["--bare-append", words])
         .run()

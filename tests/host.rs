@@ -28,7 +28,7 @@ fn the_reason_is_on_a_virtio_console_that_comes_late() {
     let file = directory.path().join("hvc0");
     let image = small().modules("virtio_pci; virtio_console").build();
     let chardev = format!("file,id=hvc0,path={}", file.display());
-    let words = format!("console=hvc0 panic=-1 {FAILING} guest_init.modules=\"?virtio_pci; virtio_console\"");
+    let words = format!("console=hvc0 panic=-1 no_timer_check {FAILING} guest_init.modules=\"?virtio_pci; virtio_console\"");
     Vm::new(&image)
         .options(["--bare-append", &words, "--", "-device", "virtio-serial-pci", "-chardev", &chardev])
         .options(["-device", "virtconsole,chardev=hvc0"])
@@ -47,7 +47,7 @@ fn without_a_console_the_event_and_the_end_tell() {
     let directory = TempDir::new().unwrap();
     let socket = directory.path().join("qmp");
     let image = small().modules("pvpanic_pci").build();
-    let words = format!("panic=-1 {FAILING} guest_init.modules=pvpanic_pci");
+    let words = format!("panic=-1 no_timer_check {FAILING} guest_init.modules=pvpanic_pci");
     let events = Events::of(&socket);
     let console =
         Vm::new(&image).options(["--pvpanic", "--qmp", socket.to_str().unwrap(), "--bare-append", &words]).run();
