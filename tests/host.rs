@@ -28,7 +28,8 @@ fn the_reason_is_on_a_virtio_console_that_comes_late() {
     let file = directory.path().join("hvc0");
     let image = small().modules("virtio_pci; virtio_console").build();
     let chardev = format!("file,id=hvc0,path={}", file.display());
-    let words = format!("console=hvc0 panic=-1 no_timer_check {FAILING} guest_init.modules=\"?virtio_pci; virtio_console\"");
+    let words =
+        format!("console=hvc0 panic=-1 no_timer_check {FAILING} guest_init.modules=\"?virtio_pci; virtio_console\"");
     Vm::new(&image)
         .options(["--bare-append", &words, "--", "-device", "virtio-serial-pci", "-chardev", &chardev])
         .options(["-device", "virtconsole,chardev=hvc0"])
