@@ -11,7 +11,6 @@ use guest_init::guest::invocation::{Strings, is_init};
 use guest_init::guest::share::Shares;
 use guest_init::guest::{agent, command_line, console, crash, deadline, klog};
 use guest_init::guest::{lists, memory, modprobe, modules, mount, root, sysctl};
-use guest_init::request::Request;
 
 /// The C start-up's main. Rust's own aborts where descriptors 0 to 2 are closed and there is no /dev/null.
 #[allow(unsafe_code)]
@@ -37,7 +36,7 @@ fn init(environment: Strings) -> Result<Infallible, Failure> {
     let line = command_line::read()?;
     let mut tell = klog::tell;
     let mut report = Report::new(&mut tell);
-    let mut request = Request::parse(&line, &mut report);
+    let mut request = command_line::parse(&line, &mut report);
     report.verdict()?;
     log::set_max_level(request.log);
     sysctl::let_panic_end(request.command_line);

@@ -1,6 +1,7 @@
 //! The README's tables are the code's.
 
 use guest_init::failure::Code;
+use guest_init::request::keys::{KEYS, Key};
 use guest_init::request::{MOST_ENTRIES, keys};
 use guest_init::resolve::plan::MOST_STEPS;
 
@@ -27,11 +28,15 @@ fn the_table_of_failures_is_that_of_the_code() {
 
 #[test]
 fn the_table_of_keys_is_that_of_the_code() {
-    let mut documented: Vec<_> = table("key").into_iter().map(|row| row[0].clone()).collect();
-    let mut known: Vec<_> = keys().map(|key| format!("`guest_init.{key}`")).collect();
-    documented.sort();
-    known.sort();
-    assert_eq!(documented, known);
+    let row = |key: &Key| {
+        let default = key.default.map_or("none".to_string(), |default| format!("`{default}`"));
+        vec![format!("`guest_init.{}`", key.name), key.value.to_string(), default]
+    };
+    assert_eq!(table("key"), KEYS.iter().map(row).collect::<Vec<_>>());
+    let (mut told, mut taken): (Vec<_>, Vec<_>) = (KEYS.iter().map(|key| key.name).collect(), keys().collect());
+    told.sort();
+    taken.sort();
+    assert_eq!(told, taken);
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 extern crate std;
 
+use std::boxed::Box;
 use std::vec::Vec;
 
 use super::errno;
 use super::files::read_path;
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, Report};
+use crate::request::Request;
 
 /// The longest command line, in bytes; the kernel's own limit is 32 KiB of bootconfig.
 const LONGEST: usize = 1 << 16;
@@ -27,4 +29,14 @@ pub fn read() -> Result<Vec<u8>, Failure> {
     let length = line.trim_ascii_end().len();
     line.truncate(length);
     Ok(line)
+}
+
+/// What it asks for. All that is wrong with it goes to `report`.
+///
+/// Failures: those of [`Request::parse`].
+pub fn parse<'a>(line: &'a [u8], report: &mut Report<'_>) -> Box<Request<'a>> {
+    // Not by way of the stack: each page of it that a frame spans is one that the kernel must bring.
+    let mut request = Box::write(Box::new_uninit(), Request::new());
+    request.read(line, report);
+    request
 }

@@ -62,7 +62,7 @@ pub fn last_word(failure: &Failure) {
     emit(last_record(failure));
 }
 
-/// The level up to which the console shows records, for /proc/sys/kernel/printk.
+/// The level up to which the console shows records, for /proc/sys/kernel/printk and /proc/sysrq-trigger.
 pub const CONSOLE_SHOWS_ALL: &[u8] = b"7";
 
 /// The record of a last word.

@@ -4,6 +4,7 @@
 extern crate std;
 
 use core::ffi::CStr;
+use core::fmt::Display;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -55,11 +56,13 @@ pub fn targets() -> impl Iterator<Item = &'static CStr> {
 ///
 /// Failure: [`Code::MountFailed`].
 pub fn all() -> Result<(), Failure> {
+    let failure = |target: &CStr, error, reason: &dyn Display| {
+        Failure::from_errno(Code::MountFailed, Shown(target.to_bytes()), errno(error), reason)
+    };
+    let root = stat(c"/").map_err(|error| failure(c"/", error, &"it can't be looked at"))?.st_dev;
     for mount in &TABLE {
-        mount.ensure().map_err(|error| {
-            let kind = Shown(mount.kind.to_bytes());
-            let reason = format_args!("can't mount {kind} there");
-            Failure::from_errno(Code::MountFailed, Shown(mount.target.to_bytes()), errno(error), reason)
+        mount.ensure(root).map_err(|error| {
+            failure(mount.target, error, &format_args!("can't mount {} there", Shown(mount.kind.to_bytes())))
         })?;
     }
     Ok(())
@@ -81,16 +84,9 @@ pub fn attach(kind: &[u8], source: &[u8], options: &[u8], attributes: MountAttrF
 }
 
 impl Mount {
-    fn ensure(&self) -> io::Result<()> {
-        if self.is_there()? {
+    fn ensure(&self, root: u64) -> io::Result<()> {
+        if self.is_there(root)? {
             return Ok(());
-        }
-        match mkdir(self.target, Mode::from_raw_mode(0o755)) {
-            // The image has the directory.
-            Ok(()) | Err(io::Errno::EXIST) => {}
-            // A root that can't be written to must have it; mount says so if not.
-            Err(io::Errno::ROFS) => {}
-            Err(error) => return Err(error),
         }
         match mount(self.kind, self.target, self.kind, self.flags, self.data) {
             // Mounted there already: one instance of proc, sysfs or devtmpfs serves the whole system.
@@ -99,13 +95,17 @@ impl Mount {
         }
     }
 
-    /// Whether the target is a mount of this type: a file system other than the root's, with the type's number.
-    fn is_there(&self) -> io::Result<bool> {
-        let target = match stat(self.target) {
-            Ok(target) => target,
-            Err(io::Errno::NOENT) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        Ok(target.st_dev != stat(c"/")?.st_dev && statfs(self.target)?.f_type as u32 == self.magic)
+    /// Whether the target, which is made where it is missing, is a mount of this type: a file system other than the
+    /// root's, with the type's number.
+    fn is_there(&self, root: u64) -> io::Result<bool> {
+        match stat(self.target) {
+            Ok(target) => Ok(target.st_dev != root && statfs(self.target)?.f_type as u32 == self.magic),
+            Err(io::Errno::NOENT) => match mkdir(self.target, Mode::from_raw_mode(0o755)) {
+                // A root that can't be written to must have it; mount says so if not.
+                Ok(()) | Err(io::Errno::ROFS) => Ok(false),
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        }
     }
 }

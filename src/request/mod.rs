@@ -3,6 +3,7 @@
 //! Pure: bytes in, a [`Request`] out, or a [`Report`] of all that is wrong with them.
 
 pub mod getopt;
+pub mod keys;
 pub mod list;
 pub mod location;
 pub mod modprobe;
@@ -87,25 +88,38 @@ pub struct ListFile<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// What an empty command line asks for.
+    pub const fn new() -> Self {
+        Self {
+            entries: heapless::Vec::new(),
+            files: heapless::Vec::new(),
+            module_dir: Location::in_image(DEFAULT_MODULE_DIR),
+            agent: DEFAULT_AGENT,
+            arguments: words(b""),
+            log: LevelFilter::Info,
+            strict: false,
+            jobs: Jobs::Number(1),
+            keep_modules: false,
+            lock_modules: false,
+            deadline: DEFAULT_DEADLINE,
+            command_line: b"",
+        }
+    }
+
     /// Reads a kernel command line. All that is wrong with it goes to `report`; what remains is then good for nothing.
     ///
     /// Failures: [`Code::UnknownKey`], [`Code::RepeatedKey`], [`Code::BadValue`], [`Code::UnbalancedQuote`],
     /// [`Code::BadEntry`], [`Code::TooMany`].
     pub fn parse(line: &'a [u8], report: &mut Report<'_>) -> Self {
+        let mut request = Self::new();
+        request.read(line, report);
+        request
+    }
+
+    /// The same in place: with room for all entries a request is large, and most lists are short.
+    pub fn read(&mut self, line: &'a [u8], report: &mut Report<'_>) {
         let mut words = words(line);
-        let mut parser = Parser {
-            report,
-            entries: heapless::Vec::new(),
-            files: heapless::Vec::new(),
-            module_dir: None,
-            agent: None,
-            log: None,
-            strict: None,
-            jobs: None,
-            keep_modules: None,
-            lock_modules: None,
-            deadline: None,
-        };
+        let mut parser = Parser { request: self, report, seen: [false; Parser::KEYS.len()] };
         let mut command_line = line;
         for word in words.by_ref() {
             if word.is_end() {
@@ -116,20 +130,8 @@ impl<'a> Request<'a> {
             parser.word(&word);
         }
         words.clone().for_each(|word| parser.closed(&word));
-        Self {
-            entries: parser.entries,
-            files: parser.files,
-            module_dir: parser.module_dir.unwrap_or(Location::in_image(DEFAULT_MODULE_DIR)),
-            agent: parser.agent.unwrap_or(DEFAULT_AGENT),
-            arguments: words,
-            log: parser.log.unwrap_or(LevelFilter::Info),
-            strict: parser.strict.unwrap_or(false),
-            jobs: parser.jobs.unwrap_or(Jobs::Number(1)),
-            keep_modules: parser.keep_modules.unwrap_or(false),
-            lock_modules: parser.lock_modules.unwrap_or(false),
-            deadline: parser.deadline.unwrap_or(DEFAULT_DEADLINE),
-            command_line,
-        }
+        self.arguments = words;
+        self.command_line = command_line;
     }
 
     /// Puts the entries of the files where the files stand. `texts` are the files' contents, in the same order; what is
@@ -137,17 +139,22 @@ impl<'a> Request<'a> {
     ///
     /// Failures: [`Code::BadEntry`], [`Code::UnbalancedQuote`], [`Code::TooMany`].
     pub fn insert_lists(&mut self, texts: &[&'a [u8]], report: &mut Report<'_>) {
-        if self.files.is_empty() {
-            return;
-        }
-        let own = core::mem::take(&mut self.entries);
-        let mut done = 0;
+        let mut inserted = 0;
         for (file, text) in self.files.iter().zip(texts) {
-            extend(&mut self.entries, own.get(done..file.after).unwrap_or_default(), report);
-            done = file.after;
+            let end = self.entries.len();
             read_list(&mut self.entries, text, Text::<320>::of(file.location).as_str(), report);
+            let new = self.entries.len() - end;
+            if let Some(behind) = self.entries.get_mut(file.after + inserted..) {
+                behind.rotate_right(new);
+            }
+            inserted += new;
         }
-        extend(&mut self.entries, own.get(done..).unwrap_or_default(), report);
+    }
+}
+
+impl Default for Request<'_> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -155,45 +162,34 @@ type Entries<'a> = heapless::Vec<Entry<'a>, MOST_ENTRIES>;
 
 fn read_list<'a>(entries: &mut Entries<'a>, text: &'a [u8], source: &str, report: &mut Report<'_>) {
     list::read(text, source, &mut |entry| match entry {
-        Ok(entry) => extend(entries, &[entry], report),
         Err(failure) => report.add(failure),
+        Ok(entry) => {
+            if entries.push(entry).is_err() {
+                report.add(Failure::new(Code::TooMany, entry.name, "a VM takes at most 512 entries"));
+            }
+        }
     });
 }
 
-fn extend<'a>(entries: &mut Entries<'a>, more: &[Entry<'a>], report: &mut Report<'_>) {
-    for entry in more {
-        if entries.push(*entry).is_err() {
-            report.add(Failure::new(Code::TooMany, entry.name, "a VM takes at most 512 entries"));
-        }
-    }
+struct Parser<'p, 'a, 't> {
+    request: &'p mut Request<'a>,
+    report: &'p mut Report<'t>,
+    /// Which keys stood already.
+    seen: [bool; 10],
 }
 
-struct Parser<'a, 'r, 't> {
-    report: &'r mut Report<'t>,
-    entries: Entries<'a>,
-    files: heapless::Vec<ListFile<'a>, MOST_FILES>,
-    module_dir: Option<Location<'a>>,
-    agent: Option<&'a [u8]>,
-    log: Option<LevelFilter>,
-    strict: Option<bool>,
-    jobs: Option<Jobs>,
-    keep_modules: Option<bool>,
-    lock_modules: Option<bool>,
-    deadline: Option<Duration>,
-}
-
-impl<'a> Parser<'a, '_, '_> {
+impl<'a> Parser<'_, 'a, '_> {
     const KEYS: [Key<Self, &'a [u8]>; 10] = [
-        ("modules", Self::modules),
-        ("modules_file", Self::modules_file),
-        ("module_dir", Self::module_dir),
-        ("agent", Self::agent),
-        ("jobs", Self::jobs),
-        ("strict", Self::strict),
-        ("keep_modules", Self::keep_modules),
-        ("lock_modules", Self::lock_modules),
-        ("deadline", Self::deadline),
-        ("log", Self::log),
+        ("modules", Times::Any, Self::modules),
+        ("modules_file", Times::Any, Self::modules_file),
+        ("module_dir", Times::Once, Self::module_dir),
+        ("agent", Times::Once, Self::agent),
+        ("jobs", Times::Once, Self::jobs),
+        ("strict", Times::Once, Self::strict),
+        ("keep_modules", Times::Once, Self::keep_modules),
+        ("lock_modules", Times::Once, Self::lock_modules),
+        ("deadline", Times::Once, Self::deadline),
+        ("log", Times::Once, Self::log),
     ];
 
     /// Takes a word if its name is `guest_init.KEY`, as to the kernel with `-` = `_`; others are not ours.
@@ -203,11 +199,18 @@ impl<'a> Parser<'a, '_, '_> {
         if !same(prefix, PREFIX) {
             return;
         }
-        let known = Self::KEYS.iter().find(|(name, _)| same(name.as_bytes(), key));
+        let known = Self::KEYS.iter().zip(&mut self.seen).find(|((name, ..), _)| same(name.as_bytes(), key));
         let outcome = match (known, word.value) {
             (None, _) => Err((Code::UnknownKey, "there is no such key")),
             (Some(_), None) => Err((Code::BadValue, "the key needs `=` and a value")),
-            (Some((_, take)), Some(value)) => take(self, value),
+            (Some(((_, times, take), seen)), Some(value)) => {
+                let again = core::mem::replace(seen, true) && *times == Times::Once;
+                take(self, value).and(if again {
+                    Err((Code::RepeatedKey, "the key may stand only once"))
+                } else {
+                    Ok(())
+                })
+            }
         };
         if let Err((code, reason)) = outcome {
             self.report.add(Failure::new(code, Shown(word.raw), reason));
@@ -222,55 +225,58 @@ impl<'a> Parser<'a, '_, '_> {
         }
     }
 
-    fn modules(&mut self, value: &'a [u8]) -> Taken {
-        read_list(&mut self.entries, value, "guest_init.modules", self.report);
+    fn modules(&mut self, value: &'a [u8]) -> Taken<()> {
+        read_list(&mut self.request.entries, value, "guest_init.modules", self.report);
         Ok(())
     }
 
-    fn modules_file(&mut self, value: &'a [u8]) -> Taken {
-        let file = ListFile { location: location(value)?, after: self.entries.len() };
-        self.files.push(file).map_err(|_| (Code::TooMany, "a VM takes at most 32 files with lists"))
+    fn modules_file(&mut self, value: &'a [u8]) -> Taken<()> {
+        let file = ListFile { location: location(value)?, after: self.request.entries.len() };
+        self.request.files.push(file).map_err(|_| (Code::TooMany, "a VM takes at most 32 files with lists"))
     }
 
-    fn module_dir(&mut self, value: &'a [u8]) -> Taken {
-        once(&mut self.module_dir, location(value)?)
+    fn module_dir(&mut self, value: &'a [u8]) -> Taken<()> {
+        location(value).map(|location| self.request.module_dir = location)
     }
 
-    fn agent(&mut self, value: &'a [u8]) -> Taken {
+    fn agent(&mut self, value: &'a [u8]) -> Taken<()> {
         if value.first() != Some(&b'/') {
             return Err((Code::BadValue, "the agent is a path that begins with `/`"));
         }
-        once(&mut self.agent, value)
+        self.request.agent = value;
+        Ok(())
     }
 
-    fn jobs(&mut self, value: &'a [u8]) -> Taken {
+    fn jobs(&mut self, value: &'a [u8]) -> Taken<()> {
         let jobs = match value {
             b"auto" => Some(Jobs::Auto),
             _ => number(value).filter(|jobs| (1..=MOST_JOBS).contains(jobs)).map(Jobs::Number),
         };
-        once(&mut self.jobs, jobs.ok_or((Code::BadValue, "a number from 1 to 64, or auto"))?)
+        self.request.jobs = jobs.ok_or((Code::BadValue, "a number from 1 to 64, or auto"))?;
+        Ok(())
     }
 
-    fn strict(&mut self, value: &'a [u8]) -> Taken {
-        once(&mut self.strict, switch(value)?)
+    fn strict(&mut self, value: &'a [u8]) -> Taken<()> {
+        switch(value).map(|strict| self.request.strict = strict)
     }
 
-    fn keep_modules(&mut self, value: &'a [u8]) -> Taken {
-        once(&mut self.keep_modules, switch(value)?)
+    fn keep_modules(&mut self, value: &'a [u8]) -> Taken<()> {
+        switch(value).map(|keep| self.request.keep_modules = keep)
     }
 
-    fn lock_modules(&mut self, value: &'a [u8]) -> Taken {
-        once(&mut self.lock_modules, switch(value)?)
+    fn lock_modules(&mut self, value: &'a [u8]) -> Taken<()> {
+        switch(value).map(|lock| self.request.lock_modules = lock)
     }
 
-    fn deadline(&mut self, value: &'a [u8]) -> Taken {
+    fn deadline(&mut self, value: &'a [u8]) -> Taken<()> {
         let seconds = number(value).filter(|&seconds| seconds <= LONGEST_DEADLINE);
         let seconds = seconds.ok_or((Code::BadValue, "whole seconds, at most 86,400; 0 is for ever"))?;
-        once(&mut self.deadline, Duration::from_secs(seconds))
+        self.request.deadline = Duration::from_secs(seconds);
+        Ok(())
     }
 
-    fn log(&mut self, value: &'a [u8]) -> Taken {
-        let level = match value {
+    fn log(&mut self, value: &'a [u8]) -> Taken<()> {
+        self.request.log = match value {
             b"error" => LevelFilter::Error,
             b"warn" => LevelFilter::Warn,
             b"info" => LevelFilter::Info,
@@ -278,21 +284,28 @@ impl<'a> Parser<'a, '_, '_> {
             b"trace" => LevelFilter::Trace,
             _ => return Err((Code::BadValue, "one of error, warn, info, debug, trace")),
         };
-        once(&mut self.log, level)
+        Ok(())
     }
 }
 
-/// A key and what takes its value, or says what is wrong with it.
-type Key<Parser, Value> = (&'static str, fn(&mut Parser, Value) -> Taken);
-type Taken = Result<(), (Code, &'static str)>;
+/// How often a key may stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Times {
+    Any,
+    Once,
+}
 
-fn location(value: &[u8]) -> Result<Location<'_>, (Code, &'static str)> {
+/// A key, how often it may stand, and what takes its value, or says what is wrong with it.
+type Key<Parser, Value> = (&'static str, Times, fn(&mut Parser, Value) -> Taken<()>);
+type Taken<T> = Result<T, (Code, &'static str)>;
+
+fn location(value: &[u8]) -> Taken<Location<'_>> {
     Location::parse(value).map_err(|reason| (Code::BadValue, reason))
 }
 
 const PREFIX: &[u8] = b"guest_init.";
 
-fn switch(value: &[u8]) -> Result<bool, (Code, &'static str)> {
+fn switch(value: &[u8]) -> Taken<bool> {
     match value {
         b"0" => Ok(false),
         b"1" => Ok(true),
@@ -305,14 +318,7 @@ fn number<T: FromStr>(value: &[u8]) -> Option<T> {
     str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }
 
-fn once<T>(slot: &mut Option<T>, value: T) -> Taken {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err((Code::RepeatedKey, "the key may stand only once")),
-    }
-}
-
 /// The keys that a command line may have, without their prefix.
 pub fn keys() -> impl Iterator<Item = &'static str> {
-    Parser::KEYS.iter().map(|(name, _)| *name)
+    Parser::KEYS.iter().map(|(name, ..)| *name)
 }

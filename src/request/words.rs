@@ -29,7 +29,7 @@ impl<'a> Word<'a> {
 }
 
 /// The words of `line`, `--` and what follows it included.
-pub fn words(line: &[u8]) -> Words<'_> {
+pub const fn words(line: &[u8]) -> Words<'_> {
     Words(line)
 }
 
