@@ -15,13 +15,14 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use guest_init::failure::Failure;
 use guest_init::guest::tree::Files;
 use guest_init::request::list::Entry;
 use guest_init::request::name::Name;
-use guest_init::resolve::Tree;
 use guest_init::resolve::dep::module_of;
 use guest_init::resolve::index::{Index, Kind};
 use guest_init::resolve::plan::{Options, Plan};
+use guest_init::resolve::{Indexes, Tree};
 use support::oracle::cases::{Case, matching};
 use support::oracle::random::Random;
 use support::oracle::small_tree::{RELEASE, SmallTree};
@@ -196,6 +197,7 @@ impl Configuration {
 }
 
 /// The text files of a tree, which serve where there is no `.bin`.
+#[derive(Debug)]
 struct TextIndexes([Vec<u8>; 5]);
 
 impl TextIndexes {
@@ -204,11 +206,13 @@ impl TextIndexes {
     }
 
     fn tree<'a>(&'a self, binary: &Tree<'a>) -> Tree<'a> {
-        let mut tree = *binary;
-        for ((index, kind), text) in tree.indexes.iter_mut().zip(Kind::ALL).zip(&self.0) {
-            *index = Index::text(kind, text);
-        }
-        tree
+        Tree { indexes: self, ..*binary }
+    }
+}
+
+impl Indexes for TextIndexes {
+    fn index(&self, kind: Kind) -> Result<Index<'_>, Failure> {
+        Ok(Index::text(kind, &self.0[kind as usize]))
     }
 }
 

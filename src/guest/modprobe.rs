@@ -92,10 +92,7 @@ fn run(call: &Call<'_>, voice: &Voice) -> bool {
     let config: Vec<_> = if own.is_empty() { CONFIG.into() } else { own.iter().map(String::as_str).collect() };
     // Without a directory, no name means anything.
     let files = Directory::open(directory.as_str()).map(|opened| Files::of(opened, &release, &config)).ok();
-    match files.transpose() {
-        Ok(files) => go_through(call, voice, &directory, files.as_ref()),
-        Err(failure) => voice.say(ERROR, failure),
-    }
+    go_through(call, voice, &directory, files.as_ref())
 }
 
 /// Goes through the names; whether all went well.

@@ -177,7 +177,7 @@ mod tests {
         let lines: Vec<_> = directives(b"softdep c pre: s post: t\n").collect();
         let mut indexes = Kind::ALL.map(Index::absent);
         indexes[0] = Index::text(Kind::Dep, DEP);
-        let mut plan = Box::new(Plan::new(Tree { release: "r", indexes, config: &lines }));
+        let mut plan = Box::new(Plan::new(Tree { release: "r", indexes: &indexes, config: &lines }));
         list::read(text.as_bytes(), "list", &mut |entry| plan.add(&entry.unwrap(), Default::default()).unwrap());
         let files = plan.steps().iter().map(|_| None).collect();
         let schedule = Schedule::new(&plan, files, threads).unwrap();

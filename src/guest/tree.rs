@@ -6,6 +6,7 @@ use core::fmt::{Display, Write};
 use std::borrow::Cow;
 use std::ffi::CStr;
 use std::string::{String, ToString};
+use std::sync::OnceLock;
 use std::vec::Vec;
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
@@ -16,10 +17,10 @@ use super::files::{Directory, read};
 use super::klog::tell_passed_over;
 use crate::failure::{Code, Failure, Report};
 use crate::request::list::Entry;
-use crate::request::name::normal;
-use crate::resolve::Tree;
+use crate::request::name::{Room, normal};
 use crate::resolve::config::{self, Directive};
 use crate::resolve::index::{Index, Kind};
+use crate::resolve::{Indexes, Tree};
 use crate::text::Shown;
 
 /// Where module trees are.
@@ -39,7 +40,7 @@ pub struct Files {
     /// Holds a tree for each release, if it is known.
     modules: Option<Directory>,
     directory: Directory,
-    indexes: [Index<'static>; 5],
+    indexes: [OnceLock<Index<'static>>; 5],
     /// The text of the configuration, in the order in which it counts, lines unfolded.
     config: Vec<Vec<u8>>,
 }
@@ -73,23 +74,17 @@ impl Files {
             failure(&std::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes())), error, &reason)
         };
         let directory = modules.directory(release).map_err(|error| missing(error, CLOSED))?;
-        let files = Self::of(directory, release, config)?;
-        match files.indexes.first().is_some_and(Index::exists) {
+        let files = Self::of(directory, release, config);
+        match files.index(Kind::Dep)?.exists() {
             true => Ok(Self { modules: Some(modules), ..files }),
             false => Err(missing(Errno::NOENT, "it has no modules.dep.bin and no modules.dep")),
         }
     }
 
     /// The tree of `release` in an open directory, even if it has no modules.dep.
-    ///
-    /// Failure: [`Code::CorruptIndex`].
-    pub fn of(directory: Directory, release: &str, config: &[&str]) -> Result<Self, Failure> {
-        let mut indexes = Kind::ALL.map(Index::absent);
-        for (index, kind) in indexes.iter_mut().zip(Kind::ALL) {
-            *index = open_index(&directory, kind)?;
-        }
+    pub fn of(directory: Directory, release: &str, config: &[&str]) -> Self {
         let config = read_config(&directory, config);
-        Ok(Self { release: release.to_string(), modules: None, directory, indexes, config })
+        Self { release: release.to_string(), modules: None, directory, indexes: Default::default(), config }
     }
 
     /// All lines of configuration: the files', then those of a kernel command line.
@@ -100,7 +95,7 @@ impl Files {
 
     /// The tree as the resolver takes it.
     pub fn tree<'a>(&'a self, config: &'a [Directive<'a>]) -> Tree<'a> {
-        Tree { release: &self.release, indexes: self.indexes, config }
+        Tree { release: &self.release, indexes: self, config }
     }
 
     /// Passes over an optional entry that can't be had, and reports any other, with the other releases that have it.
@@ -117,10 +112,11 @@ impl Files {
 
     /// The releases beside this one whose trees have a module.
     fn others_with(&self, name: &[u8]) -> Vec<String> {
-        let (Some(key), Some(modules)) = (normal(name), &self.modules) else { return Vec::new() };
+        let mut room = Room::new();
+        let (Some(key), Some(modules)) = (normal(name, &mut room), &self.modules) else { return Vec::new() };
         let has_it = |release: &String| {
             let tree = modules.directory(release.as_str()).ok()?;
-            open_index(&tree, Kind::Dep).ok()?.exact(&key).ok()?
+            open_index(&tree, Kind::Dep).ok()?.exact(key).ok()?
         };
         let others = entries(modules).unwrap_or_default().into_iter().filter(|release| *release != self.release);
         others.filter(|release| has_it(release).is_some()).collect()
@@ -129,6 +125,17 @@ impl Files {
     /// The directory, to open modules below.
     pub const fn directory(&self) -> &Directory {
         &self.directory
+    }
+}
+
+impl Indexes for Files {
+    fn index(&self, kind: Kind) -> Result<Index<'_>, Failure> {
+        let Some(slot) = self.indexes.get(kind as usize) else { return Ok(Index::absent(kind)) };
+        if let Some(index) = slot.get() {
+            return Ok(*index);
+        }
+        let index = open_index(&self.directory, kind)?;
+        Ok(*slot.get_or_init(|| index))
     }
 }
 

@@ -5,8 +5,8 @@ use crate::text::Shown;
 /// The longest name or alias, in bytes; the kernel's own module names end at 55, a CPU's modalias may have over 1,000.
 pub const LONGEST: usize = 2047;
 
-/// A normalised name: what indexes are searched for.
-pub type Key = heapless::Vec<u8, LONGEST>;
+/// Room for a normalised name.
+pub type Room = heapless::Vec<u8, LONGEST>;
 
 /// A module name or alias as it was written, valid for a list: it begins with a letter, digit or `_`, so that it can't
 /// become an option, and holds no `/`, so that it can't become a path.
@@ -42,22 +42,30 @@ impl core::fmt::Display for Name<'_> {
     }
 }
 
-/// `name` with `-` as `_`, except inside `[...]` (kmod's `underscores`).
+/// `name` with `-` as `_`, except inside `[...]` (kmod's `underscores`): what indexes are searched for. Most names are
+/// that already; `room` is for those that are not.
 ///
-/// `None` where kmod's look-up fails: a lone `]`, an unclosed `[`, or more than [`LONGEST`] bytes.
-pub fn normal(name: &[u8]) -> Option<Key> {
-    let mut key = Key::new();
+/// `None` where kmod's look-up fails: see [`is_key`].
+pub fn normal<'k>(name: &'k [u8], room: &'k mut Room) -> Option<&'k [u8]> {
+    if !is_key(name) {
+        return None;
+    }
+    if !name.contains(&b'-') {
+        return Some(name);
+    }
     let mut in_brackets = false;
     for &byte in name {
-        match byte {
-            b'[' => in_brackets = true,
-            b']' if !in_brackets => return None,
-            b']' => in_brackets = false,
-            _ => {}
-        }
-        key.push(if in_brackets { byte } else { underscore(byte) }).ok()?;
+        in_brackets = byte == b'[' || in_brackets && byte != b']';
+        room.push(if in_brackets { byte } else { underscore(byte) }).ok()?;
     }
-    (!in_brackets).then_some(key)
+    Some(room)
+}
+
+/// Whether kmod can look `name` up: no lone `]`, no open `[`, at most [`LONGEST`] bytes.
+pub fn is_key(name: &[u8]) -> bool {
+    let mut brackets = name.iter().filter(|byte| matches!(byte, b'[' | b']'));
+    let closed = brackets.try_fold(false, |open, byte| if *byte == b'[' { Some(true) } else { open.then_some(false) });
+    name.len() <= LONGEST && closed == Some(false)
 }
 
 /// Whether two names without brackets are the same to modprobe.
@@ -87,9 +95,17 @@ mod tests {
 
     #[test]
     fn a_dash_is_an_underscore_outside_brackets() {
-        assert_eq!(normal(b"a-b_c").as_deref(), Some(&b"a_b_c"[..]));
-        assert_eq!(normal(b"a-[b-c]-d").as_deref(), Some(&b"a_[b-c]_d"[..]));
-        assert_eq!((normal(b"a]"), normal(b"a[b")), (None, None));
+        let cases: [(&[u8], Option<&[u8]>); 6] = [
+            (b"a-b_c", Some(b"a_b_c")),
+            (b"a-[b-c]-d", Some(b"a_[b-c]_d")),
+            (b"a_b", Some(b"a_b")),
+            (b"a]", None),
+            (b"a[b", None),
+            (&[b'a'; LONGEST + 1], None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(normal(name, &mut Room::new()), expected);
+        }
         assert!(same(b"a-b_c", b"a_b-c") && !same(b"ab", b"abc"));
     }
 }

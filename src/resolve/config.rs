@@ -1,6 +1,6 @@
 //! modprobe.d: the lines of configuration files, of modules.softdep, and of the kernel command line (KMOD 2.5 to 2.7).
 
-use crate::request::name::{normal, same};
+use crate::request::name::{is_key, same};
 use crate::request::words::words;
 use crate::resolve::glob::glob;
 
@@ -62,6 +62,9 @@ pub enum Side {
 /// Joins continued lines, as libkmod reads a file: a backslash goes, and takes a newline behind it along.
 /// Returns the length of what remains, at the start of `text`.
 pub fn unfold(text: &mut [u8]) -> usize {
+    if !text.contains(&b'\\') {
+        return text.len();
+    }
     let (mut read, mut written) = (0, 0);
     while let Some(&byte) = text.get(read) {
         let escaped = (byte == b'\\').then(|| text.get(read + 1).copied()).flatten();
@@ -84,12 +87,12 @@ pub fn directives(text: &[u8]) -> impl Iterator<Item = Directive<'_>> {
 fn directive(line: &[u8]) -> Option<Directive<'_>> {
     let mut rest = line;
     let command = token(&mut rest)?;
-    let name = token(&mut rest).filter(|name| normal(name).is_some());
+    let name = token(&mut rest).filter(|name| is_key(name));
     // What follows the one blank behind the name, other blanks included.
     let text = Some(rest).filter(|rest| !rest.is_empty());
     Some(match command {
         b"alias" => {
-            let module = token(&mut rest).filter(|module| normal(module).is_some());
+            let module = token(&mut rest).filter(|module| is_key(module));
             Directive::Alias { pattern: name?, module: module? }
         }
         b"blacklist" => Directive::Blacklist(name?),
@@ -123,10 +126,7 @@ pub fn command_line(line: &[u8]) -> impl Iterator<Item = Directive<'_>> {
             (b"modprobe.blacklist", Some(names)) => (names, None),
             _ => (&b""[..], option(word.raw.strip_prefix(b"\"").unwrap_or(word.raw), quoted)),
         };
-        let names = blacklist
-            .split(|&b| b == b',')
-            .map(unquoted)
-            .filter(|name| normal(name).is_some_and(|name| !name.is_empty()));
+        let names = blacklist.split(|&b| b == b',').map(unquoted).filter(|name| is_key(name) && !name.is_empty());
         names.map(Directive::Blacklist).chain(option)
     })
 }
@@ -142,7 +142,7 @@ fn option(word: &[u8], quoted: bool) -> Option<Directive<'_>> {
     let dot = head.iter().position(|&b| b == b'.')?;
     let (module, parameter) = (head.get(..dot)?, head.get(dot + 1..)?);
     let plain = |part: &[u8]| !part.iter().any(|&b| b == b'.' || b == b'"' || is_space(b));
-    if !plain(module) || !plain(parameter) || normal(module).is_none() {
+    if !plain(module) || !plain(parameter) || !is_key(module) {
         return None;
     }
     match word.get(head.len() + 1..) {

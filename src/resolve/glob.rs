@@ -6,6 +6,13 @@ use crate::request::name::underscore;
 ///
 /// Time is at most the product of the lengths. A bracket that is never closed matches a `[`, as in glibc.
 pub fn glob(pattern: &[u8], name: &[u8]) -> bool {
+    // What most are: another plain name.
+    if let (Some(&first), Some(&other)) = (pattern.first(), name.first())
+        && !matches!(first, b'*' | b'?' | b'[' | b'\\')
+        && underscore(first) != underscore(other)
+    {
+        return false;
+    }
     let (mut pattern, mut name) = (pattern, name);
     // Where to go on when what follows the last `*` does not match: that `*` then takes a byte more.
     let mut retry = None;

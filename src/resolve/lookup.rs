@@ -1,7 +1,7 @@
 //! From a name to modules: the sources of a name in libkmod's order; the first that knows it wins (KMOD 2.2).
 
 use crate::failure::{Code, Failure};
-use crate::request::name::{Key, normal, same};
+use crate::request::name::{Room, normal, same};
 use crate::resolve::Tree;
 use crate::resolve::config::Directive;
 use crate::resolve::dep::module_of;
@@ -62,8 +62,8 @@ pub const MOST_FOUND: usize = 64;
 /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for more than 64 modules.
 pub fn lookup<'a>(tree: &Tree<'a>, name: &'a [u8]) -> Result<Found<'a>, Failure> {
     let mut search = Search { tree, name, found: Ranked::new(), overflow: false };
-    if let Some(key) = normal(name) {
-        search.run(&key)?;
+    if let Some(key) = normal(name, &mut Room::new()) {
+        search.run(key)?;
     }
     if search.overflow {
         return Err(Failure::new(Code::PlanTooLarge, Shown(name), "the alias means more than 64 modules"));
@@ -81,9 +81,9 @@ struct Search<'t, 'a> {
 }
 
 impl<'a> Search<'_, 'a> {
-    fn run(&mut self, key: &Key) -> Result<(), Failure> {
+    fn run(&mut self, key: &[u8]) -> Result<(), Failure> {
         self.config_aliases(key);
-        if self.found.is_empty() && !key.contains(&b':') && self.tree.index_of(Kind::Dep).exact(key)?.is_some() {
+        if self.found.is_empty() && !key.contains(&b':') && self.tree.index_of(Kind::Dep)?.exact(key)?.is_some() {
             self.add(0, Module::named(self.name));
         }
         if self.found.is_empty() && key.starts_with(b"symbol:") {
@@ -95,7 +95,7 @@ impl<'a> Search<'_, 'a> {
         if self.found.is_empty() {
             self.patterns(Kind::Alias, key)?;
         }
-        if self.found.is_empty() && self.tree.index_of(Kind::Builtin).exact(key)?.is_some() {
+        if self.found.is_empty() && self.tree.index_of(Kind::Builtin)?.exact(key)?.is_some() {
             self.add(0, Module { built_in: true, ..Module::named(self.name) });
         }
         if self.found.is_empty() {
@@ -105,7 +105,7 @@ impl<'a> Search<'_, 'a> {
     }
 
     /// All that match, in the order of the configuration; they hide modules of that very name.
-    fn config_aliases(&mut self, key: &Key) {
+    fn config_aliases(&mut self, key: &[u8]) {
         for directive in self.tree.config {
             if let Directive::Alias { pattern, module } = directive
                 && glob(pattern, key)
@@ -115,15 +115,15 @@ impl<'a> Search<'_, 'a> {
         }
     }
 
-    fn has_command(&self, key: &Key) -> bool {
+    fn has_command(&self, key: &[u8]) -> bool {
         self.tree.config.iter().any(|directive| match directive {
             Directive::Install { pattern, .. } | Directive::Remove(pattern) => same(pattern, key),
             _ => false,
         })
     }
 
-    fn patterns(&mut self, kind: Kind, key: &Key) -> Result<(), Failure> {
-        let (index, alias) = (*self.tree.index_of(kind), Some(self.name));
+    fn patterns(&mut self, kind: Kind, key: &[u8]) -> Result<(), Failure> {
+        let (index, alias) = (self.tree.index_of(kind)?, Some(self.name));
         let built_in = kind == Kind::BuiltinAlias;
         index.matching(key, &mut |_, priority, name| self.add(priority, Module { name, alias, built_in }))
     }

@@ -14,46 +14,67 @@ pub mod parameters;
 pub mod plan;
 pub mod trie;
 
+use core::fmt;
+
 use crate::failure::Failure;
-use crate::request::name::normal;
+use crate::request::name::{Room, normal};
 use config::Directive;
 use dep::Line;
 use index::{Index, Kind};
 use lookup::Module;
+
+/// Where the indexes of a tree come from: each when it is first asked for, since most plans take but one or two.
+pub trait Indexes: fmt::Debug + Sync {
+    /// One of them.
+    ///
+    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
+    fn index(&self, kind: Kind) -> Result<Index<'_>, Failure>;
+}
+
+/// All of them, in the order of [`Kind::ALL`].
+impl Indexes for [Index<'_>; 5] {
+    fn index(&self, kind: Kind) -> Result<Index<'_>, Failure> {
+        let [dep, symbols, alias, builtin, builtin_alias] = self;
+        Ok(*match kind {
+            Kind::Dep => dep,
+            Kind::Symbols => symbols,
+            Kind::Alias => alias,
+            Kind::Builtin => builtin,
+            Kind::BuiltinAlias => builtin_alias,
+        })
+    }
+}
 
 /// A module tree, `/lib/modules/RELEASE`, and the configuration that goes with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Tree<'a> {
     /// The kernel's release, as uname -r prints it.
     pub release: &'a str,
-    /// The indexes, in the order of [`Kind::ALL`].
-    pub indexes: [Index<'a>; 5],
+    /// The indexes.
+    pub indexes: &'a dyn Indexes,
     /// All lines: the files' in their order, then the kernel command line's.
     pub config: &'a [Directive<'a>],
 }
 
 impl<'a> Tree<'a> {
     /// One of the indexes.
-    pub fn index_of(&self, kind: Kind) -> &Index<'a> {
-        let [dep, symbols, alias, builtin, builtin_alias] = &self.indexes;
-        match kind {
-            Kind::Dep => dep,
-            Kind::Symbols => symbols,
-            Kind::Alias => alias,
-            Kind::Builtin => builtin,
-            Kind::BuiltinAlias => builtin_alias,
-        }
+    ///
+    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
+    pub fn index_of(&self, kind: Kind) -> Result<Index<'a>, Failure> {
+        self.indexes.index(kind)
     }
 
     /// A module's line of modules.dep, empty for a module that it does not list.
     pub fn line_of(&self, module: &Module<'a>) -> Result<Line<'a>, Failure> {
-        let key = normal(module.name).unwrap_or_default();
-        Ok(Line::new(self.index_of(Kind::Dep).exact(&key)?.unwrap_or_default()))
+        let mut room = Room::new();
+        let key = normal(module.name, &mut room).unwrap_or_default();
+        Ok(Line::new(self.index_of(Kind::Dep)?.exact(key)?.unwrap_or_default()))
     }
 
     /// Whether the kernel has the module built in.
     pub fn has_built_in(&self, module: &Module<'a>) -> Result<bool, Failure> {
-        let key = normal(module.name).unwrap_or_default();
-        Ok(module.built_in || self.index_of(Kind::Builtin).exact(&key)?.is_some())
+        let mut room = Room::new();
+        let key = normal(module.name, &mut room).unwrap_or_default();
+        Ok(module.built_in || self.index_of(Kind::Builtin)?.exact(key)?.is_some())
     }
 }

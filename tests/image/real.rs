@@ -42,7 +42,7 @@ fn build(work: &Work, arguments: &[&str]) {
 fn index(files: &Files, kind: Kind) -> Vec<(Vec<u8>, u32, Vec<u8>)> {
     let mut entries = Vec::new();
     let tree = files.tree(&[]);
-    let each = tree.index_of(kind).each(&mut |key, priority, value| {
+    let each = tree.index_of(kind).unwrap().each(&mut |key, priority, value| {
         entries.push((key.to_vec(), priority, value.to_vec()));
     });
     each.unwrap();

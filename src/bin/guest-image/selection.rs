@@ -62,7 +62,7 @@ impl Selection {
     pub fn of_all(tree: Tree<'_>, directory: &Path) -> Result<Self, Wrong> {
         let mut wrong = Wrong(Vec::new());
         let mut selection = Self::default();
-        tree.index_of(Kind::Dep).each(&mut |_, _, line| {
+        tree.index_of(Kind::Dep)?.each(&mut |_, _, line| {
             let taken = Line::new(line).path().map(|path| selection.take(directory, path));
             wrong.0.extend(taken.and_then(Result::err));
         })?;

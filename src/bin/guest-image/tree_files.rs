@@ -51,11 +51,11 @@ type Made = (&'static str, Vec<u8>);
 fn indexes(tree: &Tree<'_>, selection: &Selection) -> Result<Vec<Made>> {
     let mut made = Vec::new();
     for kind in Kind::ALL {
-        let index = tree.index_of(kind);
+        let index = tree.index_of(kind).map_err(Wrong::from)?;
         if !index.exists() {
             continue;
         }
-        let entries = entries(index, kind, selection)?;
+        let entries = entries(&index, kind, selection)?;
         let [binary, text] = kind.files();
         made.push((binary, entries.to_bytes().context(binary)?));
         made.extend(lines(kind, &entries).map(|lines| (text, lines)));
