@@ -112,13 +112,12 @@ pub fn open_directory(path: impl Arg) -> io::Result<OwnedFd> {
 
 /// Reads a file from its start to its end; more than `most` bytes are EFBIG. Files of /proc have no size, so the end alone counts.
 pub fn read(file: impl AsFd, most: usize) -> io::Result<Vec<u8>> {
-    const STEP: usize = 4096;
     let mut bytes = Vec::new();
+    // Most files are short: their bytes come by way of the stack, and take no more of the heap than they are.
+    let mut step = [0; 4096];
     loop {
-        let end = bytes.len();
-        bytes.resize(end + STEP, 0);
-        let count = io::retry_on_intr(|| io::pread(&file, bytes.get_mut(end..).unwrap_or_default(), end as u64))?;
-        bytes.truncate(end + count);
+        let count = io::retry_on_intr(|| io::pread(&file, &mut step, bytes.len() as u64))?;
+        bytes.extend_from_slice(step.get(..count).unwrap_or_default());
         match () {
             () if bytes.len() > most => return Err(Errno::FBIG),
             () if count == 0 => return Ok(bytes),

@@ -47,9 +47,17 @@ pub struct Ready<'p, 'a> {
     plan: &'p Plan<'a>,
     tree: &'p tree::Files,
     manner: Manner,
-    /// The file of each step, as many as may stay open.
-    files: Vec<Option<ModuleFile>>,
+    steps: Vec<Prepared>,
     kernel_format: OnceLock<Option<Format>>,
+}
+
+/// What a step needs when its turn comes.
+#[derive(Debug, Default)]
+pub(super) struct Prepared {
+    /// Its file, if it has one, and if as many may stay open.
+    file: Option<ModuleFile>,
+    /// Its parameters, in one piece.
+    parameters: Vec<u8>,
 }
 
 impl<'p, 'a> Ready<'p, 'a> {
@@ -58,47 +66,49 @@ impl<'p, 'a> Ready<'p, 'a> {
     /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`],
     /// [`Code::InstallCommand`], and if strict, [`Code::UnknownParameter`].
     pub fn open(plan: &'p Plan<'a>, tree: &'p tree::Files, manner: Manner, report: &mut Report<'_>) -> Self {
-        let files = Vec::with_capacity(plan.steps().len());
         let keep_modules = manner.keep_modules || !is_initramfs(tree.directory());
         let manner = Manner { keep_modules, ..manner };
-        let mut ready = Self { plan, tree, manner, files, kernel_format: OnceLock::new() };
+        let steps = Vec::with_capacity(plan.steps().len());
+        let mut ready = Self { plan, tree, manner, steps, kernel_format: OnceLock::new() };
         for step in plan.steps() {
-            let file = ready.prepare(step, report).unwrap_or_else(|failure| {
+            let mut prepared = ready.prepare(step, report).unwrap_or_else(|failure| {
                 if step.required && !plan.is_optional(step) {
                     report.add(failure);
                 }
-                None
+                Prepared::default()
             });
-            ready.files.push(file.filter(|_| ready.files.len() < MOST_OPEN));
+            prepared.file.take_if(|_| ready.steps.len() >= MOST_OPEN);
+            ready.steps.push(prepared);
         }
         ready
     }
 
-    /// What can be known of a step before anything is loaded; its file, if it has one.
-    fn prepare(&self, step: &Step<'a>, report: &mut Report<'_>) -> Result<Option<ModuleFile>, Failure> {
+    /// What can be known of a step before anything is loaded.
+    fn prepare(&self, step: &Step<'a>, report: &mut Report<'_>) -> Result<Prepared, Failure> {
+        let mut parameters = Vec::new();
         match step.action {
-            Action::Load(path) => {
-                let file = self.open_file(step, path)?;
-                file.as_ref().map_or(Ok(()), |file| self.check_parameters(step, file, report))?;
-                Ok(file)
-            }
-            Action::Missing => Err(dangling(step)),
-            Action::Install(command) => install(step, command).map(|()| None),
-            Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(None),
+            // The options are applied when it is loaded.
+            Action::Adjust => parameters.extend_from_slice(step.arguments),
+            _ => self.plan.parameters(step).each_piece(&mut |piece| parameters.extend_from_slice(piece)),
         }
+        let file = match step.action {
+            Action::Load(path) => self.open_file(step, path)?,
+            Action::Missing => return Err(dangling(step)),
+            Action::Install(command) => install(step, command).map(|()| None)?,
+            Action::Adjust | Action::BuiltIn | Action::Blacklisted => None,
+        };
+        if let Some(file) = file.as_ref().filter(|_| !parameters.is_empty()) {
+            self.check(step, &parameters, file, report)?;
+        }
+        Ok(Prepared { file, parameters })
     }
 
     /// The kernel passes over a parameter that a module does not have; no loader ever tells.
-    fn check_parameters(&self, step: &Step<'a>, file: &ModuleFile, report: &mut Report<'_>) -> Result<(), Failure> {
-        let text = self.parameters(step);
-        if text.is_empty() {
-            return Ok(());
-        }
+    fn check(&self, step: &Step<'a>, text: &[u8], file: &ModuleFile, report: &mut Report<'_>) -> Result<(), Failure> {
         let contents = file.contents(&step.module)?;
         let Some(info) = ModInfo::find(&contents) else { return Ok(()) };
-        parameters::unknown(&step.module, &text, &info, &mut |failure| match self.manner.strict
-            && !self.plan.is_optional(step)
-        {
+        let is_failure = self.manner.strict && !self.plan.is_optional(step);
+        parameters::unknown(&step.module, text, &info, &mut |failure| match is_failure {
             true => report.add(failure),
             false => tell_ignored(&failure),
         });
@@ -109,9 +119,9 @@ impl<'p, 'a> Ready<'p, 'a> {
     ///
     /// Failures: all of stage load.
     pub fn load(mut self) -> Result<(), Failure> {
-        let files = core::mem::take(&mut self.files);
-        let threads = self.manner.threads.min(files.len());
-        let schedule = Schedule::new(self.plan, files, threads)?;
+        let steps = core::mem::take(&mut self.steps);
+        let threads = self.manner.threads.min(steps.len());
+        let schedule = Schedule::new(self.plan, steps, threads)?;
         thread::scope(|scope| {
             for number in 1..threads {
                 let (this, schedule) = (&self, &schedule);
@@ -131,18 +141,19 @@ impl<'p, 'a> Ready<'p, 'a> {
     /// What one thread does.
     fn work(&self, schedule: &Schedule<'_, 'a>, thread: usize) {
         let mut kernel_log = if thread == 0 { KernelLog::shared() } else { KernelLog::open() };
-        while let Some((number, step, file)) = schedule.next() {
+        while let Some((number, step, prepared)) = schedule.next() {
             note_of(thread, format_args!("loading {}", step.module));
-            schedule.done(number, step, self.step(step, file, &mut kernel_log));
+            schedule.done(number, step, self.step(step, prepared, &mut kernel_log));
             note_of(thread, "");
         }
     }
 
     /// Does one step; whether a module was loaded that was not there before.
-    fn step(&self, step: &Step<'a>, file: Option<ModuleFile>, kernel_log: &mut KernelLog) -> Result<bool, Failure> {
+    fn step(&self, step: &Step<'a>, prepared: Prepared, kernel_log: &mut KernelLog) -> Result<bool, Failure> {
+        let Prepared { file, parameters } = prepared;
         let path = match step.action {
             Action::Load(path) => path,
-            Action::BuiltIn | Action::Adjust => return self.adjust(step).map(|()| false),
+            Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
             Action::Install(command) => return install(step, command).map(|()| false),
             Action::Blacklisted => {
                 log::info!("{}: not loaded: it is blacklisted, and was asked for by an alias", step.module);
@@ -151,17 +162,17 @@ impl<'p, 'a> Ready<'p, 'a> {
             Action::Missing => return Err(dangling(step)),
         };
         let Some(file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {
-            return self.adjust(step).map(|()| false);
+            return self.adjust(step, &parameters).map(|()| false);
         };
         // Which format the kernel knows matters to no plain module.
         let format = if path.ends_with(b".ko") { None } else { *self.kernel_format.get_or_init(kernel_format) };
-        let was_loaded = insert(step, &file, self.parameters(step), format, kernel_log)?;
+        let was_loaded = insert(step, &file, &parameters, format, kernel_log)?;
         if !self.manner.keep_modules {
             give_back(self.tree.directory(), path);
         }
         match was_loaded {
             true => Ok(true),
-            false => self.adjust(step).map(|()| false),
+            false => self.adjust(step, &parameters).map(|()| false),
         }
     }
 
@@ -174,26 +185,14 @@ impl<'p, 'a> Ready<'p, 'a> {
     }
 
     /// Gives a module that is there already the parameters that it would have been loaded with.
-    fn adjust(&self, step: &Step<'a>) -> Result<(), Failure> {
-        let text = match step.action {
-            // The options were applied when it was loaded.
-            Action::Adjust => step.arguments.to_vec(),
-            _ => self.parameters(step),
-        };
-        sysfs::adjust(&step.module, &text, &mut |failure| match self.manner.strict {
+    fn adjust(&self, step: &Step<'a>, parameters: &[u8]) -> Result<(), Failure> {
+        sysfs::adjust(&step.module, parameters, &mut |failure| match self.manner.strict {
             true => Err(failure),
             false => {
                 tell_ignored(&failure);
                 Ok(())
             }
         })
-    }
-
-    /// The parameters of a step in one piece.
-    fn parameters(&self, step: &Step<'a>) -> Vec<u8> {
-        let mut text = Vec::new();
-        self.plan.parameters(step).each_piece(&mut |piece| text.extend_from_slice(piece));
-        text
     }
 }
 
@@ -204,7 +203,7 @@ impl<'p, 'a> Ready<'p, 'a> {
 pub(super) fn insert(
     step: &Step<'_>,
     file: &ModuleFile,
-    parameters: Vec<u8>,
+    parameters: &[u8],
     format: Option<Format>,
     kernel_log: &mut KernelLog,
 ) -> Result<bool, Failure> {

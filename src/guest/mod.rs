@@ -21,7 +21,7 @@ pub mod module;
 pub mod modules;
 pub mod mount;
 pub mod root;
-pub mod schedule;
+mod schedule;
 pub mod share;
 pub mod sysctl;
 pub mod sysfs;

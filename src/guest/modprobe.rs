@@ -212,7 +212,7 @@ impl<'a> Modprobe<'_, 'a> {
                 // Which format the kernel knows matters to no plain module.
                 let format = if path.ends_with(b".ko") { None } else { kernel_format() };
                 let options = self.options(step);
-                insert(step, &file, options, format, self.kernel_log.get_or_insert_with(KernelLog::shared))
+                insert(step, &file, &options, format, self.kernel_log.get_or_insert_with(KernelLog::shared))
             }
             Action::Install(command) => install(step, command).map(|()| true),
             Action::Missing => Err(dangling(step)),

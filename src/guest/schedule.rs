@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 use super::klog::tell_passed_over;
-use super::module::ModuleFile;
+use super::load::Prepared;
 use crate::failure::Failure;
 use crate::resolve::order::each_wait;
 use crate::resolve::plan::{Plan, Step};
@@ -31,11 +31,13 @@ struct Progress {
     /// Requests that are passed over: one of their steps failed.
     given_up: Vec<u16>,
     loaded: usize,
+    /// How many threads wait for a change.
+    idle: usize,
 }
 
 /// A step's turn.
 struct Turn {
-    file: Option<ModuleFile>,
+    prepared: Prepared,
     begun: bool,
     /// How many steps it still waits for.
     waits_for: usize,
@@ -44,12 +46,12 @@ struct Turn {
 }
 
 impl<'p, 'a> Schedule<'p, 'a> {
-    /// Nothing done yet of `plan`, whose files these are. For one thread nobody needs to wait.
+    /// Nothing done yet of `plan`, whose steps these are. For one thread nobody needs to wait.
     ///
     /// Failures: those of [`each_wait`].
-    pub fn new(plan: &'p Plan<'a>, files: Vec<Option<ModuleFile>>, threads: usize) -> Result<Self, Failure> {
-        let turn = |file| Turn { file, begun: false, waits_for: 0, waiting: Vec::new() };
-        let mut turns: Vec<_> = files.into_iter().map(turn).collect();
+    pub(super) fn new(plan: &'p Plan<'a>, steps: Vec<Prepared>, threads: usize) -> Result<Self, Failure> {
+        let turn = |prepared| Turn { prepared, begun: false, waits_for: 0, waiting: Vec::new() };
+        let mut turns: Vec<_> = steps.into_iter().map(turn).collect();
         if threads > 1 {
             each_wait(plan, &mut |earlier, later| {
                 if let Some(turn) = turns.get_mut(earlier) {
@@ -61,24 +63,26 @@ impl<'p, 'a> Schedule<'p, 'a> {
             })?;
         }
         let end = turns.len();
-        let progress = Progress { turns, first: 0, end, failure: None, given_up: Vec::new(), loaded: 0 };
+        let progress = Progress { turns, first: 0, end, failure: None, given_up: Vec::new(), loaded: 0, idle: 0 };
         Ok(Self { plan, progress: Mutex::new(progress), changed: Condvar::new() })
     }
 
-    /// The next step to do, with its file, as soon as there is one; none if no more will begin.
-    pub fn next(&self) -> Option<(usize, &'p Step<'a>, Option<ModuleFile>)> {
+    /// The next step to do, as soon as there is one; none if no more will begin.
+    pub(super) fn next(&self) -> Option<(usize, &'p Step<'a>, Prepared)> {
         let mut progress = self.progress();
         while !progress.is_over() {
             let Some(number) = progress.ready(self.plan) else {
+                progress.idle += 1;
                 progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+                progress.idle -= 1;
                 continue;
             };
-            let file = progress.begin(number);
+            let prepared = progress.begin(number);
             match self.plan.steps().get(number) {
                 Some(step) if !progress.given_up.contains(&step.request) => {
                     // Said before another begins, so that the lines stand in the order of the beginnings.
                     log::debug!("{}", self.plan.show(step));
-                    return Some((number, step, file));
+                    return Some((number, step, prepared));
                 }
                 _ => progress.end(number),
             }
@@ -105,8 +109,9 @@ impl<'p, 'a> Schedule<'p, 'a> {
             Err(_) => {}
         }
         progress.end(number);
-        drop(progress);
-        self.changed.notify_all();
+        if progress.idle > 0 {
+            self.changed.notify_all();
+        }
     }
 
     /// How many modules were loaded, or why the plan could not be done.
@@ -144,10 +149,10 @@ impl Progress {
         None
     }
 
-    fn begin(&mut self, number: usize) -> Option<ModuleFile> {
-        let turn = self.turns.get_mut(number)?;
+    fn begin(&mut self, number: usize) -> Prepared {
+        let Some(turn) = self.turns.get_mut(number) else { return Prepared::default() };
         turn.begun = true;
-        turn.file.take()
+        core::mem::take(&mut turn.prepared)
     }
 
     fn end(&mut self, number: usize) {
@@ -179,8 +184,8 @@ mod tests {
         indexes[0] = Index::text(Kind::Dep, DEP);
         let mut plan = Box::new(Plan::new(Tree { release: "r", indexes: &indexes, config: &lines }));
         list::read(text.as_bytes(), "list", &mut |entry| plan.add(&entry.unwrap(), Default::default()).unwrap());
-        let files = plan.steps().iter().map(|_| None).collect();
-        let schedule = Schedule::new(&plan, files, threads).unwrap();
+        let steps = plan.steps().iter().map(|_| Prepared::default()).collect();
+        let schedule = Schedule::new(&plan, steps, threads).unwrap();
         check(&schedule);
         schedule.result()
     }

@@ -5,14 +5,15 @@ use crate::request::name::underscore;
 /// Whether all of `name` matches `pattern`: `*`, `?`, `[a-z]`, `[!a-z]`, `[^a-z]`, and `\` before a plain character.
 ///
 /// Time is at most the product of the lengths. A bracket that is never closed matches a `[`, as in glibc.
+#[inline]
 pub fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    // What most are: another plain name.
-    if let (Some(&first), Some(&other)) = (pattern.first(), name.first())
-        && !matches!(first, b'*' | b'?' | b'[' | b'\\')
-        && underscore(first) != underscore(other)
-    {
-        return false;
-    }
+    // Most patterns are other plain names.
+    let differs =
+        |(first, other)| !matches!(first, b'*' | b'?' | b'[' | b'\\') && underscore(first) != underscore(other);
+    !pattern.first().copied().zip(name.first().copied()).is_some_and(differs) && matches(pattern, name)
+}
+
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut pattern, mut name) = (pattern, name);
     // Where to go on when what follows the last `*` does not match: that `*` then takes a byte more.
     let mut retry = None;

@@ -166,7 +166,7 @@ impl<'a> Plan<'a> {
         let blacklist_counts = module.alias.is_some() || options.use_blacklist;
         let mut walk = Walk { plan: self, module, line, number, options, visited: heapless::Vec::new() };
         if blacklist_counts && config::is_blacklisted(walk.plan.tree.config, module.name) {
-            return walk.step(&module, Action::Blacklisted);
+            return walk.step(&module, Action::Blacklisted, true);
         }
         walk.walk(&module, line)
     }
@@ -234,23 +234,24 @@ impl<'a> Walk<'_, 'a> {
         if self.visited.iter().any(|seen| seen.is(module)) {
             return Ok(());
         }
-        let ignore_install = self.options.ignore_install && self.visited.is_empty();
+        let is_first = self.visited.is_empty();
+        let ignore_install = self.options.ignore_install && is_first;
         let subject = Shown(self.module.name);
         self.visited.push(*module).map_err(|_| too_large(subject, "more than 128 soft dependencies"))?;
         for path in line.dependencies() {
-            self.fill(&Module::in_file(path), Some(path))?;
+            self.fill(&Module::in_file(path), Some(path), is_first)?;
         }
         match ignore_install {
-            true => self.step(module, self.action(module, line.path())?),
-            false => self.fill(module, line.path()),
+            true => self.step(module, self.action(module, line.path())?, is_first),
+            false => self.fill(module, line.path(), is_first),
         }
     }
 
-    /// A module between its soft dependencies.
-    fn fill(&mut self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<(), Failure> {
+    /// A module between its soft dependencies. `is_listed`: it is the request's own, or on that one's line.
+    fn fill(&mut self, module: &Module<'a>, path: Option<&'a [u8]>, is_listed: bool) -> Result<(), Failure> {
         let softdeps = config::softdeps(self.plan.tree.config, module.name);
         self.soft(softdeps.clone(), Side::Before)?;
-        self.step(module, self.action(module, path)?)?;
+        self.step(module, self.action(module, path)?, is_listed)?;
         self.soft(softdeps, Side::After)
     }
 
@@ -284,9 +285,10 @@ impl<'a> Walk<'_, 'a> {
         softdeps.try_fold(false, |any, (_, name)| Ok(any || !lookup(&self.plan.tree, name)?.is_empty()))
     }
 
-    fn step(&mut self, module: &Module<'a>, action: Action<'a>) -> Result<(), Failure> {
+    fn step(&mut self, module: &Module<'a>, action: Action<'a>, is_listed: bool) -> Result<(), Failure> {
         let asked_for = module.is(&self.module);
-        let required = asked_for || self.line.dependencies().any(|path| Module::in_file(path).is(module));
+        // A soft dependency may be on the line as well.
+        let required = is_listed || self.line.dependencies().any(|path| Module::in_file(path).is(module));
         let arguments = match self.plan.requests.last() {
             Some(request) if asked_for => request.parameters,
             _ => b"",
