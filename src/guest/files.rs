@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::vec::Vec;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{Advice, FileType, Mode, OFlags, ResolveFlags, fadvise, fstat, openat, openat2};
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::path::Arg;
@@ -82,6 +82,15 @@ impl File {
         match self.of_host {
             true => read(&self.fd, most).map(Cow::Owned),
             false => map(&self.fd).map(Cow::Borrowed),
+        }
+    }
+}
+
+impl File {
+    /// Has the host's bytes on their way before they are needed; the image's are there. A hint, and no more than that.
+    pub fn read_ahead(&self) {
+        if self.of_host {
+            let _ = fadvise(&self.fd, 0, None, Advice::WillNeed);
         }
     }
 }

@@ -49,6 +49,7 @@ impl ModuleFile {
     pub fn open(directory: &Directory, path: &[u8]) -> Result<Self, Failure> {
         let failure = |error| unreadable(path, error);
         let file = directory.regular(OsStr::from_bytes(path)).map_err(failure)?;
+        file.read_ahead();
         // The name only saves the look: a compressed file with a plain name is recognised when the kernel refuses it.
         let format = if path.ends_with(b".ko") { None } else { head(&file).map_err(failure)? };
         Ok(Self { file, format })
