@@ -44,7 +44,7 @@ fn with_tree() -> Work {
 #[test]
 fn an_image_holds_the_layout_and_what_a_list_takes() {
     let work = with_tree();
-    let said = work.build(&["--modules", "top-mod a=1; in-side", "--module-dir", "lib/modules", "--agent", "agent"]);
+    let said = work.build(&["top-mod a=1; in-side", "--module-dir", "lib/modules", "--agent", "agent"]);
     assert_eq!(said, "initramfs.img: 4 modules");
     let expected = "\
         d 0755 dev\n\
@@ -93,7 +93,7 @@ fn an_image_holds_the_layout_and_what_a_list_takes() {
 #[test]
 fn the_indexes_speak_of_the_modules_that_are_there() {
     let work = with_tree();
-    work.build(&["--modules", "top_mod", "--module-dir", "lib/modules", "--agent", "agent"]);
+    work.build(&["top_mod", "--module-dir", "lib/modules", "--agent", "agent"]);
     let text = |name: &str| text_of(&work.image(), &format!("lib/modules/1.0/{name}"));
     assert_eq!(text("modules.alias"), "alias pci:v*d[0-9]* top_mod\nalias virtio:* base\n");
     assert_eq!(text("modules.symbols"), "alias symbol:base_go base\n");
@@ -137,7 +137,7 @@ fn the_same_input_makes_the_same_bytes() {
 fn all_that_is_wrong_is_told_and_nothing_is_written() {
     let work = with_tree();
     fs::remove_file(work.path("lib/modules/1.0/kernel/a/base.ko")).unwrap();
-    let said = work.fails(&["--modules", "top-mod; sooft; ?absent", "--modules", "nothing", "--agent", "agent"]);
+    let said = work.fails(&["top-mod; sooft; ?absent", "nothing", "--agent", "agent"]);
     let expected = "\
         guest-image: plan sooft: ENOENT: no module, alias or built-in of 1.0; nearest: soft\n\
         guest-image: plan nothing: ENOENT: no module, alias or built-in of 1.0\n\
@@ -146,9 +146,9 @@ fn all_that_is_wrong_is_told_and_nothing_is_written() {
 
     let said = work.fails(&["--all-modules", "--agent", "agent"]);
     assert_eq!(said.lines().count(), 1, "{said}");
-    let said = work.fails(&["--modules", "base; -x; a\"b", "--modules", "/y", "--agent", "agent"]);
+    let said = work.fails(&["base; -x; a\"b", "/y", "--agent", "agent"]);
     let subjects: Vec<_> = said.lines().filter_map(|line| line.split(": E").next()).collect();
-    let expected = ["`-x`", "`a\"b`", "`/y`"].map(|entry| format!("guest-image: read --modules {entry}"));
+    let expected = ["`-x`", "`a\"b`", "`/y`"].map(|entry| format!("guest-image: read LIST {entry}"));
     assert_eq!(subjects, expected);
 }
 
@@ -156,7 +156,7 @@ fn all_that_is_wrong_is_told_and_nothing_is_written() {
 fn an_optional_entry_is_passed_over_aloud() {
     let work = with_tree();
     fs::remove_file(work.path("lib/modules/1.0/kernel/b/soft.ko")).unwrap();
-    let said = work.build(&["--modules", "?absent;top-mod;?soft", "--module-dir", "lib/modules", "--agent", "agent"]);
+    let said = work.build(&["?absent;top-mod;?soft", "--module-dir", "lib/modules", "--agent", "agent"]);
     let lines: Vec<_> = said.lines().map(|line| line.split(": E").next().unwrap()).collect();
     let warned = ["plan absent", "plan kernel/b/soft.ko"].map(|what| format!("guest-image: warning: {what}"));
     assert_eq!(lines, [&warned[0], &warned[1], "initramfs.img: 3 modules"]);
@@ -166,14 +166,14 @@ fn an_optional_entry_is_passed_over_aloud() {
 fn what_is_missing_can_be_left_to_the_guest() {
     let work = with_tree();
     fs::remove_file(work.path("lib/modules/1.0/kernel/b/other.ko")).unwrap();
-    let base = ["--module-dir", "lib/modules", "--agent", "agent", "--allow-missing", "--modules"];
+    let base = ["--module-dir", "lib/modules", "--agent", "agent", "--allow-missing"];
     let said = work.build(&[&base[..], &["absent; base; other"]].concat());
     let lines: Vec<_> = said.lines().map(|line| line.split(": E").next().unwrap()).collect();
     let warned = ["plan absent", "plan kernel/b/other.ko"].map(|what| format!("guest-image: warning: {what}"));
     assert_eq!(lines, [&warned[0], &warned[1], "initramfs.img: 1 module"]);
     work.remove_image();
     let said = work.fails(&[&base[..], &["absent; /x"]].concat());
-    assert!(said.starts_with("guest-image: read --modules `/x`: "), "{said}");
+    assert!(said.starts_with("guest-image: read LIST `/x`: "), "{said}");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn files_that_are_missing_are_named() {
             &["agent", "--add", "init:/a/../b"],
             "\"/a/../b\" is no path of the image: it is /NAME/NAME…, without . and ..",
         ),
-        (&["agent", "--modules-file", "no-list"], "no-list: No such file or directory (os error 2)"),
+        (&["agent", "--file", "no-list"], "no-list: No such file or directory (os error 2)"),
         (&["agent", "--layout", "no-layout"], "no-layout: No such file or directory (os error 2)"),
         (&["agent", "--output", "no-folder/x"], "no-folder/x: No such file or directory (os error 2)"),
     ];
@@ -206,12 +206,12 @@ fn files_that_are_missing_are_named() {
 fn a_release_is_named_where_there_are_several() {
     let work = with_tree();
     fs::create_dir(work.path("lib/modules/left-over")).unwrap();
-    work.build(&["--modules", "base", "--module-dir", "lib/modules", "--agent", "agent"]);
+    work.build(&["base", "--module-dir", "lib/modules", "--agent", "agent"]);
     work.remove_image();
     work.file("lib/modules/2.0/modules.dep", "");
-    let said = work.fails(&["--modules", "base", "--agent", "agent"]);
+    let said = work.fails(&["base", "--agent", "agent"]);
     assert_eq!(said, "guest-image: lib/modules: which --release? There is 1.0, 2.0\n");
-    let arguments = ["--modules", "base", "--release", "1.0", "--module-dir", "lib/modules", "--agent", "agent"];
+    let arguments = ["base", "--release", "1.0", "--module-dir", "lib/modules", "--agent", "agent"];
     assert_eq!(work.build(&arguments), "initramfs.img: 1 module");
     // Who asks for no module needs no tree.
     assert_eq!(work.build(&["--module-dir", "nowhere", "--agent", "agent"]), "initramfs.img: 0 modules");
@@ -223,7 +223,7 @@ fn modules_from_outside_the_tree_keep_their_place() {
     work.file("extra/out.ko", "out");
     let path = work.path("extra/out.ko");
     work.file("lib/modules/1.0/modules.dep", format!("{}: kernel/a/base.ko\nkernel/a/base.ko:\n", path.display()));
-    work.build(&["--modules", "out", "--module-dir", "lib/modules", "--agent", "agent"]);
+    work.build(&["out", "--module-dir", "lib/modules", "--agent", "agent"]);
     let image = work.image();
     assert_eq!(text_of(&image, path.strip_prefix("/").unwrap().to_str().unwrap()), "out");
     assert_eq!(text_of(&image, "lib/modules/1.0/kernel/a/base.ko"), "base");
@@ -237,7 +237,7 @@ fn configuration_counts_and_goes_along() {
     work.file("more/a.conf", "install base /bin/false");
     work.file("more/b.conf", "options base x=1");
     let config = ["--config", "etc", "--config", "more", "--module-dir", "lib/modules", "--agent", "agent"];
-    let said = work.build(&[&["--modules", "base"], &config[..]].concat());
+    let said = work.build(&[&["base"], &config[..]].concat());
     assert_eq!(said, "initramfs.img: 2 modules");
     let image = work.image();
     let names: Vec<_> = image.iter().filter_map(|entry| entry.path.strip_prefix("etc/modprobe.d/")).collect();

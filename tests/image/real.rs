@@ -122,7 +122,7 @@ fn a_guest_plans_in_its_image_what_it_would_in_the_whole_tree() {
     let mut lists: Vec<_> = lines.iter().step_by(101).map(|line| name_of(line).to_string()).collect();
     lists.push("e1000e InterruptThrottleRate=3000,3000,3000 EEE=1; i915; fs-ext4; nfsd; pci:v00001AF4d00001041sv0sd0bc02sc00i00".into());
     for list in lists {
-        build(&work, &["--modules", &list]);
+        build(&work, &[&list]);
         let guest = work.path("guest");
         let image = work.image();
         unpack(&image, &guest);
@@ -141,8 +141,7 @@ fn an_image_of_two_drivers_holds_them_unchanged() {
     let kernel = Kernel::version("6.1");
     let work = Work::new();
     let directory = kernel.directory.join("lib/modules");
-    let arguments =
-        ["--modules", "e1000e EEE=1; i915", "--module-dir", directory.to_str().unwrap(), "--agent", "agent"];
+    let arguments = ["e1000e EEE=1; i915", "--module-dir", directory.to_str().unwrap(), "--agent", "agent"];
     work.build(&arguments);
     let image = read(&work.path("initramfs.img"));
     let modules: Vec<_> = image.iter().filter(|entry| entry.path.ends_with(".ko")).collect();

@@ -34,7 +34,7 @@ impl Image {
 
     /// The modules that a list takes.
     pub fn modules(self, list: &str) -> Self {
-        self.options(["--modules", list])
+        self.options([list])
     }
 
     /// More options of `guest-image build`.

@@ -2,16 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use guest_init::guest::tree::{CONFIG, Files, MODULES};
 use guest_init::request::list;
 use indicatif::HumanBytes;
 
 use crate::archive::{Archive, Node};
+use crate::args::{List, Lists, Place, utf8};
+use crate::exit::Exit;
 use crate::layout::Layout;
 use crate::output::{self, Compression};
 use crate::progress::Progress;
@@ -56,25 +58,16 @@ pub struct Arguments {
 
 #[derive(Debug, Args)]
 struct Modules {
-    /// A list of modules as in guest_init.modules=, `e1000e EEE=1; ?i915`; only the names count. They are taken with
-    /// all that they depend on
-    #[arg(long = "modules", value_name = "LIST")]
-    lists: Vec<String>,
-    /// A file with such a list
-    #[arg(long = "modules-file", value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[command(flatten)]
+    lists: Lists,
     /// Take every module of the tree
     #[arg(long = "all-modules")]
     all: bool,
     /// Only warn of what lists ask for and the tree does not have; the guest will fail where it is asked for the same
     #[arg(long)]
     allow_missing: bool,
-    /// Where module trees are: DIR/RELEASE/modules.dep
-    #[arg(long, value_name = "DIR", default_value = MODULES)]
-    module_dir: PathBuf,
-    /// The kernel's release, as its `uname -r` prints it [default: the only one in the module folder]
-    #[arg(long)]
-    release: Option<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// `SRC:DEST`
@@ -95,7 +88,7 @@ impl FromStr for Added {
 }
 
 /// The command.
-pub fn run(arguments: &Arguments) -> Result<()> {
+pub fn run(arguments: &Arguments) -> Result<Exit> {
     let mut archive = Archive::default();
     let layout = Layout::read(arguments.layout.as_deref())?;
     layout.place(&mut archive, &arguments.init, arguments.agent.as_deref())?;
@@ -117,26 +110,23 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let modules = if count == 1 { "module" } else { "modules" };
         eprintln!("{}: {count} {modules}, {file}, unpacked {unpacked}", arguments.output.display());
     }
-    Ok(())
+    Ok(Exit::Done)
 }
 
 /// Puts the modules that are asked for into the image, and says how many they are. Where none are asked for, and no
 /// release is named, no tree is looked for.
 fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> Result<usize> {
-    let lists = modules.read_lists()?;
+    let lists = modules.lists.read()?;
     let entries = entries(&lists)?;
-    if entries.is_empty() && !modules.all && modules.release.is_none() {
+    if entries.is_empty() && !modules.all && modules.place.named_release().is_none() {
         return Ok(0);
     }
-    let release = match &modules.release {
-        Some(release) => release.clone(),
-        None => only_release(&modules.module_dir)?,
-    };
+    let (module_dir, release) = (modules.place.module_dir(), modules.place.release()?);
     let config: Vec<_> = config.iter().map(|path| utf8(path)).collect::<Result<_>>()?;
-    let files = Files::open(utf8(&modules.module_dir)?, &release, &config).map_err(Wrong::from)?;
+    let files = Files::open(utf8(&module_dir)?, &release, &config).map_err(Wrong::from)?;
     let config = files.config(b"");
     let tree = files.tree(&config);
-    let directory = modules.module_dir.join(&release);
+    let directory = module_dir.join(&release);
 
     // Lists are looked up even where all is taken: a name that is wrong is wrong.
     let mut selection = Selection::of_lists(tree, &directory, &entries, modules.allow_missing)?;
@@ -147,47 +137,17 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     Ok(selection.len())
 }
 
-impl Modules {
-    /// The texts of all lists, with what they are called.
-    fn read_lists(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut lists: Vec<_> = self.lists.iter().map(|text| ("--modules".into(), text.clone().into())).collect();
-        for file in &self.files {
-            let name = file.display().to_string();
-            lists.push((name.clone(), fs::read(file).context(name)?));
-        }
-        Ok(lists)
-    }
-}
-
 /// The entries of all lists, or all that is wrong with them.
-fn entries(lists: &[(String, Vec<u8>)]) -> Result<Vec<list::Entry<'_>>, Wrong> {
+fn entries(lists: &[List]) -> Result<Vec<list::Entry<'_>>, Wrong> {
     let mut entries = Vec::new();
     let mut wrong = Wrong(Vec::new());
-    for (name, text) in lists {
+    for List { name, text } in lists {
         list::read(text, name, &mut |entry| match entry {
             Ok(entry) => entries.push(entry),
             Err(failure) => wrong.0.push(failure),
         });
     }
     wrong.verdict().map(|()| entries)
-}
-
-/// The one release of which there is a tree.
-fn only_release(modules: &Path) -> Result<String> {
-    let mut releases = Vec::new();
-    for entry in fs::read_dir(modules).with_context(|| modules.display().to_string())? {
-        let entry = entry?;
-        let has = |name| entry.path().join(name).exists();
-        if has("modules.dep") || has("modules.dep.bin") {
-            releases.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    releases.sort();
-    match &releases[..] {
-        [release] => Ok(release.clone()),
-        [] => bail!("{}: no module tree in it", modules.display()),
-        several => bail!("{}: which --release? There is {}", modules.display(), several.join(", ")),
-    }
 }
 
 /// Copies configuration. A link to /dev/null, which masks a file of that name elsewhere, becomes an empty file.
@@ -214,8 +174,4 @@ fn source_date_epoch() -> Result<u32> {
         Err(std::env::VarError::NotPresent) => Ok(0),
         Err(error) => Err(anyhow!("SOURCE_DATE_EPOCH: {error}")),
     }
-}
-
-fn utf8(path: &Path) -> Result<&str> {
-    path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))
 }

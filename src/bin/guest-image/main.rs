@@ -1,15 +1,20 @@
 //! guest-image: the host's tool for images that guest-init boots.
 //!
-//! One file a noun: a command's file ([`build`]) says in one sentence what the command does; [`layout`], [`selection`],
-//! [`tree_files`], [`trie`], [`archive`] and [`output`] each know one thing that it takes. What a list of modules
-//! takes is decided by the guest's own resolver, so the image holds what the guest will look for.
+//! One file a noun: a command has a file ([`build`], [`check`], [`explain`]) with its arguments and what it does; those that
+//! several take are in [`args`], how it ends in [`exit`]. [`layout`], [`selection`], [`tree_files`], [`trie`], [`archive`]
+//! and [`output`] each know one thing that an image takes. What a list of modules takes is decided by the guest's own
+//! code, so the image holds what the guest will look for.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![allow(clippy::result_large_err, reason = "the library's failures carry their text with them")]
 
 mod archive;
+mod args;
 mod build;
+mod check;
+mod exit;
+mod explain;
 mod layout;
 mod output;
 mod progress;
@@ -18,15 +23,13 @@ mod tree_files;
 mod trie;
 mod wrong;
 
-use std::process::ExitCode;
-
 use clap::{Parser, Subcommand};
 
-/// Images that guest-init boots: made, and looked into, on the host.
-///
-/// Exit status: 0; 1 if it could not be done, with the reasons on standard error, a line each; 2 for wrong arguments.
+use exit::Exit;
+
+/// Images that guest-init boots: made, checked and explained, on the host.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, after_help = exit::STATUS)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -34,18 +37,19 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Arguments),
     Build(build::Arguments),
+    Explain(explain::Arguments),
 }
 
-fn main() -> ExitCode {
+fn main() -> Exit {
     let outcome = match &Arguments::parse().command {
+        Command::Check(arguments) => check::run(arguments),
         Command::Build(arguments) => build::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            wrong::report(&error);
-            ExitCode::FAILURE
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        wrong::report(&error);
+        Exit::Failed
+    })
 }

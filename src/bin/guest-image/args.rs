@@ -1,0 +1,108 @@
+//! Arguments that several commands take: lists of modules, and the module tree that they are for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use guest_init::guest::tree::MODULES;
+
+/// Lists of modules.
+#[derive(Debug, Args)]
+pub struct Lists {
+    /// A list of modules as in guest_init.modules=, such as `e1000e EEE=1; ?i915`
+    #[arg(value_name = "LIST")]
+    lists: Vec<String>,
+    /// A file with such a list, as guest_init.modules_file= names one
+    #[arg(long = "file", short = 'f', value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// The text of a list, and what it is called in messages.
+#[derive(Debug)]
+pub struct List {
+    /// `LIST`, or the path of the file.
+    pub name: String,
+    /// Its bytes, whatever they are.
+    pub text: Vec<u8>,
+}
+
+impl Lists {
+    /// The texts of all lists: those of the command line, then those in files.
+    pub fn read(&self) -> Result<Vec<List>> {
+        let mut lists: Vec<_> =
+            self.lists.iter().map(|text| List { name: "LIST".into(), text: text.clone().into() }).collect();
+        for file in &self.files {
+            let name = file.display().to_string();
+            let text = fs::read(file).with_context(|| name.clone())?;
+            lists.push(List { name, text });
+        }
+        Ok(lists)
+    }
+}
+
+/// A module tree, and whose it is.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// The guest's root as a folder here: modules are in DIR/lib/modules, firmware in DIR/lib/firmware
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Where module trees are: DIR/RELEASE/modules.dep [default: /lib/modules, of the root if there is one]
+    #[arg(long, value_name = "DIR", conflicts_with = "root")]
+    module_dir: Option<PathBuf>,
+    /// The kernel's release, as its `uname -r` prints it [default: the only one in the module folder]
+    #[arg(long)]
+    release: Option<String>,
+}
+
+impl Place {
+    /// The guest's root, if it is known.
+    pub fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
+    /// The release that was named.
+    pub fn named_release(&self) -> Option<&str> {
+        self.release.as_deref()
+    }
+
+    /// The folder that holds a tree for each release.
+    pub fn module_dir(&self) -> PathBuf {
+        match (&self.module_dir, &self.root) {
+            (Some(directory), _) => directory.clone(),
+            (None, Some(root)) => root.join(MODULES.trim_start_matches('/')),
+            (None, None) => MODULES.into(),
+        }
+    }
+
+    /// The release that was named, or the one of which there is a tree.
+    pub fn release(&self) -> Result<String> {
+        match &self.release {
+            Some(release) => Ok(release.clone()),
+            None => only_release(&self.module_dir()),
+        }
+    }
+}
+
+/// The one release of which there is a tree.
+fn only_release(modules: &Path) -> Result<String> {
+    let mut releases = Vec::new();
+    for entry in fs::read_dir(modules).with_context(|| modules.display().to_string())? {
+        let entry = entry?;
+        let has = |name| entry.path().join(name).exists();
+        if has("modules.dep") || has("modules.dep.bin") {
+            releases.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    releases.sort();
+    match &releases[..] {
+        [release] => Ok(release.clone()),
+        [] => bail!("{}: no module tree in it", modules.display()),
+        several => bail!("{}: which --release? There is {}", modules.display(), several.join(", ")),
+    }
+}
+
+/// A path as text, which the library takes.
+pub fn utf8(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))
+}
