@@ -2,6 +2,8 @@
 
 extern crate std;
 
+use core::fmt::Display;
+use std::os::fd::AsFd;
 use std::vec::Vec;
 
 use rustix::io::{self, Errno};
@@ -37,18 +39,24 @@ pub fn add<'a>(request: &mut Request<'a>, shares: &mut Shares<'a>, report: &mut 
 
 fn read_one<'a>(location: &Location<'a>, shares: &mut Shares<'a>) -> Result<&'static [u8], Failure> {
     note(format_args!("reading {location}"));
-    let file = shares.file(location)?;
-    let text = file.and_then(|file| read(&file, LONGEST)).map_err(|error| unreadable(location, error))?;
+    text(location, shares.file(location)?)
+}
+
+/// The text of a list, whose file, opened, is called `name` in failures. It stays for as long as the process lives.
+///
+/// Failures: those of files, as above.
+pub fn text(name: &dyn Display, file: io::Result<impl AsFd>) -> Result<&'static [u8], Failure> {
+    let text = file.and_then(|file| read(&file, LONGEST)).map_err(|error| unreadable(name, error))?;
     match str::from_utf8(&text) {
         Ok(_) => Ok(text.leak()),
         Err(error) => {
             let reason = std::format!("not UTF-8, at offset {:#x}", error.valid_up_to());
-            Err(Failure::new(Code::ListNotText, location, reason))
+            Err(Failure::new(Code::ListNotText, name, reason))
         }
     }
 }
 
-fn unreadable(location: &Location<'_>, error: io::Errno) -> Failure {
+fn unreadable(name: &dyn Display, error: io::Errno) -> Failure {
     let (code, reason) = match error {
         Errno::NOENT | Errno::NOTDIR => (Code::ListMissing, "there is no such file"),
         Errno::LOOP => (Code::ListMissing, "its path leads nowhere"),
@@ -59,5 +67,5 @@ fn unreadable(location: &Location<'_>, error: io::Errno) -> Failure {
         Errno::FBIG => (Code::ListTooLong, "it has more than 64 KiB"),
         other => (Code::ListUnreadable, errno(other).desc()),
     };
-    Failure::from_errno(code, location, errno(error), reason)
+    Failure::from_errno(code, name, errno(error), reason)
 }

@@ -55,6 +55,11 @@ impl ModuleFile {
         Ok(Self { file, format })
     }
 
+    /// How it is compressed, if it is, and its name does not deny it.
+    pub const fn format(&self) -> Option<Format> {
+        self.format
+    }
+
     /// The module itself, decompressed.
     ///
     /// Failures: [`Code::Unreadable`], [`Code::NotAModule`] for damaged data.

@@ -12,12 +12,18 @@
 
 use crate::resolve::glob::glob;
 
-const MAGIC: u32 = 0xB007_F457;
-const MAJOR: u32 = 2;
-const PREFIX: u32 = 0x8000_0000;
-const VALUES: u32 = 0x4000_0000;
-const CHILDREN: u32 = 0x2000_0000;
-const OFFSET: u32 = 0x0FFF_FFFF;
+/// The first word of a file.
+pub const MAGIC: u32 = 0xB007_F457;
+/// The upper half of the second word.
+pub const MAJOR: u32 = 2;
+/// Of a node reference: the node has a prefix.
+pub const PREFIX: u32 = 0x8000_0000;
+/// The node has values: a key ends here.
+pub const VALUES: u32 = 0x4000_0000;
+/// The node has children.
+pub const CHILDREN: u32 = 0x2000_0000;
+/// Where the node is.
+pub const OFFSET: u32 = 0x0FFF_FFFF;
 /// The longest key that is listed, in bytes; depmod's longest modaliases stay below 512.
 const LONGEST_KEY: usize = 1024;
 

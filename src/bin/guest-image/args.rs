@@ -1,11 +1,17 @@
 //! Arguments that several commands take: lists of modules, and the module tree that they are for.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use guest_init::guest::files::{open_directory, open_regular};
+use guest_init::guest::lists;
 use guest_init::guest::tree::MODULES;
+use rustix::io::Errno;
+
+use crate::wrong::Wrong;
 
 /// Lists of modules.
 #[derive(Debug, Args)]
@@ -13,7 +19,7 @@ pub struct Lists {
     /// A list of modules as in guest_init.modules=, such as `e1000e EEE=1; ?i915`
     #[arg(value_name = "LIST")]
     lists: Vec<String>,
-    /// A file with such a list, as guest_init.modules_file= names one
+    /// A file with such a list, as guest_init.modules_file= names one; `-` is standard input
     #[arg(long = "file", short = 'f', value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -23,22 +29,33 @@ pub struct Lists {
 pub struct List {
     /// `LIST`, or the path of the file.
     pub name: String,
-    /// Its bytes, whatever they are.
+    /// Its bytes.
     pub text: Vec<u8>,
 }
 
 impl Lists {
-    /// The texts of all lists: those of the command line, then those in files.
+    /// The texts of all lists: those of the command line, then those in files, which are read as the guest reads them.
     pub fn read(&self) -> Result<Vec<List>> {
-        let mut lists: Vec<_> =
-            self.lists.iter().map(|text| List { name: "LIST".into(), text: text.clone().into() }).collect();
-        for file in &self.files {
-            let name = file.display().to_string();
-            let text = fs::read(file).with_context(|| name.clone())?;
-            lists.push(List { name, text });
-        }
-        Ok(lists)
+        let given = self.lists.iter().map(|text| Ok(List { name: "LIST".into(), text: text.clone().into() }));
+        given.chain(self.files.iter().map(|file| read_list(file))).collect()
     }
+}
+
+/// Reads the file of a list; `-` is standard input.
+fn read_list(file: &Path) -> Result<List> {
+    let name = file.display().to_string();
+    if file == Path::new("-") {
+        let mut text = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut text).context("standard input")?;
+        return Ok(List { name: "standard input".into(), text });
+    }
+    // Not being there is the caller's mistake; all else would be wrong in the guest as well.
+    let file = open_directory(".").and_then(|here| open_regular(&here, file));
+    if let Err(error @ (Errno::NOENT | Errno::NOTDIR)) = file {
+        return Err(std::io::Error::from(error)).with_context(|| format!("--file {name}"));
+    }
+    let text = lists::text(&name, file).map_err(Wrong::from)?.to_vec();
+    Ok(List { name, text })
 }
 
 /// A module tree, and whose it is.
@@ -66,6 +83,11 @@ impl Place {
         self.release.as_deref()
     }
 
+    /// The module folder that was named.
+    pub fn named_module_dir(&self) -> Option<&Path> {
+        self.module_dir.as_deref()
+    }
+
     /// The folder that holds a tree for each release.
     pub fn module_dir(&self) -> PathBuf {
         match (&self.module_dir, &self.root) {
@@ -75,11 +97,11 @@ impl Place {
         }
     }
 
-    /// The release that was named, or the one of which there is a tree.
-    pub fn release(&self) -> Result<String> {
+    /// The release that was named, or the one of which there is a tree in a module folder.
+    pub fn release_in(&self, directory: &Path) -> Result<String> {
         match &self.release {
             Some(release) => Ok(release.clone()),
-            None => only_release(&self.module_dir()),
+            None => only_release(directory),
         }
     }
 }
@@ -97,7 +119,10 @@ fn only_release(modules: &Path) -> Result<String> {
     releases.sort();
     match &releases[..] {
         [release] => Ok(release.clone()),
-        [] => bail!("{}: no module tree in it", modules.display()),
+        [] => bail!(
+            "{}: no module tree in it: no RELEASE/modules.dep; name another --module-dir, or run depmod",
+            modules.display()
+        ),
         several => bail!("{}: which --release? There is {}", modules.display(), several.join(", ")),
     }
 }

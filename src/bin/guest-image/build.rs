@@ -121,7 +121,8 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     if entries.is_empty() && !modules.all && modules.place.named_release().is_none() {
         return Ok(0);
     }
-    let (module_dir, release) = (modules.place.module_dir(), modules.place.release()?);
+    let module_dir = modules.place.module_dir();
+    let release = modules.place.release_in(&module_dir)?;
     let config: Vec<_> = config.iter().map(|path| utf8(path)).collect::<Result<_>>()?;
     let files = Files::open(utf8(&module_dir)?, &release, &config).map_err(Wrong::from)?;
     let config = files.config(b"");

@@ -1,13 +1,39 @@
 //! `guest-image check`: what PID 1 would do with lists of modules on a module tree, known before any VM starts.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
 use anyhow::Result;
 use clap::Args;
 
 use crate::args::{List, Lists, Place};
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
+use crate::findings::Findings;
+use crate::terminal::{print, print_json};
+use crate::{rehearsal, wrong};
 
-/// Says what a VM would do with lists of modules: its plan, or all that would fail.
+const EXAMPLES: &str = "\
+Examples:
+  guest-image check --root rootfs --kernel vmlinuz 'e1000e InterruptThrottleRate=3000,3000,3000; i915'
+  guest-image check --module-dir /lib/modules --release 6.1.0-56-amd64 --file pod.list
+  guest-image check --root rootfs --cmdline \"$(cat cmdline)\" --share kataShared=/srv/vm7 --json";
+
+/// Says what a VM would do with lists of modules, before any starts: its plan, or all that would fail.
+///
+/// The guest's own code reads the lists, looks names up in the module tree, and opens the files: each line of the plan is
+/// a step of PID 1, with the parameters that modprobe.d, the kernel command line and the list give. What only a host can
+/// see comes after it, as warnings and notes: parameters that a module does not have, with those that it has; modules of
+/// another kernel; firmware that is not there. Nothing is loaded, and nothing is changed.
+///
+/// A failure is told as the guest would tell it, with the code that `guest-image explain` speaks of.
+///
+/// --json prints one object: "release", "modules" (the tree), "reaches_agent", "code" (of the failure that ends the VM, or
+/// null), "steps" (each with "action", "module", "file", "parameters", "entry", "required", "optional"), "failures" (each
+/// with "code", "stage", "subject", "errno", "reason"), "warnings" and "notes" (each with "kind", "module", "text", and
+/// where parameters are unknown, "parameters" with "name", "type", "description"). Keys may be added, none goes away.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
     #[command(flatten)]
     lists: Lists,
@@ -18,16 +44,77 @@ pub struct Arguments {
 /// What lists are checked against, and how that is told. `kata --check` takes the same.
 #[derive(Debug, Args)]
 pub struct Against {
+    /// Where the module tree is.
     #[command(flatten)]
-    place: Place,
+    pub place: Place,
+    /// A folder of the guest's modprobe.d, beside those of --root
+    #[arg(long, value_name = "DIR")]
+    pub config: Vec<PathBuf>,
+    /// The kernel command line that the VM gets, with guest_init. words and MODULE.PARAMETER=VALUE; its lists come first
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub cmdline: OsString,
+    /// As with guest_init.strict=1: parameters that can't be applied are failures
+    #[arg(long)]
+    pub strict: bool,
+    /// A folder that the VM gets as a virtio-fs share, for virtiofs:TAG:/PATH on the command line
+    #[arg(long, value_name = "TAG=DIR")]
+    pub share: Vec<Share>,
+    /// The kernel image (bzImage, arm64 Image, vmlinux): modules must be built for it
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// Where firmware is [default: lib/firmware of --root]
+    #[arg(long, value_name = "DIR")]
+    pub firmware_dir: Option<PathBuf>,
+    /// Exit with status 1 for warnings, too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `TAG=DIR`
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// What the guest calls it.
+    pub tag: String,
+    /// What it shows.
+    pub directory: PathBuf,
+}
+
+impl FromStr for Share {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (tag, directory) = text.split_once('=').filter(|(tag, _)| !tag.is_empty()).ok_or("it is TAG=DIR")?;
+        Ok(Self { tag: tag.into(), directory: directory.into() })
+    }
 }
 
 /// The command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    lists(&arguments.lists.read()?, &arguments.against)
+    lists(arguments.lists.read(), &arguments.against)
 }
 
-/// Checks lists, and prints what is found.
-pub fn lists(lists: &[List], against: &Against) -> Result<Exit> {
-    anyhow::bail!("{} lists against {}", lists.len(), against.place.module_dir().display())
+/// Checks lists, and prints what is found. Where nothing can be found out, that is no verdict on the VM.
+pub fn lists(lists: Result<Vec<List>>, against: &Against) -> Result<Exit> {
+    let findings = match rehearsal::rehearse(lists, against) {
+        Ok(findings) => findings,
+        Err(error) => {
+            wrong::report(&error);
+            return Ok(Exit::Wrong);
+        }
+    };
+    match against.json {
+        true => print_json(&findings)?,
+        false => print(&findings.to_string())?,
+    }
+    Ok(verdict(&findings, against.deny_warnings))
+}
+
+fn verdict(findings: &Findings, deny_warnings: bool) -> Exit {
+    match findings.end.is_none() && !(deny_warnings && !findings.warnings.is_empty()) {
+        true => Exit::Done,
+        false => Exit::Failed,
+    }
 }

@@ -1,23 +1,182 @@
 //! `guest-image explain`: what a failure's code means, and what to look at.
 
-use anyhow::{Context, Result};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::io::{IsTerminal, Read};
+
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use guest_init::failure::Code;
+use serde::Serialize;
 
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
+use crate::terminal::{BAD, print, print_json, styled};
 
-/// Says what a code means with which a VM ended.
+const EXAMPLES: &str = "\
+Examples:
+  guest-image explain 0x42
+  guest-image explain 'Kernel panic - not syncing: Attempted to kill init! exitcode=0x00004200'
+  guest-image explain <console.log";
+
+/// Says what a failure of guest-init means, and what to look at.
+///
+/// TEXT is a code, in hexadecimal (0x42) or decimal (66), the exit code of the kernel's panic line (0x00004200), or any text
+/// with such lines in it, `… (exit 0x42)` and `exitcode=0x00004200`, such as the log of a console. Without TEXT it is read
+/// from standard input.
+///
+/// --json prints an array with an object for each code: "code", "number", "name", "stage", "meaning", "look".
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
-    /// The code, such as 0x42
+    /// A code, or a text with lines of guest-init or of the kernel's panic
     #[arg(value_name = "TEXT")]
-    text: String,
+    text: Vec<String>,
+    /// Explain every code
+    #[arg(long, conflicts_with = "text")]
+    all: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A code and all that is known of it.
+#[derive(Debug, Serialize)]
+struct Explained {
+    code: String,
+    number: u8,
+    name: String,
+    stage: String,
+    meaning: &'static str,
+    look: &'static str,
 }
 
 /// The command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    let text = &arguments.text;
-    let code = Code::ALL.iter().find(|code| code.to_string() == *text).with_context(|| format!("{text}: no code"))?;
-    println!("{code}: {}\nLook at: {}", code.meaning(), code.look());
+    let codes = match arguments.all {
+        true => Code::ALL.to_vec(),
+        false => match codes(&text(arguments)?) {
+            Ok(codes) => codes,
+            Err(error) => {
+                crate::wrong::report(&error);
+                return Ok(Exit::Wrong);
+            }
+        },
+    };
+    let explained: Vec<_> = codes.into_iter().map(explain).collect();
+    match arguments.json {
+        true => print_json(&explained)?,
+        false => print(&shown(&explained))?,
+    }
     Ok(Exit::Done)
+}
+
+fn text(arguments: &Arguments) -> Result<String> {
+    if !arguments.text.is_empty() {
+        return Ok(arguments.text.join(" "));
+    }
+    let mut input = std::io::stdin().lock();
+    if input.is_terminal() {
+        crate::wrong::warn("reading standard input: paste the lines of the console, then end them with Ctrl-D");
+    }
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes).context("standard input")?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The codes that a text names, each once: first those of guest-init's own lines, then those of panics.
+fn codes(text: &str) -> Result<Vec<Code>> {
+    let text = text.trim();
+    if let Some(number) = number(text) {
+        let code = code(number).with_context(|| format!("{text}: guest-init has no such code{}", hint(text)))?;
+        return Ok(vec![code]);
+    }
+    let after = |mark| text.split(mark).skip(1).filter_map(|rest: &str| number(leading(rest)));
+    let mut seen = BTreeSet::new();
+    let named = after("(exit ").chain(after("exitcode=")).filter_map(code);
+    let codes: Vec<_> = named.filter(|code| seen.insert(*code as u8)).collect();
+    if codes.is_empty() {
+        let killed = after("exitcode=").find(|number| (1..0x80).contains(number));
+        match killed {
+            Some(signal) => bail!("PID 1 was killed by signal {signal}: that is no failure that guest-init reports"),
+            None => bail!("no code of guest-init in that: it is 0x42, `… (exit 0x42)` or `exitcode=0x00004200`"),
+        }
+    }
+    Ok(codes)
+}
+
+/// What a text begins with that can be a number.
+fn leading(text: &str) -> &str {
+    text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()
+}
+
+fn number(text: &str) -> Option<u32> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// The code of a number: itself, or a panic's exit code, which has it in its second byte.
+fn code(number: u32) -> Option<Code> {
+    let plain = if number > 0xff && number & 0xff == 0 { number >> 8 } else { number };
+    Code::ALL.iter().copied().find(|code| u32::from(*code as u8) == plain)
+}
+
+/// Someone may have left out the 0x.
+fn hint(text: &str) -> String {
+    let code = u32::from_str_radix(text, 16).ok().and_then(code);
+    code.map(|code| format!("; as hexadecimal, it is {code}")).unwrap_or_default()
+}
+
+fn explain(code: Code) -> Explained {
+    Explained {
+        code: code.to_string(),
+        number: code as u8,
+        name: format!("{code:?}"),
+        stage: code.stage().to_string(),
+        meaning: code.meaning(),
+        look: code.look(),
+    }
+}
+
+fn shown(explained: &[Explained]) -> String {
+    let mut text = String::new();
+    for Explained { code, name, stage, meaning, look, .. } in explained {
+        let _ = writeln!(text, "{} {name} ({stage}): {meaning}\n     look at {look}", styled(BAD, code));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> String {
+        match codes(text) {
+            Ok(codes) => codes.iter().map(Code::to_string).collect::<Vec<_>>().join(" "),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_code_is_found_in_whatever_way_it_is_written() {
+        let panic = "[    2.4] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00004200";
+        let line = "guest-init: failed: load nvidia: ENOEXEC: built for 6.1 (exit 0x42)";
+        for text in ["0x42", "66", " 0X42\n", "0x00004200", "0x4200", panic, line, &format!("{line}\n{panic}\n")] {
+            assert_eq!(found(text), "0x42", "{text}");
+        }
+        assert_eq!(found(&format!("{panic}\nx (exit 0x32)\ny (exit 0x32)")), "0x32 0x42");
+    }
+
+    #[test]
+    fn what_is_no_code_says_so() {
+        assert_eq!(found("42"), "0x2a");
+        assert_eq!(found("30"), "30: guest-init has no such code; as hexadecimal, it is 0x30");
+        assert_eq!(found("0xff"), "0xff: guest-init has no such code");
+        let signal = "Attempted to kill init! exitcode=0x0000000b";
+        assert_eq!(found(signal), "PID 1 was killed by signal 11: that is no failure that guest-init reports");
+        for text in ["", "hello", "exitcode=", "exitcode=0xzz", "(exit 0x99)", "99999999999"] {
+            assert!(found(text).contains("no code of guest-init"), "{text}: {}", found(text));
+        }
+    }
 }

@@ -6,14 +6,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use guest_init::resolve::trie::{CHILDREN, MAGIC, MAJOR, OFFSET, PREFIX, VALUES};
 use guest_init::text::Shown;
 
-const MAGIC: u32 = 0xB007_F457;
-const VERSION: u32 = 0x0002_0001;
-const PREFIX: u32 = 0x8000_0000;
-const VALUES: u32 = 0x4000_0000;
-const CHILDREN: u32 = 0x2000_0000;
-const OFFSET: u32 = 0x0FFF_FFFF;
+const VERSION: u32 = MAJOR << 16 | 1;
 /// The root's reference stands here, behind magic number and version.
 const ROOT: usize = 8;
 

@@ -1,6 +1,7 @@
 //! What goes wrong on the host: lines on standard error, each naming its subject.
 
 use std::fmt;
+use std::io::Write;
 
 use guest_init::failure::Failure;
 
@@ -33,11 +34,16 @@ impl std::error::Error for Wrong {}
 /// Says why the command ends.
 pub fn report(error: &anyhow::Error) {
     for line in format!("{error:#}").lines() {
-        eprintln!("guest-image: {line}");
+        say(format_args!("{line}"));
     }
 }
 
 /// Says what is passed over.
 pub fn warn(text: impl fmt::Display) {
-    eprintln!("guest-image: warning: {text}");
+    say(format_args!("warning: {text}"));
+}
+
+/// A line on standard error, where there is one.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "guest-image: {line}");
 }

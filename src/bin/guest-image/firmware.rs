@@ -1,0 +1,59 @@
+//! Firmware: the files that modules name, and where the kernel looks for them (drivers/base/firmware_loader).
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use guest_init::resolve::glob::glob;
+
+/// Compressed forms that the kernel takes as well (CONFIG_FW_LOADER_COMPRESS).
+const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
+/// Where firmware is below a root.
+pub const FIRMWARE: &str = "lib/firmware";
+
+/// A folder of firmware.
+#[derive(Debug)]
+pub struct Firmware {
+    /// The folders that are looked through, the first first.
+    places: [PathBuf; 4],
+}
+
+impl Firmware {
+    /// The folder at `path`, for a kernel of this release.
+    pub fn at(path: &Path, release: &str) -> Self {
+        let updates = path.join("updates");
+        Self { places: [updates.join(release), updates, path.join(release), path.into()] }
+    }
+
+    /// The files of a name that a module gives, of which some hold `*`: with their paths below the folder itself.
+    pub fn files(&self, name: &[u8]) -> Vec<PathBuf> {
+        let Ok(name) = str::from_utf8(name) else { return Vec::new() };
+        let base = self.places.last().map(PathBuf::as_path).unwrap_or(Path::new(""));
+        for place in &self.places {
+            for suffix in SUFFIXES {
+                let mut found = matching(place, &format!("{name}{suffix}"));
+                if !found.is_empty() {
+                    found.sort();
+                    let below = |path: PathBuf| path.strip_prefix(base).map(PathBuf::from).unwrap_or(path);
+                    return found.into_iter().map(below).collect();
+                }
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// The regular files below `place` whose path matches `pattern`; only its last part may hold a `*`.
+fn matching(place: &Path, pattern: &str) -> Vec<PathBuf> {
+    if Path::new(pattern).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
+        return Vec::new();
+    }
+    let path = place.join(pattern);
+    if !pattern.contains(['*', '?', '[']) {
+        return if path.is_file() { vec![path] } else { Vec::new() };
+    }
+    let (Some(parent), Some(last)) = (path.parent(), path.file_name()) else { return Vec::new() };
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let fits = entries.filter(|entry| glob(last.as_bytes(), entry.file_name().as_bytes()));
+    fits.map(|entry| entry.path()).filter(|path| path.is_file()).collect()
+}

@@ -1,0 +1,117 @@
+//! What a kernel image says of itself: its release, the version magic that its modules must have, its configuration.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use guest_init::elf::Elf;
+use guest_init::guest::unpack::Format;
+use memchr::memmem::{find, find_iter};
+
+/// The banner at the start of a kernel's log, and in every image that is not compressed.
+const BANNER: &[u8] = b"Linux version ";
+
+/// A kernel image.
+#[derive(Debug)]
+pub struct Kernel {
+    /// What its `uname -r` prints.
+    pub release: String,
+    /// `vermagic`, as its modules must have it, if the image shows it.
+    pub vermagic: Option<Vec<u8>>,
+    /// The text of its .config, if it holds one (CONFIG_IKCONFIG).
+    pub config: Option<Vec<u8>>,
+}
+
+impl Kernel {
+    /// Reads an image: x86's bzImage, arm64's Image, or vmlinux, as it is or compressed as a whole.
+    pub fn read(path: &Path) -> Result<Self> {
+        let name = || path.display().to_string();
+        let file = fs::read(path).with_context(name)?;
+        let file = match Format::of(&file) {
+            Some(format) => unpacked(format, file).with_context(name)?,
+            None => file,
+        };
+        Self::of(file).with_context(name)
+    }
+
+    fn of(file: Vec<u8>) -> Result<Self> {
+        if let Some(setup) = BzImage::of(&file) {
+            let release = setup.release().context("a bzImage whose header names no version")?;
+            return Ok(Self::with(release, &setup.payload().unwrap_or_default()));
+        }
+        let is_raw = Elf::new(&file).is_some() || file.get(0x38..0x3c) == Some(b"ARM\x64");
+        ensure!(is_raw, "no kernel image: neither a bzImage, nor vmlinux, nor an Image of arm64");
+        let Some(release) = banner(&file) else { bail!("a kernel image in which no `Linux version` stands") };
+        Ok(Self::with(release, &file))
+    }
+
+    /// `image` is the kernel itself, not compressed.
+    fn with(release: String, image: &[u8]) -> Self {
+        Self { vermagic: vermagic(image, &release), config: embedded_config(image), release }
+    }
+}
+
+/// An x86 image (Documentation/arch/x86/boot.rst).
+struct BzImage<'a>(&'a [u8]);
+
+impl<'a> BzImage<'a> {
+    fn of(file: &'a [u8]) -> Option<Self> {
+        (file.get(0x202..0x206) == Some(b"HdrS")).then_some(Self(file))
+    }
+
+    /// `kernel_version`: where the version's text is, less 0x200.
+    fn release(&self) -> Option<String> {
+        let offset = self.0.get(0x20e..0x210)?;
+        let start = usize::from(u16::from_le_bytes(offset.try_into().ok()?)) + 0x200;
+        first_word(self.0.get(start..)?)
+    }
+
+    /// The kernel itself: behind `setup_sects` sectors and the boot sector, at `payload_offset`, in a format of ours.
+    fn payload(&self) -> Option<Vec<u8>> {
+        let word = |at| Some(u32::from_le_bytes(self.0.get(at..at + 4)?.try_into().ok()?) as usize);
+        let sectors = usize::from(*self.0.get(0x1f1)?);
+        let start = (sectors + 1) * 512 + word(0x248)?;
+        // Its last 4 bytes are the size of what comes out, which zstd and xz take for junk.
+        let payload = self.0.get(start..start + word(0x24c)?.checked_sub(4)?)?;
+        unpacked(Format::of(payload)?, payload.to_vec()).ok()
+    }
+}
+
+/// Decompresses; libzstd is many times as fast as the guest's decoder, and a kernel is large.
+pub fn unpacked(format: Format, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    match format {
+        Format::Zstd => Ok(zstd::decode_all(&bytes[..])?),
+        Format::Gzip | Format::Xz => format.unpack(Cow::Owned(bytes)).map_err(|reason| anyhow::anyhow!("{reason}")),
+    }
+}
+
+/// The release behind the banner; a format string has `%s` there.
+fn banner(image: &[u8]) -> Option<String> {
+    find_iter(image, BANNER).find_map(|at| first_word(&image[at + BANNER.len()..]))
+}
+
+/// The first word of a text, if it can be a release.
+fn first_word(text: &[u8]) -> Option<String> {
+    let end = text.iter().position(|&b| matches!(b, b' ' | 0 | b'\n'))?;
+    let word = str::from_utf8(&text[..end]).ok()?;
+    word.starts_with(|c: char| c.is_ascii_digit()).then(|| word.into())
+}
+
+/// `RELEASE SMP preempt mod_unload …` with its end, where the banner has `RELEASE (compiler`.
+fn vermagic(image: &[u8], release: &str) -> Option<Vec<u8>> {
+    let start = [release.as_bytes(), b" "].concat();
+    let flags = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b' ' | b'-' | b'.');
+    find_iter(image, &start).find_map(|at| {
+        let text = image[at..].split(|&b| b == 0).next()?;
+        let whole = at == 0 || image[at - 1] == 0;
+        (whole && text.len() < 256 && text[start.len()..].iter().all(|&b| flags(b))).then(|| text.to_vec())
+    })
+}
+
+/// The gzip data between two marks (scripts/extract-ikconfig).
+fn embedded_config(image: &[u8]) -> Option<Vec<u8>> {
+    let start = find(image, b"IKCFG_ST")? + 8;
+    let length = find(&image[start..], b"IKCFG_ED")?;
+    unpacked(Format::Gzip, image[start..start + length].to_vec()).ok()
+}

@@ -1,0 +1,175 @@
+//! PID 1's way from the command line to the plan, gone on the host by PID 1's own code; what it finds, and how it ends.
+
+use std::os::unix::ffi::OsStrExt;
+
+use anyhow::{Result, ensure};
+use guest_init::failure::{Code, Failure, Report};
+use guest_init::guest::load::{Manner, Ready};
+use guest_init::guest::tree::Files;
+use guest_init::request::list::{self, Entry};
+use guest_init::request::location::Location;
+use guest_init::request::{MOST_ENTRIES, Request};
+use guest_init::resolve::plan::{Action, Options, Plan, Step};
+use guest_init::text::Shown;
+
+use crate::args::List;
+use crate::check::Against;
+use crate::findings::{self, Findings, Kind, Remark};
+use crate::inspection::Inspection;
+use crate::kernel::Kernel;
+use crate::wrong::Wrong;
+
+/// Goes the way, and says what is found. An error is no verdict on the VM: something here can't be read.
+pub fn rehearse(lists: Result<Vec<List>>, against: &Against) -> Result<Findings> {
+    let kernel = against.kernel.as_deref().map(Kernel::read).transpose()?;
+    let mut findings = Findings::default();
+    let mut told = Vec::new();
+    let mut tell = |failure: &Failure| told.push(failure.clone());
+    let mut report = Report::new(&mut tell);
+    let way = Way { against, kernel };
+    let outcome = lists.and_then(|lists| way.go(&lists, &mut report, &mut findings));
+    let end = match outcome {
+        Ok(later) => {
+            told.extend(later);
+            told.first().cloned()
+        }
+        Err(error) => error.downcast::<Wrong>()?.0.into_iter().next(),
+    };
+    findings.conclude(end, told);
+    Ok(findings)
+}
+
+struct Way<'w> {
+    against: &'w Against,
+    kernel: Option<Kernel>,
+}
+
+impl Way<'_> {
+    /// PID 1's steps up to the first load, an error where it would end; then what would fail at the loads, as far as
+    /// files say.
+    fn go(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>> {
+        let mut request = Request::parse(self.against.cmdline.as_bytes(), report);
+        request.strict |= self.against.strict;
+        verdict(report)?;
+        self.add_lists(&mut request, lists, report)?;
+        verdict(report)?;
+        if request.entries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tree = self.tree(&request.module_dir, findings)?;
+        let config = tree.config(request.command_line);
+        let mut plan = Plan::new(tree.tree(&config));
+        let owners = fill(&mut plan, &request.entries, &tree, report, findings);
+        let manner = Manner { threads: 1, strict: request.strict, keep_modules: true };
+        drop(Ready::open(&plan, &tree, manner, report));
+        verdict(report)?;
+
+        let mut inspection = Inspection::new(self.against, self.kernel.as_ref(), &tree, request.strict, findings);
+        for (step, entry) in plan.steps().iter().zip(owners) {
+            inspection.step(&plan, step);
+            let step = told(&plan, step, entry);
+            inspection.findings.steps.push(step);
+        }
+        Ok(inspection.finish(&tree.tree(&config)))
+    }
+
+    /// The lists that the command line names, where it names them, and then those given here.
+    fn add_lists<'a>(&self, request: &mut Request<'a>, lists: &'a [List], report: &mut Report<'_>) -> Result<()> {
+        let mut texts = Vec::new();
+        for file in &request.files {
+            let text = self.against.list(&file.location)?;
+            texts.push(text.unwrap_or_else(|failure| {
+                report.add(failure);
+                &[]
+            }));
+        }
+        request.insert_lists(&texts, report);
+        for List { name, text } in lists {
+            list::read(text, name, &mut |entry| {
+                let entry = entry.and_then(|entry| {
+                    let reason = format_args!("a VM takes at most {MOST_ENTRIES} entries");
+                    request.entries.push(entry).map_err(|entry| Failure::new(Code::TooMany, entry.name, reason))
+                });
+                if let Err(failure) = entry {
+                    report.add(failure);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<Files> {
+        let (directory, path) = self.against.module_dir(location)?;
+        let release = match (&self.kernel, self.against.place.named_release()) {
+            (Some(kernel), Some(named)) => {
+                ensure!(kernel.release == named, "--release {named}: the --kernel is {}", kernel.release);
+                kernel.release.clone()
+            }
+            (Some(kernel), None) => kernel.release.clone(),
+            (None, Some(named)) => named.into(),
+            (None, None) => self.against.place.release_in(&path)?,
+        };
+        (findings.modules, findings.release) = (path.join(&release), release.clone());
+        let config = self.against.config_folders()?;
+        let config: Vec<_> = config.iter().map(String::as_str).collect();
+        let name = path.display();
+        Ok(Files::open_in(directory, &name, &release, &config).map_err(Wrong::from)?)
+    }
+}
+
+fn verdict(report: &Report<'_>) -> Result<()> {
+    Ok(report.verdict().map_err(Wrong::from)?)
+}
+
+/// Plans all entries; returns for each step the entry that it was first needed for.
+fn fill<'a>(
+    plan: &mut Plan<'a>,
+    entries: &[Entry<'a>],
+    tree: &Files,
+    report: &mut Report<'_>,
+    findings: &mut Findings,
+) -> Vec<Entry<'a>> {
+    let mut owners = Vec::new();
+    for entry in entries {
+        match plan.add(entry, Options::default()) {
+            Ok(()) => owners.resize(plan.steps().len(), *entry),
+            Err(failure) if entry.optional && failure.code == Code::UnknownModule => {
+                findings.warnings.push(passed_over(&failure));
+            }
+            Err(failure) => tree.refuse(entry, failure, report),
+        }
+    }
+    owners
+}
+
+/// The remark on a failure that would be passed over.
+pub fn passed_over(failure: &Failure) -> Remark {
+    let text = format!("{}: optional, passed over: {}", failure.subject, failure.reason);
+    Remark::new(Kind::PassedOver, Some(failure.subject.to_string()), text)
+}
+
+/// A step as it is told.
+fn told(plan: &Plan<'_>, step: &Step<'_>, entry: Entry<'_>) -> findings::Step {
+    let (action, file) = match step.action {
+        Action::Load(path) => ("insmod", Some(Shown(path).to_string())),
+        Action::Adjust => ("adjust", None),
+        Action::BuiltIn => ("builtin", None),
+        Action::Install(_) => ("install", None),
+        Action::Blacklisted => ("blacklisted", None),
+        Action::Missing => ("missing", None),
+    };
+    let parameters = match step.action {
+        Action::Adjust => Shown(step.arguments).to_string(),
+        _ => plan.parameters(step).to_string(),
+    };
+    findings::Step {
+        action,
+        module: step.module.to_string(),
+        file,
+        parameters,
+        entry: entry.name.to_string(),
+        required: step.required,
+        optional: plan.is_optional(step),
+        line: plan.show(step).to_string().trim_end().into(),
+    }
+}
