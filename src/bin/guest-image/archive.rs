@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use cpio::newc::{Builder, ModeFileType, trailer};
+use serde::Serialize;
+
+use crate::base::Base;
 
 /// The mode of directories that nobody gave one.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -54,50 +57,90 @@ pub enum Kind {
 struct Placed {
     node: Node,
     mode: u32,
-    /// Nobody asked for this directory but a path below it.
-    implied: bool,
+    /// Why it is in the image; nothing for a directory that nobody asked for but a path below it.
+    why: Option<String>,
+}
+
+/// A file of the image.
+#[derive(Debug, Serialize)]
+pub struct Item<'a> {
+    /// Its path, without the leading `/`.
+    pub path: &'a str,
+    /// Its size, so far as is known.
+    pub size: u64,
+    /// What it is for.
+    #[serde(rename = "for")]
+    pub why: &'a str,
 }
 
 /// All that is in the image, by path, without the leading `/`.
 #[derive(Debug, Default)]
-pub struct Archive(BTreeMap<String, Placed>);
+pub struct Archive {
+    placed: BTreeMap<String, Placed>,
+    /// What the image is put beside, and stays.
+    pub base: Base,
+}
 
 impl Archive {
-    /// Puts something at a path, where nothing else may be; parents that are missing are made.
-    pub fn add(&mut self, path: &str, mode: u32, node: Node) -> Result<()> {
+    /// An image beside another one.
+    pub fn beside(base: Base) -> Self {
+        Self { base, ..Self::default() }
+    }
+
+    /// Puts something at a path, where nothing else may be; parents that are missing are made. What the base has, but for
+    /// files, is left to it.
+    pub fn add(&mut self, path: &str, mode: u32, node: Node, why: &str) -> Result<()> {
         let key = self.make_way(path)?;
+        let is_file = matches!(node, Node::Bytes(_) | Node::Copy(..));
+        if self.base.has(&key) && !is_file {
+            return Ok(());
+        }
+        ensure!(!self.base.has_directory(&key), "{path} is a directory in the image that this one is put beside");
         let directory = matches!(node, Node::Directory);
-        match self.0.entry(key) {
-            Entry::Vacant(vacant) => vacant.insert(Placed { node, mode, implied: false }),
-            Entry::Occupied(taken) if taken.get().implied && directory => {
-                let placed = taken.into_mut();
-                (placed.mode, placed.implied) = (mode, false);
-                placed
+        let placed = Placed { node, mode, why: Some(why.into()) };
+        match self.placed.entry(key) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(placed);
+            }
+            Entry::Occupied(mut taken) if taken.get().why.is_none() && directory => {
+                taken.insert(placed);
             }
             Entry::Occupied(_) => bail!("{path} stands twice in the image"),
-        };
+        }
         Ok(())
     }
 
     /// The same, in place of whatever is there, unless that is a directory.
-    pub fn replace(&mut self, path: &str, mode: u32, node: Node) -> Result<()> {
+    pub fn replace(&mut self, path: &str, mode: u32, node: Node, why: &str) -> Result<()> {
         let key = self.make_way(path)?;
-        let taken = self.0.get(&key).is_some_and(|placed| matches!(placed.node, Node::Directory));
-        ensure!(!taken, "{path} is a directory in the image");
-        self.0.insert(key, Placed { node, mode, implied: false });
+        let taken = self.placed.get(&key).is_some_and(|placed| matches!(placed.node, Node::Directory));
+        ensure!(!taken && !self.base.has_directory(&key), "{path} is a directory in the image");
+        self.placed.insert(key, Placed { node, mode, why: Some(why.into()) });
         Ok(())
+    }
+
+    /// The files, by path.
+    pub fn files(&self) -> impl Iterator<Item = Item<'_>> {
+        self.placed.iter().filter_map(|(path, placed)| {
+            let size = match &placed.node {
+                Node::Bytes(bytes) => bytes.len() as u64,
+                Node::Copy(_, size) => *size,
+                Node::Directory | Node::Link(_) | Node::Device(..) => return None,
+            };
+            Some(Item { path, size, why: placed.why.as_deref().unwrap_or_default() })
+        })
     }
 
     /// The bytes of all files that are copied from the host, so far as is known.
     pub fn to_copy(&self) -> u64 {
         let size = |placed: &Placed| if let Node::Copy(_, size) = placed.node { size } else { 0 };
-        self.0.values().map(size).sum()
+        self.placed.values().map(size).sum()
     }
 
     /// Writes the archive; `copied` hears of each file of the host's by its size.
     pub fn write(&self, output: &mut dyn Write, mtime: u32, copied: &mut dyn FnMut(u64)) -> Result<()> {
         let mut record = Vec::new();
-        for ((path, placed), inode) in self.0.iter().zip(1..) {
+        for ((path, placed), inode) in self.placed.iter().zip(1..) {
             let content = placed.content()?;
             let size = u32::try_from(content.len()).with_context(|| format!("{path}: a file of 4 GiB or more"))?;
             record.clear();
@@ -118,14 +161,20 @@ impl Archive {
         let key = path.strip_prefix('/').unwrap_or(path);
         let plain = |part| !matches!(part, "" | "." | "..") && !str::contains(part, '\0');
         ensure!(key.split('/').all(plain), "{path:?} is no path of the image: it is /NAME/NAME…, without . and ..");
+        let key = self.base.resolve(key)?;
         for (end, _) in key.match_indices('/') {
             let parent = &key[..end];
-            let implied = || Placed { node: Node::Directory, mode: DIRECTORY_MODE, implied: true };
-            let placed = self.0.entry(parent.into()).or_insert_with(implied);
-            let passable = matches!(placed.node, Node::Directory);
+            let implied = || Placed { node: Node::Directory, mode: DIRECTORY_MODE, why: None };
+            let passable = match self.base.has(parent) {
+                true => self.base.has_directory(parent),
+                false => {
+                    let placed = self.placed.entry(parent.into()).or_insert_with(implied);
+                    matches!(placed.node, Node::Directory)
+                }
+            };
             ensure!(passable, "{path} can't be in the image: /{parent} is no directory");
         }
-        Ok(key.into())
+        Ok(key)
     }
 }
 
@@ -163,7 +212,7 @@ mod tests {
     use super::*;
 
     fn add(archive: &mut Archive, path: &str, node: Node) -> Result<(), String> {
-        archive.add(path, 0o700, node).map_err(|error| error.to_string())
+        archive.add(path, 0o700, node, "a test").map_err(|error| error.to_string())
     }
 
     #[test]
@@ -173,9 +222,9 @@ mod tests {
         add(&mut archive, "/a/b", Node::Directory).unwrap();
         assert_eq!(add(&mut archive, "/a/b", Node::Directory).unwrap_err(), "/a/b stands twice in the image");
         assert_eq!(add(&mut archive, "/a", Node::Bytes(vec![])).unwrap_err(), "/a stands twice in the image");
-        let modes: Vec<_> = archive.0.iter().map(|(path, placed)| (&path[..], placed.mode)).collect();
+        let modes: Vec<_> = archive.placed.iter().map(|(path, placed)| (&path[..], placed.mode)).collect();
         assert_eq!(modes, [("a", 0o755), ("a/b", 0o700), ("a/b/c", 0o700)]);
-        assert!(archive.replace("/a", 0, Node::Bytes(vec![])).is_err());
+        assert!(archive.replace("/a", 0, Node::Bytes(vec![]), "a test").is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use guest_init::guest::lists;
 use guest_init::guest::tree::MODULES;
 use rustix::io::Errno;
 
+use crate::firmware::FIRMWARE;
 use crate::wrong::Wrong;
 
 /// Lists of modules.
@@ -70,6 +71,9 @@ pub struct Place {
     /// The kernel's release, as its `uname -r` prints it [default: the only one in the module folder]
     #[arg(long)]
     release: Option<String>,
+    /// Where the firmware is that modules name [default: lib/firmware of --root]
+    #[arg(long, value_name = "DIR")]
+    firmware_dir: Option<PathBuf>,
 }
 
 impl Place {
@@ -95,6 +99,11 @@ impl Place {
             (None, Some(root)) => root.join(MODULES.trim_start_matches('/')),
             (None, None) => MODULES.into(),
         }
+    }
+
+    /// Where firmware is.
+    pub fn firmware_dir(&self) -> Option<PathBuf> {
+        self.firmware_dir.clone().or_else(|| Some(self.root.as_ref()?.join(FIRMWARE)))
     }
 
     /// The release that was named, or the one of which there is a tree in a module folder.

@@ -9,11 +9,13 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use guest_init::guest::tree::{CONFIG, Files, MODULES};
 use guest_init::request::list;
-use indicatif::HumanBytes;
 
 use crate::archive::{Archive, Node};
 use crate::args::{List, Lists, Place, utf8};
-use crate::exit::Exit;
+use crate::base::Base;
+use crate::contents::{self, Form, Taken};
+use crate::exit::{self, Exit};
+use crate::firmware::Firmware;
 use crate::layout::Layout;
 use crate::output::{self, Compression};
 use crate::progress::Progress;
@@ -21,11 +23,25 @@ use crate::selection::Selection;
 use crate::tree_files;
 use crate::wrong::Wrong;
 
+const EXAMPLES: &str = "\
+Examples:
+  guest-image build --init guest-init --agent agent --module-dir /lib/modules --release 6.1.0-56-amd64 'e1000e; i915'
+  guest-image build --init guest-init --agent agent --root rootfs --file pod.list -o initramfs.img
+  guest-image build --init guest-init --append /boot/initrd.img-6.1.0-56-amd64 -o both.img";
+
 /// Makes an initramfs with the modules that lists take.
+///
+/// A list's modules are taken with all that they depend on, and with the firmware that they name, where --root or
+/// --firmware-dir has it. Of the entries only the names count: parameters are the guest's affair.
 ///
 /// Needs no root, and makes the same bytes of the same input, wherever and whenever: all times in the image are
 /// SOURCE_DATE_EPOCH, or 0. An output file is written whole or not at all.
+///
+/// What was put in is listed on standard output: size, what it is for (the entry that first needed it), and path. --json
+/// prints one object instead: "image", "release" (or null), "modules" (their number), "size", "unpacked", and "files", each
+/// with "path", "size" and "for". Keys may be added, none goes away.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
     /// The init, a static guest-init: /sbin/guest-init in the image
     #[arg(long, value_name = "FILE")]
@@ -45,6 +61,10 @@ pub struct Arguments {
     /// A layout in place of guest-image's own, initramfs/layout.toml
     #[arg(long, value_name = "FILE")]
     layout: Option<PathBuf>,
+    /// Put all of it behind this initramfs, which stays as it is, /init included, with its modules still known; start the
+    /// guest's with rdinit=/sbin/guest-init. It may be compressed with gzip, xz or zstd, and begin with microcode
+    #[arg(long, value_name = "IMAGE")]
+    append: Option<PathBuf>,
     /// How the image is compressed
     #[arg(long, value_enum, default_value = "zstd")]
     compress: Compression,
@@ -52,8 +72,11 @@ pub struct Arguments {
     #[arg(long, short, value_name = "FILE", default_value = "initramfs.img")]
     output: PathBuf,
     /// Say nothing of what was made
-    #[arg(long, short)]
+    #[arg(long, short, conflicts_with = "json")]
     quiet: bool,
+    /// Say what was made as one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -89,37 +112,44 @@ impl FromStr for Added {
 
 /// The command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    let mut archive = Archive::default();
+    let base = arguments.append.as_deref().map(Base::read).transpose()?;
+    let mut archive = Archive::beside(base.unwrap_or_default());
     let layout = Layout::read(arguments.layout.as_deref())?;
     layout.place(&mut archive, &arguments.init, arguments.agent.as_deref())?;
-    let count = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
+    let taken = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
     add_config(&mut archive, &arguments.config)?;
     for Added { source, target } in &arguments.add {
         let node = Node::of_host(source)?;
-        archive.replace(target, fs::metadata(source)?.permissions().mode() & 0o777, node)?;
+        archive.replace(target, fs::metadata(source)?.permissions().mode() & 0o777, node, "--add")?;
     }
 
     let mtime = source_date_epoch()?;
     let progress = Progress::new(archive.to_copy());
-    let sizes = output::write(&arguments.output, arguments.compress, |output| {
+    let sizes = output::write(&arguments.output, &archive.base.bytes, arguments.compress, |output| {
         archive.write(output, mtime, &mut |bytes| progress.advance(bytes))
     })?;
     drop(progress);
-    if !arguments.quiet {
-        let (file, unpacked) = (HumanBytes(sizes.file), HumanBytes(sizes.unpacked));
-        let modules = if count == 1 { "module" } else { "modules" };
-        eprintln!("{}: {count} {modules}, {file}, unpacked {unpacked}", arguments.output.display());
-    }
+    contents::tell(arguments.report(), &arguments.output, &archive, &taken, sizes)?;
     Ok(Exit::Done)
 }
 
-/// Puts the modules that are asked for into the image, and says how many they are. Where none are asked for, and no
-/// release is named, no tree is looked for.
-fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> Result<usize> {
+impl Arguments {
+    const fn report(&self) -> Form {
+        match (self.quiet, self.json) {
+            (true, _) => Form::None,
+            (_, true) => Form::Json,
+            _ => Form::Text,
+        }
+    }
+}
+
+/// Puts the modules that are asked for into the image, with their firmware. Where none are asked for, and no release is
+/// named, no tree is looked for.
+fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> Result<Taken> {
     let lists = modules.lists.read()?;
     let entries = entries(&lists)?;
     if entries.is_empty() && !modules.all && modules.place.named_release().is_none() {
-        return Ok(0);
+        return Ok(Taken::default());
     }
     let module_dir = modules.place.module_dir();
     let release = modules.place.release_in(&module_dir)?;
@@ -134,8 +164,12 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     if modules.all {
         selection = Selection::of_all(tree, &directory)?;
     }
-    tree_files::add(archive, &format!("{MODULES}/{release}"), &tree, &directory, &selection)?;
-    Ok(selection.len())
+    if let Some(path) = modules.place.firmware_dir() {
+        let firmware = Firmware::at(&path, &release);
+        tree_files::add_firmware(archive, files.directory(), &firmware, &selection)?;
+    }
+    tree_files::add(archive, &format!("{MODULES}/{release}"), &tree, &directory, &mut selection)?;
+    Ok(Taken { release: Some(release), modules: selection.len() })
 }
 
 /// The entries of all lists, or all that is wrong with them.
@@ -162,7 +196,7 @@ fn add_config(archive: &mut Archive, directories: &[PathBuf]) -> Result<()> {
                 continue;
             }
             let node = if path.is_file() { Node::of_host(&path)? } else { Node::Bytes(Vec::new()) };
-            archive.add(&format!("{}/{name}", CONFIG[0]), 0o644, node)?;
+            archive.add(&format!("{}/{name}", CONFIG[0]), 0o644, node, "--config")?;
         }
     }
     Ok(())

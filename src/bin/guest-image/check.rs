@@ -62,9 +62,6 @@ pub struct Against {
     /// The kernel image (bzImage, arm64 Image, vmlinux): modules must be built for it
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
-    /// Where firmware is [default: lib/firmware of --root]
-    #[arg(long, value_name = "DIR")]
-    pub firmware_dir: Option<PathBuf>,
     /// Exit with status 1 for warnings, too
     #[arg(long)]
     pub deny_warnings: bool,

@@ -25,16 +25,25 @@ impl Firmware {
         Self { places: [updates.join(release), updates, path.join(release), path.into()] }
     }
 
-    /// The files of a name that a module gives, of which some hold `*`: with their paths below the folder itself.
+    /// Where a file that [`Firmware::files`] gave is.
+    pub fn on_host(&self, file: &Path) -> PathBuf {
+        self.base().join(file)
+    }
+
+    fn base(&self) -> &Path {
+        let [.., base] = &self.places;
+        base
+    }
+
+    /// The files of a name that a module gives, of which some hold `*`: their paths below the folder.
     pub fn files(&self, name: &[u8]) -> Vec<PathBuf> {
         let Ok(name) = str::from_utf8(name) else { return Vec::new() };
-        let base = self.places.last().map(PathBuf::as_path).unwrap_or(Path::new(""));
         for place in &self.places {
             for suffix in SUFFIXES {
                 let mut found = matching(place, &format!("{name}{suffix}"));
                 if !found.is_empty() {
                     found.sort();
-                    let below = |path: PathBuf| path.strip_prefix(base).map(PathBuf::from).unwrap_or(path);
+                    let below = |path: PathBuf| path.strip_prefix(self.base()).map(PathBuf::from).unwrap_or(path);
                     return found.into_iter().map(below).collect();
                 }
             }

@@ -13,7 +13,6 @@ use rustix::io;
 
 use crate::args::utf8;
 use crate::check::Against;
-use crate::firmware::FIRMWARE;
 
 /// A folder, opened if that is possible, and its path.
 type Folder = (io::Result<Directory>, PathBuf);
@@ -53,11 +52,6 @@ impl Against {
         let of_root = self.place.root().into_iter().flat_map(|root| CONFIG.map(|path| below(root, path)));
         let folders = self.config.iter().cloned().chain(of_root);
         folders.map(|path| utf8(&path).map(String::from)).collect()
-    }
-
-    /// Where firmware is.
-    pub fn firmware_folder(&self) -> Option<PathBuf> {
-        self.firmware_dir.clone().or_else(|| Some(self.place.root()?.join(FIRMWARE)))
     }
 }
 

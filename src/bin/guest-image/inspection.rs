@@ -50,7 +50,7 @@ impl<'i> Inspection<'i> {
         strict: bool,
         findings: &'i mut Findings,
     ) -> Self {
-        let firmware = against.firmware_folder();
+        let firmware = against.place.firmware_dir();
         let firmware = firmware.map(|path| (path.display().to_string(), Firmware::at(&path, &findings.release)));
         let config = kernel_config(against, kernel, findings);
         let (failures, wanting, compressed) = Default::default();

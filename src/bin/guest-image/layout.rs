@@ -11,6 +11,8 @@ use crate::archive::{Archive, Kind, Node};
 
 /// The layout of an image for which no other is named.
 const DEFAULT: &str = include_str!("../../../initramfs/layout.toml");
+/// Why it is in an image.
+const LAYOUT: &str = "layout";
 /// Links have no mode of their own; ls shows this one.
 const LINK_MODE: u32 = 0o777;
 
@@ -62,22 +64,23 @@ impl Layout {
     /// Puts all of it into the image, the two programs included.
     pub fn place(&self, archive: &mut Archive, init: &Path, agent: Option<&Path>) -> Result<()> {
         for (path, mode) in &self.directories {
-            archive.add(path, permissions(path, *mode)?, Node::Directory)?;
+            archive.add(path, permissions(path, *mode)?, Node::Directory, LAYOUT)?;
         }
         for (path, Device { kind, major, minor, mode }) in &self.devices {
-            archive.add(path, permissions(path, *mode)?, Node::Device(*kind, *major, *minor))?;
+            archive.add(path, permissions(path, *mode)?, Node::Device(*kind, *major, *minor), LAYOUT)?;
         }
         for (path, target) in &self.links {
-            archive.add(path, LINK_MODE, Node::Link(target.clone()))?;
+            archive.add(path, LINK_MODE, Node::Link(target.clone()), LAYOUT)?;
         }
         for (path, Program { from, mode }) in &self.programs {
-            let source = match from {
-                Given::Init => init,
-                Given::Agent => {
-                    agent.with_context(|| format!("the layout has an agent at {path}: name its --agent"))?
-                }
+            let (source, why) = match (from, agent) {
+                (Given::Init, _) => (init, "--init"),
+                (Given::Agent, Some(agent)) => (agent, "--agent"),
+                // The other image may have one.
+                (Given::Agent, None) if !archive.base.bytes.is_empty() => continue,
+                (Given::Agent, None) => bail!("the layout has an agent at {path}: name its --agent"),
             };
-            archive.add(path, permissions(path, *mode)?, Node::of_host(source)?)?;
+            archive.add(path, permissions(path, *mode)?, Node::of_host(source)?, why)?;
         }
         let has_place = |given| self.programs.values().any(|program| program.from == given);
         match () {

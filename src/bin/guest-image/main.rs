@@ -11,8 +11,10 @@
 
 mod archive;
 mod args;
+mod base;
 mod build;
 mod check;
+mod contents;
 mod exit;
 mod explain;
 mod findings;

@@ -29,9 +29,18 @@ pub struct Sizes {
     pub file: u64,
 }
 
-/// Writes what `fill` writes to the file at `path`, by way of one beside it.
-pub fn write(path: &Path, compression: Compression, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Sizes> {
+/// Writes `before`, as it is, and what `fill` writes to the file at `path`, by way of one beside it.
+pub fn write(
+    path: &Path,
+    before: &[u8],
+    compression: Compression,
+    fill: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<Sizes> {
     let draft = Draft::beside(path)?;
+    // The kernel takes an archive that is not compressed for one at a multiple of 4 alone, and passes over zeros.
+    let padding = before.len().next_multiple_of(4) - before.len();
+    (&draft.file).write_all(before)?;
+    (&draft.file).write_all(&[0; 3][..padding])?;
     let unpacked = match compression {
         Compression::None => {
             let mut output = Counted { inner: io::BufWriter::new(&draft.file), count: 0 };

@@ -9,7 +9,7 @@ use guest_init::guest::tree::Files;
 use guest_init::request::list::{self, Entry};
 use guest_init::request::location::Location;
 use guest_init::request::{MOST_ENTRIES, Request};
-use guest_init::resolve::plan::{Action, Options, Plan, Step};
+use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 
 use crate::args::List;
@@ -17,6 +17,7 @@ use crate::check::Against;
 use crate::findings::{self, Findings, Kind, Remark};
 use crate::inspection::Inspection;
 use crate::kernel::Kernel;
+use crate::selection::plan_all;
 use crate::wrong::Wrong;
 
 /// Goes the way, and says what is found. An error is no verdict on the VM: something here can't be read.
@@ -59,15 +60,25 @@ impl Way<'_> {
         let tree = self.tree(&request.module_dir, findings)?;
         let config = tree.config(request.command_line);
         let mut plan = Plan::new(tree.tree(&config));
-        let owners = fill(&mut plan, &request.entries, &tree, report, findings);
+        let owners = plan_all(&mut plan, &request.entries, &mut |entry, failure| match entry.optional
+            && failure.code == Code::UnknownModule
+        {
+            true => findings.warnings.push(passed_over(&failure)),
+            false => tree.refuse(entry, failure, report),
+        });
         let manner = Manner { threads: 1, strict: request.strict, keep_modules: true };
         drop(Ready::open(&plan, &tree, manner, report));
         verdict(report)?;
 
         let mut inspection = Inspection::new(self.against, self.kernel.as_ref(), &tree, request.strict, findings);
+        let mut given_up = None;
         for (step, entry) in plan.steps().iter().zip(owners) {
-            inspection.step(&plan, step);
-            let step = told(&plan, step, entry);
+            // What follows an optional entry's failure is not tried.
+            let passed_over = given_up == Some(step.request) || !inspection.step(&plan, step);
+            if passed_over && step.required {
+                given_up = Some(step.request);
+            }
+            let step = findings::Step { passed_over, ..told(&plan, step, entry) };
             inspection.findings.steps.push(step);
         }
         Ok(inspection.finish(&tree.tree(&config)))
@@ -121,27 +132,6 @@ fn verdict(report: &Report<'_>) -> Result<()> {
     Ok(report.verdict().map_err(Wrong::from)?)
 }
 
-/// Plans all entries; returns for each step the entry that it was first needed for.
-fn fill<'a>(
-    plan: &mut Plan<'a>,
-    entries: &[Entry<'a>],
-    tree: &Files,
-    report: &mut Report<'_>,
-    findings: &mut Findings,
-) -> Vec<Entry<'a>> {
-    let mut owners = Vec::new();
-    for entry in entries {
-        match plan.add(entry, Options::default()) {
-            Ok(()) => owners.resize(plan.steps().len(), *entry),
-            Err(failure) if entry.optional && failure.code == Code::UnknownModule => {
-                findings.warnings.push(passed_over(&failure));
-            }
-            Err(failure) => tree.refuse(entry, failure, report),
-        }
-    }
-    owners
-}
-
 /// The remark on a failure that would be passed over.
 pub fn passed_over(failure: &Failure) -> Remark {
     let text = format!("{}: optional, passed over: {}", failure.subject, failure.reason);
@@ -170,6 +160,7 @@ fn told(plan: &Plan<'_>, step: &Step<'_>, entry: Entry<'_>) -> findings::Step {
         entry: entry.name.to_string(),
         required: step.required,
         optional: plan.is_optional(step),
+        passed_over: false,
         line: plan.show(step).to_string().trim_end().into(),
     }
 }

@@ -12,16 +12,28 @@ use guest_init::request::name::underscore;
 use guest_init::resolve::Tree;
 use guest_init::resolve::dep::{Line, module_of};
 use guest_init::resolve::index::Kind;
-use guest_init::resolve::plan::{Action, Plan, Step};
+use guest_init::resolve::plan::{Action, Options, Plan, Step};
 use rustix::io::Errno;
 
 use crate::wrong::{Wrong, warn};
 
+/// A module that is taken.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The size of its file.
+    pub size: u64,
+    /// The entry that needs it, or [`ALL`].
+    pub why: String,
+}
+
+/// Why a module is in an image that takes all of them.
+pub const ALL: &str = "--all-modules";
+
 /// The modules that are taken.
 #[derive(Debug, Default)]
 pub struct Selection {
-    /// Paths as modules.dep has them, with the size of the file.
-    files: BTreeMap<Vec<u8>, u64>,
+    /// Paths as modules.dep has them.
+    files: BTreeMap<Vec<u8>, Taken>,
     /// The modules' names, with `_`.
     names: BTreeSet<Vec<u8>>,
 }
@@ -38,13 +50,13 @@ impl Selection {
         let mut wrong = Wrong(Vec::new());
         let mut plan = Plan::new(tree);
         let mut passed_over = Vec::new();
-        plan.add_all(entries, &mut |entry, failure| match entry.optional {
+        let owners = plan_all(&mut plan, entries, &mut |entry, failure| match entry.optional {
             true => passed_over.push(failure),
             false => wrong.0.push(failure),
         });
         let mut selection = Self::default();
-        for step in plan.steps() {
-            match selection.take_step(directory, step) {
+        for (step, entry) in plan.steps().iter().zip(owners) {
+            match selection.take_step(directory, step, &entry.name.to_string()) {
                 Err(failure) if step.required && plan.is_optional(step) => passed_over.push(failure),
                 Err(failure) if step.required => wrong.0.push(failure),
                 _ => {}
@@ -63,15 +75,20 @@ impl Selection {
         let mut wrong = Wrong(Vec::new());
         let mut selection = Self::default();
         tree.index_of(Kind::Dep)?.each(&mut |_, _, line| {
-            let taken = Line::new(line).path().map(|path| selection.take(directory, path));
+            let taken = Line::new(line).path().map(|path| selection.take(directory, path, ALL));
             wrong.0.extend(taken.and_then(Result::err));
         })?;
         wrong.verdict().map(|()| selection)
     }
 
-    /// Paths as modules.dep has them, and sizes.
-    pub fn files(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.files.iter().map(|(path, size)| (&path[..], *size))
+    /// Paths as modules.dep has them.
+    pub fn files(&self) -> impl Iterator<Item = (&[u8], &Taken)> {
+        self.files.iter().map(|(path, taken)| (&path[..], taken))
+    }
+
+    /// Counts a module in that need not be copied: it is there already.
+    pub fn know(&mut self, module: &[u8]) {
+        self.names.insert(plain(module));
     }
 
     /// How many modules there are.
@@ -84,9 +101,9 @@ impl Selection {
         self.names.contains(&plain(module))
     }
 
-    fn take_step(&mut self, directory: &Path, step: &Step<'_>) -> Result<(), Failure> {
+    fn take_step(&mut self, directory: &Path, step: &Step<'_>, why: &str) -> Result<(), Failure> {
         match step.action {
-            Action::Load(path) => self.take(directory, path),
+            Action::Load(path) => self.take(directory, path, why),
             Action::Missing => {
                 let reason = "an alias of modprobe.d means it, and it does not exist";
                 Err(Failure::new(Code::UnknownModule, step.module, reason))
@@ -95,16 +112,34 @@ impl Selection {
         }
     }
 
-    fn take(&mut self, directory: &Path, path: &[u8]) -> Result<(), Failure> {
+    fn take(&mut self, directory: &Path, path: &[u8], why: &str) -> Result<(), Failure> {
         let missing = |error: std::io::Error| unreadable(path, Errno::from_io_error(&error).unwrap_or(Errno::IO));
         let file = fs::metadata(on_host(directory, path)).map_err(missing)?;
         if !file.is_file() {
             return Err(unreadable(path, Errno::INVAL));
         }
-        self.files.insert(path.to_vec(), file.len());
+        let taken = || Taken { size: file.len(), why: why.into() };
+        self.files.entry(path.to_vec()).or_insert_with(taken);
         self.names.insert(plain(module_of(path)));
         Ok(())
     }
+}
+
+/// Plans all entries, and hands those that can't be had to `refused`; returns for each step the entry that it was first
+/// needed for.
+pub fn plan_all<'a>(
+    plan: &mut Plan<'a>,
+    entries: &[Entry<'a>],
+    refused: &mut dyn FnMut(&Entry<'a>, Failure),
+) -> Vec<Entry<'a>> {
+    let mut owners = Vec::new();
+    for entry in entries {
+        match plan.add(entry, Options::default()) {
+            Ok(()) => owners.resize(plan.steps().len(), *entry),
+            Err(failure) => refused(entry, failure),
+        }
+    }
+    owners
 }
 
 /// Where a path of modules.dep is on the host; one that begins with `/` stays what it is.

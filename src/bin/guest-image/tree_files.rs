@@ -3,16 +3,23 @@
 //! What is built into the kernel, and modules.softdep, goes in whole: a name in a list may mean a built-in, and a soft
 //! dependency that is not in the image is nothing to a resolver.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use guest_init::guest::files::Directory;
+use guest_init::guest::module::ModuleFile;
 use guest_init::resolve::Tree;
 use guest_init::resolve::dep::module_of;
 use guest_init::resolve::index::{Index, Kind};
+use guest_init::resolve::lookup::Module;
+use guest_init::resolve::modinfo::ModInfo;
 
 use crate::archive::{Archive, Node};
-use crate::selection::{Selection, on_host};
+use crate::args::utf8;
+use crate::firmware::{FIRMWARE, Firmware};
+use crate::selection::{Selection, Taken, on_host};
 use crate::trie::Entries;
 use crate::wrong::Wrong;
 
@@ -29,19 +36,67 @@ pub fn add(
     target: &str,
     tree: &Tree<'_>,
     directory: &Path,
-    selection: &Selection,
+    selection: &mut Selection,
 ) -> Result<()> {
-    for (path, size) in selection.files() {
+    for module in known(archive, target, tree)? {
+        selection.know(&module);
+    }
+    for (path, Taken { size, why }) in selection.files() {
         let source = on_host(directory, path);
         let path = str::from_utf8(path).with_context(|| format!("{}: not UTF-8", source.display()))?;
         // depmod's `external` modules have whole paths, and keep them.
         let target = if path.starts_with('/') { path.into() } else { format!("{target}/{path}") };
-        archive.add(&target, MODE, Node::Copy(source, size))?;
+        if !archive.base.has(&archive.base.resolve(&target)?) {
+            archive.add(&target, MODE, Node::Copy(source, *size), why)?;
+        }
     }
     for (name, bytes) in indexes(tree, selection)?.into_iter().chain(texts(directory, selection)?) {
-        archive.add(&format!("{target}/{name}"), MODE, Node::Bytes(bytes))?;
+        archive.add(&format!("{target}/{name}"), MODE, Node::Bytes(bytes), "module tree")?;
     }
     Ok(())
+}
+
+/// Puts the firmware that selected modules name into the image, as far as it is there.
+pub fn add_firmware(archive: &mut Archive, tree: &Directory, firmware: &Firmware, selection: &Selection) -> Result<()> {
+    let mut added = BTreeSet::new();
+    for (path, _) in selection.files() {
+        let module = Module::in_file(path);
+        let file = ModuleFile::open(tree, path).map_err(Wrong::from)?;
+        let contents = file.contents(&module).map_err(Wrong::from)?;
+        let Some(info) = ModInfo::find(&contents) else { continue };
+        for file in info.values("firmware").flat_map(|name| firmware.files(name)) {
+            let target = format!("/{FIRMWARE}/{}", utf8(&file)?);
+            if added.insert(file.clone()) && !archive.base.has(&archive.base.resolve(&target)?) {
+                archive.add(
+                    &target,
+                    MODE,
+                    Node::of_host(&firmware.on_host(&file))?,
+                    &format!("firmware of {module}"),
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The modules that the image has that this one is put beside. The tree must know all of them, or its indexes, which take
+/// the place of theirs, would hide some.
+fn known(archive: &Archive, target: &str, tree: &Tree<'_>) -> Result<Vec<Vec<u8>>> {
+    let directory = archive.base.resolve(&format!("{target}/"))?;
+    let mut modules = Vec::new();
+    for path in archive.base.below(&directory) {
+        let name = module_of(path.as_bytes());
+        if !path.rsplit('/').next().is_some_and(|file| file.contains(".ko")) {
+            continue;
+        }
+        let line = tree.line_of(&Module::named(name)).map_err(Wrong::from)?;
+        ensure!(
+            line.path() == Some(path.as_bytes()),
+            "the image to append to has {path} in /{directory}, and the module tree has not: name the tree it was made of"
+        );
+        modules.push(name.to_vec());
+    }
+    Ok(modules)
 }
 
 /// A file's name and content.

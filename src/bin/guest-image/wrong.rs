@@ -34,16 +34,16 @@ impl std::error::Error for Wrong {}
 /// Says why the command ends.
 pub fn report(error: &anyhow::Error) {
     for line in format!("{error:#}").lines() {
-        say(format_args!("{line}"));
+        say(format_args!("guest-image: {line}"));
     }
 }
 
 /// Says what is passed over.
 pub fn warn(text: impl fmt::Display) {
-    say(format_args!("warning: {text}"));
+    say(format_args!("guest-image: warning: {text}"));
 }
 
 /// A line on standard error, where there is one.
-fn say(line: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "guest-image: {line}");
+pub fn say(line: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

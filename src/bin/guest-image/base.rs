@@ -1,0 +1,188 @@
+//! An initramfs that exists, beside which an image is put: the kernel unpacks archives that follow each other in one file
+//! over each other. It stays as it is, byte for byte; what is in it decides what the image may hold.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use cpio::NewcReader;
+use flate2::bufread::GzDecoder;
+use guest_init::guest::unpack::Format;
+use xz4rust::XzReader;
+
+/// How many links lead to a file at most, as on Linux.
+const MOST_LINKS: usize = 40;
+/// The types of files in a mode.
+const TYPE: u32 = 0o170_000;
+
+/// What there is at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum There {
+    Directory,
+    Link(String),
+    Other,
+}
+
+/// An initramfs.
+#[derive(Debug, Default)]
+pub struct Base {
+    /// The file, as it is.
+    pub bytes: Vec<u8>,
+    entries: BTreeMap<String, There>,
+}
+
+impl Base {
+    /// Reads a file: cpio archives, each of which may be compressed with gzip, xz or zstd.
+    pub fn read(path: &Path) -> Result<Self> {
+        let name = || path.display().to_string();
+        let bytes = fs::read(path).with_context(name)?;
+        let mut base = Self::default();
+        base.take_all(&bytes).with_context(name)?;
+        ensure!(!base.entries.is_empty(), "{}: nothing is in it", path.display());
+        base.bytes = bytes;
+        Ok(base)
+    }
+
+    /// Whether there is anything at a path that [`Base::resolve`] gave.
+    pub fn has(&self, path: &str) -> bool {
+        self.entries.contains_key(path)
+    }
+
+    /// Whether there is a directory.
+    pub fn has_directory(&self, path: &str) -> bool {
+        self.entries.get(path) == Some(&There::Directory)
+    }
+
+    /// The paths below a directory.
+    pub fn below<'a>(&'a self, directory: &'a str) -> impl Iterator<Item = &'a str> {
+        self.entries.keys().filter_map(move |path| path.strip_prefix(directory)?.strip_prefix('/'))
+    }
+
+    /// The path without the links on its way: the kernel replaces a link by a directory that stands in its place.
+    pub fn resolve(&self, path: &str) -> Result<String> {
+        let mut rest: Vec<_> = path.rsplit('/').map(String::from).collect();
+        let mut done: Vec<String> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = rest.pop() {
+            match &part[..] {
+                "" | "." => continue,
+                ".." => {
+                    done.pop();
+                    continue;
+                }
+                _ => done.push(part),
+            }
+            if let (Some(There::Link(target)), false) = (self.entries.get(&done.join("/")), rest.is_empty()) {
+                links += 1;
+                ensure!(links <= MOST_LINKS, "/{path}: links lead round and round");
+                done.truncate(if target.starts_with('/') { 0 } else { done.len() - 1 });
+                rest.extend(target.rsplit('/').map(String::from));
+            }
+        }
+        Ok(done.join("/"))
+    }
+
+    /// Reads all archives; between them are zeros.
+    fn take_all(&mut self, bytes: &[u8]) -> Result<()> {
+        let mut rest = bytes;
+        while let Some(start) = rest.iter().position(|&b| b != 0) {
+            rest = &rest[start..];
+            let offset = bytes.len() - rest.len();
+            let at = || format!("at offset {offset:#x}");
+            rest = match Format::of(rest) {
+                None if rest.starts_with(b"0707") => self.take(rest).with_context(at)?,
+                None => bail!(
+                    "at offset {offset:#x}: neither a cpio archive nor one in gzip, xz or zstd; \
+                     compress the image in one of these"
+                ),
+                Some(format) => {
+                    let (content, behind) = unpack(format, rest).with_context(at)?;
+                    self.take_all(&content).with_context(at)?;
+                    behind
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Reads one archive; returns what follows it.
+    fn take<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
+        let mut rest = bytes;
+        loop {
+            let mut reader = NewcReader::new(rest)?;
+            let entry = reader.entry().clone();
+            let mut content = Vec::new();
+            if entry.mode() & TYPE == 0o120_000 {
+                reader.read_to_end(&mut content)?;
+            }
+            rest = reader.finish()?;
+            if entry.is_trailer() {
+                return Ok(rest);
+            }
+            let there = match entry.mode() & TYPE {
+                0o040_000 => There::Directory,
+                0o120_000 => There::Link(String::from_utf8(content)?),
+                _ => There::Other,
+            };
+            let path = entry.name().trim_start_matches("./").trim_matches('/');
+            if !matches!(path, "" | ".") {
+                self.entries.insert(path.into(), there);
+            }
+        }
+    }
+}
+
+/// Decompresses the first of what there may be several of; returns what follows it.
+fn unpack(format: Format, bytes: &[u8]) -> Result<(Vec<u8>, &[u8])> {
+    let mut content = Vec::new();
+    let rest = match format {
+        Format::Gzip => {
+            let mut decoder = GzDecoder::new(bytes);
+            decoder.read_to_end(&mut content)?;
+            decoder.into_inner().len()
+        }
+        Format::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(bytes)?.single_frame();
+            decoder.read_to_end(&mut content)?;
+            decoder.finish().len()
+        }
+        Format::Xz => {
+            let mut decoder = XzReader::new(Cursor::new(bytes.to_vec()));
+            decoder.read_to_end(&mut content)?;
+            let (input, unread) = decoder.into_inner();
+            bytes.len() - input.position() as usize + unread.len()
+        }
+    };
+    Ok((content, &bytes[bytes.len() - rest..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(entries: &[(&str, There)]) -> Base {
+        let entries = entries.iter().map(|(path, there)| (path.to_string(), there.clone())).collect();
+        Base { bytes: Vec::new(), entries }
+    }
+
+    #[test]
+    fn links_on_the_way_are_followed_and_the_last_is_not() {
+        let link = |target: &str| There::Link(target.into());
+        let base = base(&[
+            ("usr", There::Directory),
+            ("lib", link("usr/lib")),
+            ("usr/lib", There::Directory),
+            ("sbin", link("/usr/sbin")),
+            ("usr/sbin", link("./bin")),
+            ("usr/bin", There::Directory),
+            ("a", link("b")),
+            ("b", link("a")),
+        ]);
+        let resolved =
+            ["lib/modules/1", "sbin/init", "sbin", "new/x", "usr/../lib/y"].map(|path| base.resolve(path).unwrap());
+        assert_eq!(resolved, ["usr/lib/modules/1", "usr/bin/init", "sbin", "new/x", "usr/lib/y"]);
+        assert!(base.resolve("a/x").is_err());
+    }
+}
