@@ -2,17 +2,22 @@
 //!
 //! A small tree made by hand says what is in an image; [`real`] does it with a kernel's.
 
+#[path = "image/append.rs"]
+mod append;
+#[path = "image/debian.rs"]
+mod debian;
 #[path = "image/real.rs"]
 mod real;
 #[path = "image/work.rs"]
 mod work;
 
-#[allow(unused_imports, reason = "of its parts, only the kernel is used here")]
+#[allow(unused_imports, reason = "of its parts, not all are used here")]
 mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use support::module::module;
 use work::{Work, listing, text_of, unpack};
 
 /// top needs mid and base; soft is its soft dependency, other nobody's; inside is built in, gone has no file.
@@ -112,6 +117,50 @@ fn the_indexes_speak_of_the_modules_that_are_there() {
 }
 
 #[test]
+fn what_is_in_an_image_and_why_is_told() {
+    let work = with_tree();
+    let named = module(&["firmware=soft/a.bin", "firmware=soft/b.bin"], b"");
+    work.file("lib/modules/1.0/kernel/b/soft.ko", &named);
+    work.file("lib/firmware/soft/a.bin", "a");
+    work.file("etc/a.conf", "#");
+    let arguments = ["base; top-mod", "--root", ".", "--agent", "agent", "--config", "etc", "--add", "init:/opt/x"];
+    let output = work.command(&arguments).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = said.lines().filter(|line| !line.contains("  module tree  ")).collect();
+    let expected = [
+        "        1 B  --config          etc/modprobe.d/a.conf",
+        "        1 B  firmware of soft  lib/firmware/soft/a.bin",
+        "        4 B  base              lib/modules/1.0/kernel/a/base.ko",
+        "        3 B  top-mod           lib/modules/1.0/kernel/a/mid.ko.xz",
+        "        3 B  top-mod           lib/modules/1.0/kernel/a/top-mod.ko",
+        &format!("{:>9} B  top-mod           lib/modules/1.0/kernel/b/soft.ko", named.len()),
+        "        8 B  --add             opt/x",
+        "        9 B  --agent           sbin/agent",
+        "        8 B  --init            sbin/guest-init",
+    ];
+    assert_eq!(lines, expected);
+
+    let output = work.command(&[&arguments[..], &["--json"]].concat()).output().unwrap();
+    assert!(output.stderr.is_empty());
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let image = work.image();
+    assert_eq!(
+        (&told["image"], &told["release"], &told["modules"]),
+        (&"initramfs.img".into(), &"1.0".into(), &4.into())
+    );
+    assert_eq!(told["size"], fs::metadata(work.path("initramfs.img")).unwrap().len());
+    let files = told["files"].as_array().unwrap();
+    let there = image.iter().filter(|entry| entry.mode & 0o170_000 == 0o100_000);
+    let told = files.iter().map(|file| (file["path"].as_str().unwrap(), file["size"].as_u64().unwrap()));
+    assert!(there.map(|entry| (&entry.path[..], entry.content.len() as u64)).eq(told));
+    assert_eq!(text_of(&image, "lib/firmware/soft/a.bin"), "a");
+
+    let output = work.command(&["--all-modules", "--module-dir", "lib/modules", "--agent", "agent"]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.lines().any(|line| line == format!("{:>9} B  --all-modules  5 modules", named.len() + 15)), "{said}");
+}
+
+#[test]
 fn the_same_input_makes_the_same_bytes() {
     let build = |compress, epoch: Option<&str>| {
         let work = with_tree();
@@ -190,7 +239,7 @@ fn files_that_are_missing_are_named() {
             &["agent", "--add", "init:/a/../b"],
             "\"/a/../b\" is no path of the image: it is /NAME/NAME…, without . and ..",
         ),
-        (&["agent", "--file", "no-list"], "no-list: No such file or directory (os error 2)"),
+        (&["agent", "--file", "no-list"], "--file no-list: No such file or directory (os error 2)"),
         (&["agent", "--layout", "no-layout"], "no-layout: No such file or directory (os error 2)"),
         (&["agent", "--output", "no-folder/x"], "no-folder/x: No such file or directory (os error 2)"),
     ];

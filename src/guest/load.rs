@@ -218,12 +218,12 @@ pub(super) fn insert(
 }
 
 /// An alias that means a module which does not exist.
-pub(super) fn dangling(step: &Step<'_>) -> Failure {
+pub fn dangling(step: &Step<'_>) -> Failure {
     Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it, and it does not exist")
 }
 
 /// There is no shell: `/bin/true` and `/bin/false`, wherever they are said to lie, mean "skip" and "refuse".
-pub(super) fn install(step: &Step<'_>, command: &[u8]) -> Result<(), Failure> {
+pub fn install(step: &Step<'_>, command: &[u8]) -> Result<(), Failure> {
     let program = Shown(command.trim_ascii());
     match program.0.rsplit(|&b| b == b'/').next().unwrap_or_default() {
         b"true" | b":" => Ok(()),

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod image;
+pub mod module;
 pub mod qmp;
 pub mod scene;
 pub mod virtiofsd;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use guest_init::guest::files::{open_directory, open_regular};
 use guest_init::guest::lists;
@@ -118,7 +118,11 @@ impl Place {
 /// The one release of which there is a tree.
 fn only_release(modules: &Path) -> Result<String> {
     let mut releases = Vec::new();
-    for entry in fs::read_dir(modules).with_context(|| modules.display().to_string())? {
+    let none = |error| {
+        let name = modules.display();
+        anyhow!("{name}: {error}: no folder of module trees; name it with --root or --module-dir")
+    };
+    for entry in fs::read_dir(modules).map_err(none)? {
         let entry = entry?;
         let has = |name| entry.path().join(name).exists();
         if has("modules.dep") || has("modules.dep.bin") {

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use cpio::NewcReader;
 use flate2::bufread::GzDecoder;
 use guest_init::guest::unpack::Format;
-use xz4rust::XzReader;
+use xz4rust::{XzDecoder, XzNextBlockResult};
 
 /// How many links lead to a file at most, as on Linux.
 const MOST_LINKS: usize = 40;
@@ -148,14 +148,30 @@ fn unpack(format: Format, bytes: &[u8]) -> Result<(Vec<u8>, &[u8])> {
             decoder.read_to_end(&mut content)?;
             decoder.finish().len()
         }
-        Format::Xz => {
-            let mut decoder = XzReader::new(Cursor::new(bytes.to_vec()));
-            decoder.read_to_end(&mut content)?;
-            let (input, unread) = decoder.into_inner();
-            bytes.len() - input.position() as usize + unread.len()
-        }
+        Format::Xz => bytes.len() - unpack_xz(bytes, &mut content)?,
     };
     Ok((content, &bytes[bytes.len() - rest..]))
+}
+
+/// Decompresses one stream of xz; returns how long it is. The crate's reader does not tell.
+fn unpack_xz(bytes: &[u8], content: &mut Vec<u8>) -> Result<usize> {
+    const DICTIONARY: usize = 1 << 20;
+    const LARGEST_DICTIONARY: usize = 128 << 20;
+    let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(DICTIONARY, LARGEST_DICTIONARY);
+    let mut buffer = vec![0; DICTIONARY];
+    let mut read = 0;
+    loop {
+        let (end, taken, made) = match decoder.decode(&bytes[read..], &mut buffer)? {
+            XzNextBlockResult::NeedMoreData(0, 0) => bail!("xz data that ends early"),
+            XzNextBlockResult::NeedMoreData(taken, made) => (false, taken, made),
+            XzNextBlockResult::EndOfStream(taken, made) => (true, taken, made),
+        };
+        read += taken;
+        content.extend_from_slice(&buffer[..made]);
+        if end {
+            return Ok(read);
+        }
+    }
 }
 
 #[cfg(test)]

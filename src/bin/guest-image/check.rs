@@ -29,7 +29,7 @@ Examples:
 /// A failure is told as the guest would tell it, with the code that `guest-image explain` speaks of.
 ///
 /// --json prints one object: "release", "modules" (the tree), "reaches_agent", "code" (of the failure that ends the VM, or
-/// null), "steps" (each with "action", "module", "file", "parameters", "entry", "required", "optional"), "failures" (each
+/// null), "steps" (each with "action", "module", "file", "parameters", "entry", "required", "optional", "passed_over"), "failures" (each
 /// with "code", "stage", "subject", "errno", "reason"), "warnings" and "notes" (each with "kind", "module", "text", and
 /// where parameters are unknown, "parameters" with "name", "type", "description"). Keys may be added, none goes away.
 #[derive(Debug, Args)]
@@ -110,8 +110,8 @@ pub fn lists(lists: Result<Vec<List>>, against: &Against) -> Result<Exit> {
 }
 
 fn verdict(findings: &Findings, deny_warnings: bool) -> Exit {
-    match findings.end.is_none() && !(deny_warnings && !findings.warnings.is_empty()) {
-        true => Exit::Done,
-        false => Exit::Failed,
+    match findings.end.is_some() || deny_warnings && !findings.warnings.is_empty() {
+        true => Exit::Failed,
+        false => Exit::Done,
     }
 }

@@ -49,6 +49,8 @@ pub struct Step {
     pub required: bool,
     /// Whether its failure would be passed over.
     pub optional: bool,
+    /// Whether it is known to fail, and passed over.
+    pub passed_over: bool,
     /// The line that the plan has for it.
     #[serde(skip)]
     pub line: String,
@@ -147,7 +149,7 @@ impl Findings {
 
 impl Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in &self.steps {
+        for step in self.done() {
             writeln!(f, "{}", step.line)?;
         }
         for failure in &self.failures {
@@ -166,6 +168,11 @@ impl Display for Findings {
 }
 
 impl Findings {
+    /// The steps that do something.
+    fn done(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| !step.passed_over)
+    }
+
     fn conclusion(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let of = |release: &str| if release.is_empty() { String::new() } else { format!("{release}: ") };
         match &self.end {
@@ -175,7 +182,7 @@ impl Findings {
                 writeln!(f, "{}{}", of(&self.release), styled(BAD, text))
             }
             None => {
-                let loaded = self.steps.iter().filter(|step| step.action == "insmod").count();
+                let loaded = self.done().filter(|step| step.action == "insmod").count();
                 let modules = if loaded == 1 { "module" } else { "modules" };
                 let text = format!("the VM would load {loaded} {modules} and start its agent");
                 writeln!(f, "{}{}", of(&self.release), styled(GOOD, text))

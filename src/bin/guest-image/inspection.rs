@@ -6,6 +6,7 @@ use std::fs;
 
 use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
+use guest_init::guest::load;
 use guest_init::guest::module::ModuleFile;
 use guest_init::guest::tree::Files;
 use guest_init::resolve::Tree;
@@ -57,24 +58,29 @@ impl<'i> Inspection<'i> {
         Self { findings, tree, kernel, config, firmware, strict, failures, wanting, compressed }
     }
 
-    /// Looks at a step.
-    pub fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>) {
-        match step.action {
-            Action::Load(path) => match self.file(plan, step, path) {
-                Err(failure) if !step.required => {
-                    let text = format!("{}: a soft dependency, passed over: {}", failure.subject, failure.reason);
-                    self.note(Kind::PassedOver, step, text);
-                }
-                Err(failure) if plan.is_optional(step) => self.findings.warnings.push(passed_over(&failure)),
-                Err(failure) => self.failures.push(failure),
-                Ok(()) => {}
-            },
+    /// Looks at a step; false if it is known to fail.
+    pub fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>) -> bool {
+        let outcome = match step.action {
+            Action::Load(path) => self.file(plan, step, path),
+            Action::Install(command) => load::install(step, command),
+            Action::Missing => Err(load::dangling(step)),
+            Action::Adjust | Action::BuiltIn => Ok(()),
             Action::Blacklisted => {
                 let text = format!("{}: not loaded: it is blacklisted, and was asked for by an alias", step.module);
                 self.warn(Kind::Blacklisted, step, text);
+                Ok(())
             }
-            _ => {}
+        };
+        let Err(failure) = outcome else { return true };
+        match (step.required, plan.is_optional(step)) {
+            (false, _) => {
+                let text = format!("{}: a soft dependency, passed over: {}", failure.subject, failure.reason);
+                self.note(Kind::PassedOver, step, text);
+            }
+            (true, true) => self.findings.warnings.push(passed_over(&failure)),
+            (true, false) => self.failures.push(failure),
         }
+        false
     }
 
     /// Looks at what is no single step's; returns what would fail at the loads.

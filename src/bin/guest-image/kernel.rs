@@ -26,7 +26,7 @@ pub struct Kernel {
 impl Kernel {
     /// Reads an image: x86's bzImage, arm64's Image, or vmlinux, as it is or compressed as a whole.
     pub fn read(path: &Path) -> Result<Self> {
-        let name = || path.display().to_string();
+        let name = || format!("--kernel {}", path.display());
         let file = fs::read(path).with_context(name)?;
         let file = match Format::of(&file) {
             Some(format) => unpacked(format, file).with_context(name)?,

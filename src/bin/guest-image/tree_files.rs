@@ -3,11 +3,11 @@
 //! What is built into the kernel, and modules.softdep, goes in whole: a name in a list may mean a built-in, and a soft
 //! dependency that is not in the image is nothing to a resolver.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use guest_init::guest::files::Directory;
 use guest_init::guest::module::ModuleFile;
 use guest_init::resolve::Tree;
@@ -38,19 +38,17 @@ pub fn add(
     directory: &Path,
     selection: &mut Selection,
 ) -> Result<()> {
-    for module in known(archive, target, tree)? {
-        selection.know(&module);
-    }
+    let renamed = know(archive, target, tree, selection)?;
     for (path, Taken { size, why }) in selection.files() {
         let source = on_host(directory, path);
         let path = str::from_utf8(path).with_context(|| format!("{}: not UTF-8", source.display()))?;
         // depmod's `external` modules have whole paths, and keep them.
         let target = if path.starts_with('/') { path.into() } else { format!("{target}/{path}") };
-        if !archive.base.has(&archive.base.resolve(&target)?) {
+        if !renamed.contains_key(path.as_bytes()) {
             archive.add(&target, MODE, Node::Copy(source, *size), why)?;
         }
     }
-    for (name, bytes) in indexes(tree, selection)?.into_iter().chain(texts(directory, selection)?) {
+    for (name, bytes) in indexes(tree, selection, &renamed)?.into_iter().chain(texts(directory, selection)?) {
         archive.add(&format!("{target}/{name}"), MODE, Node::Bytes(bytes), "module tree")?;
     }
     Ok(())
@@ -79,38 +77,63 @@ pub fn add_firmware(archive: &mut Archive, tree: &Directory, firmware: &Firmware
     Ok(())
 }
 
-/// The modules that the image has that this one is put beside. The tree must know all of them, or its indexes, which take
-/// the place of theirs, would hide some.
-fn known(archive: &Archive, target: &str, tree: &Tree<'_>) -> Result<Vec<Vec<u8>>> {
+/// Paths of the tree, and what they are in the image.
+type Renamed = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Counts in the modules of the image that this one is put beside, and says how their paths are there: mkinitramfs
+/// decompresses what it takes. The tree must know all of them, or its indexes, which take the place of theirs, would hide
+/// some.
+fn know(archive: &Archive, target: &str, tree: &Tree<'_>, selection: &mut Selection) -> Result<Renamed> {
     let directory = archive.base.resolve(&format!("{target}/"))?;
-    let mut modules = Vec::new();
-    for path in archive.base.below(&directory) {
+    let mut renamed = Renamed::new();
+    for path in archive.base.below(&directory).filter(|path| path.ends_with(".ko") || path.contains(".ko.")) {
         let name = module_of(path.as_bytes());
-        if !path.rsplit('/').next().is_some_and(|file| file.contains(".ko")) {
-            continue;
-        }
         let line = tree.line_of(&Module::named(name)).map_err(Wrong::from)?;
-        ensure!(
-            line.path() == Some(path.as_bytes()),
-            "the image to append to has {path} in /{directory}, and the module tree has not: name the tree it was made of"
-        );
-        modules.push(name.to_vec());
+        let original = line.path().filter(|original| uncompressed(original) == uncompressed(path.as_bytes()));
+        let Some(original) = original else {
+            bail!(
+                "the image to append to has {path} in /{directory}, and the module tree has not: name the tree it was \
+                 made of"
+            );
+        };
+        selection.know(name);
+        renamed.insert(original.into(), path.into());
     }
-    Ok(modules)
+    Ok(renamed)
+}
+
+/// A module's path without the suffix that says how it is compressed.
+fn uncompressed(path: &[u8]) -> &[u8] {
+    const SUFFIXES: [&[u8]; 3] = [b".gz", b".xz", b".zst"];
+    SUFFIXES.iter().find_map(|suffix| path.strip_suffix(*suffix)).unwrap_or(path)
+}
+
+/// A line of modules.dep with the paths that there are in the image.
+fn rename(line: &[u8], renamed: &Renamed) -> Vec<u8> {
+    let mut text = Vec::with_capacity(line.len());
+    for part in line.split_inclusive(|&b| matches!(b, b' ' | b':')) {
+        let (path, end) = match part.split_last() {
+            Some((end @ (b' ' | b':'), path)) => (path, std::slice::from_ref(end)),
+            _ => (part, &[][..]),
+        };
+        text.extend_from_slice(renamed.get(path).map_or(path, Vec::as_slice));
+        text.extend_from_slice(end);
+    }
+    text
 }
 
 /// A file's name and content.
 type Made = (&'static str, Vec<u8>);
 
 /// The indexes that the tree has, in both forms.
-fn indexes(tree: &Tree<'_>, selection: &Selection) -> Result<Vec<Made>> {
+fn indexes(tree: &Tree<'_>, selection: &Selection, renamed: &Renamed) -> Result<Vec<Made>> {
     let mut made = Vec::new();
     for kind in Kind::ALL {
         let index = tree.index_of(kind).map_err(Wrong::from)?;
         if !index.exists() {
             continue;
         }
-        let entries = entries(&index, kind, selection)?;
+        let entries = entries(&index, kind, selection, renamed)?;
         let [binary, text] = kind.files();
         made.push((binary, entries.to_bytes().context(binary)?));
         made.extend(lines(kind, &entries).map(|lines| (text, lines)));
@@ -133,7 +156,7 @@ fn texts(directory: &Path, selection: &Selection) -> Result<Vec<Made>> {
 
 /// The entries of an index that speak of selected modules, or all of them where it speaks of the kernel itself.
 /// Their priorities, ranks in the whole tree, keep their order.
-fn entries(index: &Index<'_>, kind: Kind, selection: &Selection) -> Result<Entries, Wrong> {
+fn entries(index: &Index<'_>, kind: Kind, selection: &Selection, renamed: &Renamed) -> Result<Entries, Wrong> {
     let mut entries = Entries::default();
     index.each(&mut |key, priority, value| {
         let counts = match kind {
@@ -141,8 +164,10 @@ fn entries(index: &Index<'_>, kind: Kind, selection: &Selection) -> Result<Entri
             Kind::Symbols | Kind::Alias => selection.has(value),
             Kind::Builtin | Kind::BuiltinAlias => true,
         };
-        if counts {
-            entries.insert(key, priority, value);
+        match kind {
+            _ if !counts => {}
+            Kind::Dep => entries.insert(key, priority, &rename(value, renamed)),
+            _ => entries.insert(key, priority, value),
         }
     })?;
     Ok(entries)

@@ -1,0 +1,116 @@
+//! A folder with a guest's root and a small module tree in it, and guest-image run there.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use super::support::module::module;
+
+/// The kernel of the small tree, as its modules name it.
+pub const MAGIC: &str = "vermagic=1.0 SMP preempt mod_unload ";
+
+/// `net` needs `bus`; `old` was built for another kernel, `kin` for one with the same symbols, `torn` is cut short,
+/// `broken` is no module; `soft` is a soft dependency of `net` and not there.
+const DEP: &str = "kernel/net.ko: kernel/bus.ko\nkernel/bus.ko:\nkernel/old.ko:\nkernel/kin.ko:\nkernel/torn.ko:\n\
+                   kernel/broken.ko:\nkernel/soft.ko:\n";
+
+/// The folder.
+pub struct Place(TempDir);
+
+/// What a command said.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Said {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Place {
+    /// With a tree in `root/lib/modules/1.0`.
+    pub fn new() -> Self {
+        let place = Self(TempDir::new().unwrap());
+        let net = [
+            MAGIC,
+            "parmtype=speed:int",
+            "parm=speed:how fast",
+            "parmtype=names:array of charp",
+            "parm=level:how much:really",
+            "firmware=net/a.bin",
+            "firmware=net/b-*.bin",
+        ];
+        let of_other = "vermagic=0.9 SMP preempt mod_unload ";
+        place.tree("kernel/net.ko", module(&net, b""));
+        place.tree("kernel/bus.ko", module(&[MAGIC], b""));
+        place.tree("kernel/old.ko", module(&[of_other], b""));
+        place.tree("kernel/kin.ko", module(&[of_other], b"crc"));
+        place.tree("kernel/torn.ko", &module(&[MAGIC], b"")[..100]);
+        place.tree("kernel/broken.ko", "#!/bin/sh\n");
+        place.tree("modules.dep", DEP);
+        place.tree("modules.alias", "alias pci:v1* net\n");
+        place.tree("modules.builtin", "kernel/inside.ko\n");
+        place.tree("modules.softdep", "softdep net pre: soft\n");
+        place
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// A file of the tree.
+    pub fn tree(&self, path: &str, content: impl AsRef<[u8]>) {
+        self.file(&format!("root/lib/modules/1.0/{path}"), content);
+    }
+
+    /// A bzImage of a release, as far as its header goes.
+    pub fn kernel(&self, release: &str) {
+        let mut image = vec![0; 0x400];
+        image[0x1f1] = 1;
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&u16::to_le_bytes(0x100));
+        image[0x300..0x300 + release.len()].copy_from_slice(release.as_bytes());
+        image[0x300 + release.len()] = b' ';
+        self.file("vmlinuz", image);
+    }
+
+    /// `guest-image ARGUMENT…` in this folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guest-image"));
+        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
+        ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"].into_iter().for_each(|name| {
+            command.env_remove(name);
+        });
+        command
+    }
+
+    /// Runs it.
+    pub fn run(&self, arguments: &[&str]) -> Said {
+        Said::of(self.command(arguments).output().unwrap())
+    }
+
+    /// `guest-image check --root root ARGUMENT…`
+    pub fn check(&self, arguments: &[&str]) -> Said {
+        self.run(&[&["check", "--root", "root"], arguments].concat())
+    }
+
+    /// The same with --json, read.
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let said = self.check(&[&["--json"], arguments].concat());
+        assert!(said.err.is_empty(), "{said:?}");
+        serde_json::from_str(&said.out).unwrap()
+    }
+}
+
+impl Said {
+    pub fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
