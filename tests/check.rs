@@ -90,6 +90,13 @@ fn words_of_the_command_line_fail_as_in_the_guest() {
 }
 
 #[test]
+fn the_same_failure_is_told_once() {
+    let too_many = "failure: read bus: E2BIG: a VM takes at most 512 entries (exit 0x26)";
+    let look = "note: 0x26: look at the bounds in the README";
+    says(&Place::new(), &[&"bus;".repeat(999)], 1, &[too_many, look, "the VM would panic, exitcode=0x00002600"]);
+}
+
+#[test]
 fn parameters_that_do_not_exist_come_with_those_that_do() {
     let place = Place::new();
     place.file("root/lib/firmware/net/a.bin", "");

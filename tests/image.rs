@@ -17,6 +17,7 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use guest_init::elf::Elf;
 use support::module::module;
 use work::{Work, listing, text_of, unpack};
 
@@ -303,6 +304,21 @@ fn files_are_added_with_their_modes_in_place_of_others() {
     let lines = listing(&image);
     assert!(lines.contains("f 0751 opt/x:y/tool\n") && lines.contains("d 0755 opt/x:y\n"), "{lines}");
     assert_eq!(text_of(&image, "init"), "the agent");
+}
+
+#[test]
+fn a_program_without_its_loader_is_warned_of() {
+    let work = Work::new();
+    // The test itself is linked dynamically.
+    let agent = std::env::current_exe().unwrap();
+    let agent = agent.to_str().unwrap();
+    let loader = Elf::new(&fs::read(agent).unwrap()).and_then(|elf| elf.interpreter()).map(<[u8]>::to_vec).unwrap();
+    let loader = String::from_utf8(loader).unwrap();
+    let said = work.build(&["--agent", agent]);
+    let warning = format!("warning: {agent} is not static: it needs {loader}, which is not in the image\n");
+    assert!(said.contains(&warning), "{said}");
+    let said = work.build(&["--agent", agent, "--add", &format!("init:{loader}")]);
+    assert_eq!(said, "initramfs.img: 0 modules");
 }
 
 #[test]

@@ -119,6 +119,12 @@ impl Archive {
         Ok(())
     }
 
+    /// Whether there is anything at a path, here or in the base.
+    pub fn has(&self, path: &str) -> bool {
+        let key = self.base.resolve(path).unwrap_or_default();
+        self.base.has(&key) || self.placed.contains_key(&key)
+    }
+
     /// The files, by path.
     pub fn files(&self) -> impl Iterator<Item = Item<'_>> {
         self.placed.iter().filter_map(|(path, placed)| {

@@ -62,7 +62,8 @@ fn read_list(file: &Path) -> Result<List> {
 /// A module tree, and whose it is.
 #[derive(Debug, Args)]
 pub struct Place {
-    /// The guest's root as a folder here: modules are in DIR/lib/modules, firmware in DIR/lib/firmware
+    /// A root as a folder here: modules are in DIR/lib/modules, firmware in DIR/lib/firmware; check heeds its modprobe.d,
+    /// too
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Where module trees are: DIR/RELEASE/modules.dep [default: /lib/modules, of the root if there is one]

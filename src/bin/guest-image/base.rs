@@ -201,4 +201,27 @@ mod tests {
         assert_eq!(resolved, ["usr/lib/modules/1", "usr/bin/init", "sbin", "new/x", "usr/lib/y"]);
         assert!(base.resolve("a/x").is_err());
     }
+
+    #[test]
+    fn an_image_that_is_cut_short_or_damaged_is_an_error_at_most() {
+        let mut plain = Vec::new();
+        for (path, mode, content) in [("a", 0o040_755, ""), ("b", 0o120_777, "a"), ("a/c", 0o100_644, "text")] {
+            let mut entry = cpio::newc::Builder::new(path).mode(mode).write(&mut plain, content.len() as u32);
+            std::io::Write::write_all(&mut entry, content.as_bytes()).unwrap();
+            entry.finish().unwrap();
+        }
+        let plain = cpio::newc::trailer(plain).unwrap();
+        let packed = zstd::encode_all(&plain[..], 1).unwrap();
+        for whole in [plain, packed] {
+            let mut base = Base::default();
+            base.take_all(&whole).unwrap();
+            assert_eq!(base.entries.len(), 3);
+            for at in 0..whole.len() {
+                let _ = Base::default().take_all(&whole[..at]);
+                let mut damaged = whole.clone();
+                damaged[at] ^= 1;
+                let _ = Base::default().take_all(&damaged);
+            }
+        }
+    }
 }

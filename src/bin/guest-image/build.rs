@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
+use guest_init::elf::Elf;
 use guest_init::guest::tree::{CONFIG, Files, MODULES};
 use guest_init::request::list;
+use guest_init::text::Shown;
 
 use crate::archive::{Archive, Node};
 use crate::args::{List, Lists, Place, utf8};
@@ -21,7 +23,7 @@ use crate::output::{self, Compression};
 use crate::progress::Progress;
 use crate::selection::Selection;
 use crate::tree_files;
-use crate::wrong::Wrong;
+use crate::wrong::{Wrong, warn};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -123,6 +125,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         archive.replace(target, fs::metadata(source)?.permissions().mode() & 0o777, node, "--add")?;
     }
 
+    [Some(&arguments.init), arguments.agent.as_ref()]
+        .into_iter()
+        .flatten()
+        .try_for_each(|file| linked(&archive, file))?;
+
     let mtime = source_date_epoch()?;
     let progress = Progress::new(archive.to_copy());
     let sizes = output::write(&arguments.output, &archive.base.bytes, arguments.compress, |output| {
@@ -141,6 +148,17 @@ impl Arguments {
             _ => Form::Text,
         }
     }
+}
+
+/// Warns of a program whose dynamic loader is not in the image.
+fn linked(archive: &Archive, program: &Path) -> Result<()> {
+    let file = fs::read(program).with_context(|| program.display().to_string())?;
+    let Some(loader) = Elf::new(&file).and_then(|elf| elf.interpreter()) else { return Ok(()) };
+    if !str::from_utf8(loader).is_ok_and(|path| archive.has(path)) {
+        let (program, loader) = (program.display(), Shown(loader));
+        warn(format_args!("{program} is not static: it needs {loader}, which is not in the image"));
+    }
+    Ok(())
 }
 
 /// Puts the modules that are asked for into the image, with their firmware. Where none are asked for, and no release is

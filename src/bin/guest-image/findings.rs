@@ -131,6 +131,8 @@ impl Findings {
     /// Takes the end that PID 1 would come to, and what it would have told before.
     pub fn conclude(&mut self, end: Option<Failure>, told: Vec<Failure>) {
         self.failures = if told.is_empty() { end.iter().cloned().collect() } else { told };
+        // One entry too many is told as often as there is one.
+        self.failures.dedup();
         self.reaches_agent = end.is_none();
         if !self.reaches_agent {
             self.steps.clear();

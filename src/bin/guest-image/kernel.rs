@@ -24,12 +24,16 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Reads an image: x86's bzImage, arm64's Image, or vmlinux, as it is or compressed as a whole.
+    /// Reads an image: x86's bzImage, arm64's Image, or vmlinux, as it is, compressed as a whole, or as an EFI program.
     pub fn read(path: &Path) -> Result<Self> {
         let name = || format!("--kernel {}", path.display());
         let file = fs::read(path).with_context(name)?;
         let file = match Format::of(&file) {
             Some(format) => unpacked(format, file).with_context(name)?,
+            None => file,
+        };
+        let file = match efi_payload(&file) {
+            Some(payload) => payload,
             None => file,
         };
         Self::of(file).with_context(name)
@@ -78,6 +82,14 @@ impl<'a> BzImage<'a> {
     }
 }
 
+/// The kernel in an EFI program that decompresses it (drivers/firmware/efi/libstub/zboot-header.S).
+fn efi_payload(file: &[u8]) -> Option<Vec<u8>> {
+    let word = |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?) as usize);
+    let is_zboot = file.starts_with(b"MZ\0\0zimg");
+    let payload = file.get(word(8)?..)?.get(..word(12)?).filter(|_| is_zboot)?;
+    unpacked(Format::of(payload)?, payload.to_vec()).ok()
+}
+
 /// Decompresses; libzstd is many times as fast as the guest's decoder, and a kernel is large.
 pub fn unpacked(format: Format, bytes: Vec<u8>) -> Result<Vec<u8>> {
     match format {
@@ -114,4 +126,57 @@ fn embedded_config(image: &[u8]) -> Option<Vec<u8>> {
     let start = find(image, b"IKCFG_ST")? + 8;
     let length = find(&image[start..], b"IKCFG_ED")?;
     unpacked(Format::Gzip, image[start..start + length].to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// An arm64 Image, as far as one is looked into.
+    fn image() -> Vec<u8> {
+        let mut image = vec![0; 0x40];
+        image[0x38..0x3c].copy_from_slice(b"ARM\x64");
+        let strings = ["Linux version %s (%s)", "6.9-x SMP not this", "Linux version 6.9-x (gcc) #1 SMP"];
+        strings.iter().for_each(|string| image.extend([string.as_bytes(), b"\n\0"].concat()));
+        image.extend(b"6.9-x SMP preempt mod_unload aarch64\0");
+        image.extend(b"IKCFG_ST");
+        let mut gzip = flate2::write::GzEncoder::new(&mut image, flate2::Compression::fast());
+        gzip.write_all(b"CONFIG_X=y\n").unwrap();
+        gzip.finish().unwrap();
+        image.extend(b"IKCFG_ED");
+        image
+    }
+
+    /// Reads an image of these bytes.
+    fn read(bytes: &[u8]) -> Result<Kernel> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(bytes)?;
+        Kernel::read(file.path())
+    }
+
+    #[test]
+    fn an_image_of_arm64_says_what_it_is_in_every_form() {
+        let packed = zstd::encode_all(&image()[..], 1).unwrap();
+        let mut efi = b"MZ\0\0zimg".to_vec();
+        efi.extend([64_u32.to_le_bytes(), (packed.len() as u32).to_le_bytes()].concat());
+        efi.resize(64, 0);
+        efi.extend(&packed);
+        for form in [&image(), &packed, &efi] {
+            let kernel = read(form).unwrap();
+            assert_eq!(kernel.release, "6.9-x");
+            assert_eq!(kernel.vermagic.as_deref(), Some(&b"6.9-x SMP preempt mod_unload aarch64"[..]));
+            assert_eq!(kernel.config.as_deref(), Some(&b"CONFIG_X=y\n"[..]));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_kernel_or_one_that_says_less() {
+        let image = image();
+        for length in 0..image.len() {
+            if let Ok(kernel) = read(&image[..length]) {
+                assert_eq!(kernel.release, "6.9-x");
+            }
+        }
+    }
 }
