@@ -54,18 +54,20 @@ fn all_failures_are_told_at_once_as_the_guest_would() {
     place.file("root/lib/modules/2.0/modules.dep", "kernel/two.ko:\n");
     says(
         &place,
-        &["--release", "1.0", "nett; two", "net; old; ?absent"],
+        &["--release", "1.0", "nett; two; -x", "net; old; ?absent"],
         1,
         &[
+            "failure: read LIST `-x`: EINVAL: a name begins with a letter, a digit or `_` (exit 0x25)",
             "failure: plan nett: ENOENT: no module, alias or built-in of 1.0; nearest: net (exit 0x32)",
             "failure: plan two: ENOENT: no module, alias or built-in of 1.0; it is in 2.0 (exit 0x32)",
             "failure: plan kernel/bus.ko: ENOENT: modules.dep lists the file, and it is not there (exit 0x33)",
             "failure: plan old: EPERM: modprobe.d has `install /bin/false` for it (exit 0x35)",
+            "note: 0x25: look at the entry named; the list grammar",
             "note: 0x32: look at the spelling; whether the image holds that module",
             "note: 0x33: look at how the image was put together",
             "note: 0x35: look at the configuration in the image; only /bin/true and /bin/false are understood",
             "warning: absent: optional, passed over: no module, alias or built-in of 1.0",
-            "1.0: the VM would panic, exitcode=0x00003200",
+            "1.0: the VM would panic, exitcode=0x00002500",
         ],
     );
 }
@@ -93,7 +95,7 @@ fn words_of_the_command_line_fail_as_in_the_guest() {
 fn the_same_failure_is_told_once() {
     let too_many = "failure: read bus: E2BIG: a VM takes at most 512 entries (exit 0x26)";
     let look = "note: 0x26: look at the bounds in the README";
-    says(&Place::new(), &[&"bus;".repeat(999)], 1, &[too_many, look, "the VM would panic, exitcode=0x00002600"]);
+    says(&Place::new(), &[&"bus;".repeat(999)], 1, &[too_many, look, "1.0: the VM would panic, exitcode=0x00002600"]);
 }
 
 #[test]
@@ -162,6 +164,35 @@ fn modules_of_another_kernel_are_told_before_the_kernel_refuses_them() {
     // What would follow the one that fails is not tried.
     place.file("root/etc/modprobe.d/a.conf", "softdep old post: bus\n");
     says(&place, &["?old; ?torn"], 0, &[&passed_over[..], &conclusion].concat());
+}
+
+#[test]
+fn what_the_kernel_would_refuse_for_its_own_reasons_is_told() {
+    let place = Place::new();
+    let first = |arguments: &[&str]| place.check(arguments).out.lines().next().unwrap().to_string();
+    let forbidden = |reason: &str| format!("failure: load bus: EPERM: {reason} (exit 0x46)");
+    let by_word = "`module_blacklist=` on the kernel command line names it";
+    assert_eq!(first(&["bus", "--cmdline", "module_blacklist=x,bus"]), forbidden(by_word));
+    assert_eq!(first(&["bus", "--cmdline", "nomodule"]), forbidden("`nomodule` on the kernel command line"));
+    assert_eq!(first(&["bus", "--cmdline", "quiet -- nomodule"]), "insmod kernel/bus.ko");
+
+    let unsigned = "failure: load bus: EKEYREJECTED: it has no signature, and this kernel insists on one (exit 0x45)";
+    assert_eq!(first(&["bus", "--cmdline", "module.sig_enforce"]), unsigned);
+    place.tree("config", "CONFIG_MODULE_SIG_FORCE=y\n");
+    assert_eq!(first(&["bus"]), unsigned);
+    place.tree("kernel/bus.ko", [&module(&[MAGIC], b"")[..], b"~Module signature appended~\n"].concat());
+    assert_eq!(first(&["bus"]), "insmod kernel/bus.ko");
+}
+
+#[test]
+fn parameters_of_what_is_there_already_are_set_later() {
+    let note = "note: bus: speed=1: set through /sys/module/bus/parameters, where that can be";
+    let lines = ["insmod kernel/bus.ko", "adjust bus speed=1", note];
+    let place = Place::new();
+    let said = place.check(&["bus; bus speed=1; inside x=y"]).out;
+    assert_eq!(said.lines().take(2).chain(said.lines().filter(|line| *line == note)).collect::<Vec<_>>(), lines);
+    let note = "note: inside: x=y: set through /sys/module/inside/parameters, where that can be";
+    assert!(said.lines().any(|line| line == note), "{said}");
 }
 
 #[test]

@@ -23,8 +23,8 @@ Examples:
 ///
 /// The guest's own code reads the lists, looks names up in the module tree, and opens the files: each line of the plan is
 /// a step of PID 1, with the parameters that modprobe.d, the kernel command line and the list give. What only a host can
-/// see comes after it, as warnings and notes: parameters that a module does not have, with those that it has; modules of
-/// another kernel; firmware that is not there. Nothing is loaded, and nothing is changed.
+/// see comes after it, as warnings and notes: parameters that a module does not have, with those that it has; modules that
+/// the kernel would refuse; firmware that is not there. Nothing is loaded, and nothing is changed.
 ///
 /// A failure is told as the guest would tell it, with the code that `guest-image explain` speaks of.
 ///

@@ -147,29 +147,7 @@ impl Findings {
         codes.dedup();
         codes
     }
-}
 
-impl Display for Findings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in self.done() {
-            writeln!(f, "{}", step.line)?;
-        }
-        for failure in &self.failures {
-            writeln!(f, "{} {failure} (exit {})", styled(BAD, "failure:"), failure.code)?;
-        }
-        for code in self.codes() {
-            writeln!(f, "{} {code}: look at {}", styled(NOTE, "note:"), code.look())?;
-        }
-        let warnings = self.warnings.iter().map(|remark| (WARNING, "warning:", remark));
-        for (style, word, remark) in warnings.chain(self.notes.iter().map(|remark| (NOTE, "note:", remark))) {
-            writeln!(f, "{} {}", styled(style, word), remark.text)?;
-            remark.parameters.iter().try_for_each(|parameter| writeln!(f, "    {parameter}"))?;
-        }
-        self.conclusion(f)
-    }
-}
-
-impl Findings {
     /// The steps that do something.
     fn done(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| !step.passed_over)
@@ -190,6 +168,26 @@ impl Findings {
                 writeln!(f, "{}{}", of(&self.release), styled(GOOD, text))
             }
         }
+    }
+}
+
+impl Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in self.done() {
+            writeln!(f, "{}", step.line)?;
+        }
+        for failure in &self.failures {
+            writeln!(f, "{} {failure} (exit {})", styled(BAD, "failure:"), failure.code)?;
+        }
+        for code in self.codes() {
+            writeln!(f, "{} {code}: look at {}", styled(NOTE, "note:"), code.look())?;
+        }
+        let warnings = self.warnings.iter().map(|remark| (WARNING, "warning:", remark));
+        for (style, word, remark) in warnings.chain(self.notes.iter().map(|remark| (NOTE, "note:", remark))) {
+            writeln!(f, "{} {}", styled(style, word), remark.text)?;
+            remark.parameters.iter().try_for_each(|parameter| writeln!(f, "    {parameter}"))?;
+        }
+        self.conclusion(f)
     }
 }
 

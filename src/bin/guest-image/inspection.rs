@@ -1,11 +1,8 @@
 //! What only a host can see of a plan: what the files of its modules say, and what the kernel and the root say to that.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 
-use guest_init::elf::Elf;
-use guest_init::failure::{Code, Failure};
+use guest_init::failure::Failure;
 use guest_init::guest::load;
 use guest_init::guest::module::ModuleFile;
 use guest_init::guest::tree::Files;
@@ -16,10 +13,10 @@ use guest_init::resolve::parameters;
 use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 
+use crate::acceptance::Acceptance;
 use crate::check::Against;
 use crate::findings::{Findings, Kind, Parameter, Remark};
 use crate::firmware::Firmware;
-use crate::kernel::Kernel;
 use crate::rehearsal::passed_over;
 
 /// How many names of files a remark shows.
@@ -30,8 +27,7 @@ pub struct Inspection<'i> {
     /// Where remarks go.
     pub findings: &'i mut Findings,
     tree: &'i Files,
-    kernel: Option<&'i Kernel>,
-    config: Option<Cow<'i, [u8]>>,
+    kernel: Acceptance<'i>,
     firmware: Option<(String, Firmware)>,
     strict: bool,
     /// What would fail at the loads.
@@ -46,16 +42,15 @@ impl<'i> Inspection<'i> {
     /// Nothing looked at yet.
     pub fn new(
         against: &Against,
-        kernel: Option<&'i Kernel>,
+        kernel: Acceptance<'i>,
         tree: &'i Files,
         strict: bool,
         findings: &'i mut Findings,
     ) -> Self {
         let firmware = against.place.firmware_dir();
         let firmware = firmware.map(|path| (path.display().to_string(), Firmware::at(&path, &findings.release)));
-        let config = kernel_config(against, kernel, findings);
         let (failures, wanting, compressed) = Default::default();
-        Self { findings, tree, kernel, config, firmware, strict, failures, wanting, compressed }
+        Self { findings, tree, kernel, firmware, strict, failures, wanting, compressed }
     }
 
     /// Looks at a step; false if it is known to fail.
@@ -64,7 +59,10 @@ impl<'i> Inspection<'i> {
             Action::Load(path) => self.file(plan, step, path),
             Action::Install(command) => load::install(step, command),
             Action::Missing => Err(load::dangling(step)),
-            Action::Adjust | Action::BuiltIn => Ok(()),
+            Action::Adjust | Action::BuiltIn => {
+                self.later(plan, step);
+                Ok(())
+            }
             Action::Blacklisted => {
                 let text = format!("{}: not loaded: it is blacklisted, and was asked for by an alias", step.module);
                 self.warn(Kind::Blacklisted, step, text);
@@ -96,7 +94,7 @@ impl<'i> Inspection<'i> {
         }
         for (format, count) in &self.compressed {
             let modules = if *count == 1 { "module" } else { "modules" };
-            let text = match self.config.as_deref().map(|config| decompresses(config, format)) {
+            let text = match self.kernel.decompresses(format) {
                 Some(true) => continue,
                 Some(false) => {
                     format!("{count} {modules} in {format}, which this kernel can't decompress: guest-init does")
@@ -115,35 +113,28 @@ impl<'i> Inspection<'i> {
             *self.compressed.entry(format.name()).or_default() += 1;
         }
         let contents = file.contents(&step.module)?;
-        let no_module = || Failure::new(Code::NotAModule, step.module, "the file is no module, or not whole");
-        let info = ModInfo::find(&contents).ok_or_else(no_module)?;
-        self.release(step, &info, &contents)?;
-        self.parameters(plan, step, &info);
-        self.firmware(step, &info);
+        if let Some(text) = self.kernel.judge(&step.module, &contents)? {
+            self.warn(Kind::Release, step, text);
+        }
+        if let Some(info) = ModInfo::find(&contents) {
+            self.parameters(plan, step, &info);
+            self.firmware(step, &info);
+        }
         Ok(())
     }
 
-    /// The kernel's own comparison (`same_magic` in kernel/module/version.c): the release does not count for a module
-    /// that has the versions of its symbols.
-    fn release(&mut self, step: &Step<'_>, info: &ModInfo<'_>, contents: &[u8]) -> Result<(), Failure> {
-        let Some(theirs) = info.values("vermagic").next() else { return Ok(()) };
-        let release = self.findings.release.as_bytes();
-        let ours = self.kernel.and_then(|kernel| kernel.vermagic.as_deref());
-        let (theirs, ours) = match ours {
-            Some(ours) => (theirs, ours),
-            None => (theirs.split(|&b| b == b' ').next().unwrap_or_default(), release),
+    /// Parameters of a module that is there before its entry's turn.
+    fn later(&mut self, plan: &Plan<'_>, step: &Step<'_>) {
+        let parameters = match step.action {
+            Action::Adjust => Shown(step.arguments).to_string(),
+            _ => plan.parameters(step).to_string(),
         };
-        if theirs == ours {
-            return Ok(());
+        if !parameters.is_empty() {
+            let module = step.module;
+            let text =
+                format!("{module}: {parameters}: set through /sys/module/{module}/parameters, where that can be");
+            self.note(Kind::Parameter, step, text);
         }
-        let flags = |magic: &[u8]| magic.iter().position(|&b| b == b' ').map(|at| magic[at..].to_vec());
-        let reason = format!("built for {}, this kernel is {}", Shown(theirs.trim_ascii()), Shown(ours.trim_ascii()));
-        if has_versions(contents) && flags(theirs) == flags(ours) {
-            let text = format!("{}: {reason}: it loads if the versions of its symbols are this kernel's", step.module);
-            self.warn(Kind::Release, step, text);
-            return Ok(());
-        }
-        Err(Failure::new(Code::OtherKernel, step.module, reason))
     }
 
     /// Parameters that the module does not have, and below the last of them those that it has.
@@ -197,28 +188,4 @@ impl<'i> Inspection<'i> {
     fn note(&mut self, kind: Kind, step: &Step<'_>, text: String) {
         self.findings.notes.push(Remark::new(kind, Some(step.module.to_string()), text));
     }
-}
-
-/// The kernel's .config: the image's own, the tree's, the one in /boot, or the one beside the image.
-fn kernel_config<'k>(against: &Against, kernel: Option<&'k Kernel>, findings: &Findings) -> Option<Cow<'k, [u8]>> {
-    if let Some(config) = kernel.and_then(|kernel| kernel.config.as_deref()) {
-        return Some(config.into());
-    }
-    let named = format!("config-{}", findings.release);
-    let in_boot = against.place.root().map(|root| root.join("boot").join(&named));
-    let beside = |name: &str| against.kernel.as_deref().map(|kernel| kernel.with_file_name(name));
-    let places = [Some(findings.modules.join("config")), in_boot, beside(&named), beside("config")];
-    places.into_iter().flatten().find_map(|path| fs::read(path).ok()).map(Cow::Owned)
-}
-
-/// Whether a kernel of this configuration decompresses modules of a format.
-fn decompresses(config: &[u8], format: &str) -> bool {
-    let has = |name: &str| config.split(|&b| b == b'\n').any(|line| line == format!("CONFIG_{name}=y").as_bytes());
-    has("MODULE_DECOMPRESS") && has(&format!("MODULE_COMPRESS_{}", format.to_uppercase()))
-}
-
-/// Whether a module has the versions of the symbols that it needs (CONFIG_MODVERSIONS).
-fn has_versions(contents: &[u8]) -> bool {
-    let section = |name| Elf::new(contents).and_then(|elf| elf.section(name)).is_some_and(|bytes| !bytes.is_empty());
-    section(b"__versions") || section(b"__version_ext_crcs")
 }

@@ -9,6 +9,7 @@
 #![warn(missing_docs)]
 #![allow(clippy::result_large_err, reason = "the library's failures carry their text with them")]
 
+mod acceptance;
 mod archive;
 mod args;
 mod base;

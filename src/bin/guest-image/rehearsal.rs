@@ -12,6 +12,7 @@ use guest_init::request::{MOST_ENTRIES, Request};
 use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 
+use crate::acceptance::Acceptance;
 use crate::args::List;
 use crate::check::Against;
 use crate::findings::{self, Findings, Kind, Remark};
@@ -53,11 +54,14 @@ impl Way<'_> {
         request.strict |= self.against.strict;
         verdict(report)?;
         self.add_lists(&mut request, lists, report)?;
-        verdict(report)?;
+        // Here PID 1 would end; what else is wrong is good to know at once.
         if request.entries.is_empty() {
-            return Ok(Vec::new());
+            return verdict(report).map(|()| Vec::new());
         }
-        let tree = self.tree(&request.module_dir, findings)?;
+        let tree = match self.tree(&request.module_dir, findings) {
+            Ok(tree) => tree,
+            Err(error) => return verdict(report).and(Err(error)),
+        };
         let config = tree.config(request.command_line);
         let mut plan = Plan::new(tree.tree(&config));
         let owners = plan_all(&mut plan, &request.entries, &mut |entry, failure| match entry.optional
@@ -70,7 +74,8 @@ impl Way<'_> {
         drop(Ready::open(&plan, &tree, manner, report));
         verdict(report)?;
 
-        let mut inspection = Inspection::new(self.against, self.kernel.as_ref(), &tree, request.strict, findings);
+        let kernel = Acceptance::new(self.against, self.kernel.as_ref(), request.command_line, findings);
+        let mut inspection = Inspection::new(self.against, kernel, &tree, request.strict, findings);
         let mut given_up = None;
         for (step, entry) in plan.steps().iter().zip(owners) {
             // What follows an optional entry's failure is not tried.

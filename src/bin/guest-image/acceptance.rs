@@ -1,0 +1,123 @@
+//! Whether a kernel takes a module, as far as its image, its configuration and its command line say.
+
+use std::borrow::Cow;
+use std::fs;
+
+use guest_init::elf::Elf;
+use guest_init::failure::{Code, Failure};
+use guest_init::request::name::same;
+use guest_init::request::words::words;
+use guest_init::resolve::lookup::Module;
+use guest_init::resolve::modinfo::ModInfo;
+use guest_init::text::Shown;
+
+use crate::check::Against;
+use crate::findings::Findings;
+use crate::kernel::Kernel;
+
+/// What a signed module ends with (linux/module_signature.h).
+const SIGNED: &[u8] = b"~Module signature appended~\n";
+
+/// A kernel, as far as it is known.
+pub struct Acceptance<'k> {
+    release: String,
+    vermagic: Option<&'k [u8]>,
+    config: Option<Cow<'k, [u8]>>,
+    command_line: &'k [u8],
+}
+
+impl<'k> Acceptance<'k> {
+    /// The kernel of these findings, with its image, if there is one, and its words before ` -- `.
+    pub fn new(against: &Against, kernel: Option<&'k Kernel>, command_line: &'k [u8], findings: &Findings) -> Self {
+        Self {
+            release: findings.release.clone(),
+            vermagic: kernel.and_then(|kernel| kernel.vermagic.as_deref()),
+            config: config(against, kernel, findings),
+            command_line,
+        }
+    }
+
+    /// Why it does not take a module, or what else may keep it from that.
+    pub fn judge(&self, module: &Module<'_>, contents: &[u8]) -> Result<Option<String>, Failure> {
+        self.switches(module)?;
+        if self.enforces_signatures() && !contents.ends_with(SIGNED) {
+            return Err(Failure::new(
+                Code::BadSignature,
+                module,
+                "it has no signature, and this kernel insists on one",
+            ));
+        }
+        let no_module = || Failure::new(Code::NotAModule, module, "the file is no module, or not whole");
+        self.release(module, &ModInfo::find(contents).ok_or_else(no_module)?, contents)
+    }
+
+    /// Whether it decompresses modules of a format, if that is known.
+    pub fn decompresses(&self, format: &str) -> Option<bool> {
+        self.config.as_ref()?;
+        Some(self.has("MODULE_DECOMPRESS") && self.has(&format!("MODULE_COMPRESS_{}", format.to_uppercase())))
+    }
+
+    /// The command line's own ways to refuse modules.
+    fn switches(&self, module: &Module<'_>) -> Result<(), Failure> {
+        let names_it = |names: &[u8]| names.split(|&b| b == b',').any(|name| same(name, module.name));
+        let reason = words(self.command_line).find_map(|word| match (word.name, word.value) {
+            (b"nomodule", _) => Some("`nomodule` on the kernel command line"),
+            (b"module_blacklist", Some(names)) if names_it(names) => {
+                Some("`module_blacklist=` on the kernel command line names it")
+            }
+            _ => None,
+        });
+        reason.map_or(Ok(()), |reason| Err(Failure::new(Code::Forbidden, module, reason)))
+    }
+
+    fn enforces_signatures(&self) -> bool {
+        let by_word = || {
+            words(self.command_line)
+                .any(|word| word.name == b"module.sig_enforce" && matches!(word.value, None | Some(b"1" | b"y" | b"Y")))
+        };
+        self.has("MODULE_SIG_FORCE") || by_word()
+    }
+
+    /// The kernel's own comparison (`same_magic` in kernel/module/version.c): the release does not count for a module
+    /// that has the versions of its symbols.
+    fn release(&self, module: &Module<'_>, info: &ModInfo<'_>, contents: &[u8]) -> Result<Option<String>, Failure> {
+        let Some(theirs) = info.values("vermagic").next() else { return Ok(None) };
+        let (theirs, ours) = match self.vermagic {
+            Some(ours) => (theirs, ours),
+            None => (theirs.split(|&b| b == b' ').next().unwrap_or_default(), self.release.as_bytes()),
+        };
+        if theirs == ours {
+            return Ok(None);
+        }
+        let flags = |magic: &[u8]| magic.iter().position(|&b| b == b' ').map(|at| magic[at..].to_vec());
+        let reason = format!("built for {}, this kernel is {}", Shown(theirs.trim_ascii()), Shown(ours.trim_ascii()));
+        if has_versions(contents) && flags(theirs) == flags(ours) {
+            let text = format!("{module}: {reason}: it loads if the versions of its symbols are this kernel's");
+            return Ok(Some(text));
+        }
+        Err(Failure::new(Code::OtherKernel, module, reason))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let line = format!("CONFIG_{name}=y");
+        self.config.iter().flat_map(|config| config.split(|&b| b == b'\n')).any(|other| other == line.as_bytes())
+    }
+}
+
+/// The kernel's .config: the image's own, the tree's, the one in /boot, or the one beside the image.
+fn config<'k>(against: &Against, kernel: Option<&'k Kernel>, findings: &Findings) -> Option<Cow<'k, [u8]>> {
+    if let Some(config) = kernel.and_then(|kernel| kernel.config.as_deref()) {
+        return Some(config.into());
+    }
+    let named = format!("config-{}", findings.release);
+    let in_boot = against.place.root().map(|root| root.join("boot").join(&named));
+    let beside = |name: &str| against.kernel.as_deref().map(|kernel| kernel.with_file_name(name));
+    let places = [Some(findings.modules.join("config")), in_boot, beside(&named), beside("config")];
+    places.into_iter().flatten().find_map(|path| fs::read(path).ok()).map(Cow::Owned)
+}
+
+/// Whether a module has the versions of the symbols that it needs (CONFIG_MODVERSIONS).
+fn has_versions(contents: &[u8]) -> bool {
+    let section = |name| Elf::new(contents).and_then(|elf| elf.section(name)).is_some_and(|bytes| !bytes.is_empty());
+    section(b"__versions") || section(b"__version_ext_crcs")
+}
