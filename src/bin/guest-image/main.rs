@@ -1,9 +1,9 @@
 //! guest-image: the host's tool for images that guest-init boots.
 //!
-//! One file a noun: a command has a file ([`build`], [`check`], [`explain`]) with its arguments and what it does; those that
-//! several take are in [`args`], how it ends in [`exit`]. [`layout`], [`selection`], [`tree_files`], [`trie`], [`archive`]
-//! and [`output`] each know one thing that an image takes. What a list of modules takes is decided by the guest's own
-//! code, so the image holds what the guest will look for.
+//! One file a noun: a command has a file ([`build`], [`check`], [`explain`], [`kata`], …) with its arguments and what it
+//! does; those that several take are in [`args`], how it ends in [`exit`]. [`layout`], [`selection`], [`tree_files`],
+//! [`trie`], [`archive`] and [`output`] each know one thing that an image takes. What a list of modules takes is decided by
+//! the guest's own code, so the image holds what the guest will look for.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -15,6 +15,7 @@ mod args;
 mod base;
 mod build;
 mod check;
+mod completions;
 mod contents;
 mod exit;
 mod explain;
@@ -22,8 +23,10 @@ mod findings;
 mod firmware;
 mod host;
 mod inspection;
+mod kata;
 mod kernel;
 mod layout;
+mod man;
 mod output;
 mod progress;
 mod rehearsal;
@@ -39,7 +42,7 @@ use exit::Exit;
 
 /// Images that guest-init boots: made, checked and explained, on the host.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true, after_help = exit::STATUS)]
+#[command(name = "guest-image", version, arg_required_else_help = true, after_help = exit::STATUS)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -50,6 +53,9 @@ enum Command {
     Check(check::Arguments),
     Build(build::Arguments),
     Explain(explain::Arguments),
+    Kata(kata::Arguments),
+    Completions(completions::Arguments),
+    Man(man::Arguments),
 }
 
 fn main() -> Exit {
@@ -57,6 +63,9 @@ fn main() -> Exit {
         Command::Check(arguments) => check::run(arguments),
         Command::Build(arguments) => build::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
+        Command::Kata(arguments) => kata::run(arguments),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::Man(arguments) => man::run(arguments),
     };
     outcome.unwrap_or_else(|error| {
         wrong::report(&error);

@@ -1,0 +1,26 @@
+//! `guest-image completions`: what a shell needs to complete this tool's arguments.
+
+use anyhow::Result;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use crate::exit::Exit;
+use crate::terminal::print;
+
+/// Prints completions of guest-image's arguments for a shell.
+///
+/// For bash, in this shell alone: `source <(guest-image completions bash)`.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// The command.
+pub fn run(arguments: &Arguments) -> Result<Exit> {
+    let mut text = Vec::new();
+    clap_complete::generate(arguments.shell, &mut crate::Arguments::command(), "guest-image", &mut text);
+    print(&String::from_utf8(text)?)?;
+    Ok(Exit::Done)
+}

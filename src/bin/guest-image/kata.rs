@@ -1,0 +1,202 @@
+//! `guest-image kata`: from Kata Containers' configuration and pods to the list that guest-init reads.
+//!
+//! [`configuration`] and [`pods`] read what Kata reads, [`runtime`] does what Kata's runtimes do with it, [`target`] writes
+//! what comes out of it for guest-init.
+
+mod configuration;
+mod pods;
+mod runtime;
+mod target;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Arg, Args};
+use serde::Serialize;
+
+use crate::args::List;
+use crate::check::{self, Against};
+use crate::exit::{self, Exit};
+use crate::terminal::{self, print_json};
+use crate::wrong;
+
+use configuration::Configuration;
+use pods::Pod;
+use runtime::Runtime;
+use target::Target;
+
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 16 << 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  guest-image kata /etc/kata-containers/configuration.toml pods.yaml
+  guest-image kata configuration.toml pods.yaml --check --root rootfs --kernel vmlinuz
+  kubectl get pod NAME -o json | guest-image kata configuration.toml - --list NAME.list
+
+In Kata's configuration:
+  kernel_params = 'guest_init.modules=\"e1000e EEE=1; i915\"'";
+
+/// Turns Kata Containers' `kernel_modules` into guest-init's module list.
+///
+/// Prints the parameter `guest_init.modules=` for Kata's `kernel_params`, quoted as the kernel wants it, or writes the list
+/// into a file that `guest_init.modules_file=` can name. A pod's annotation `io.katacontainers.config.agent.kernel_modules`
+/// replaces the configuration's list with Kata's Go runtime, and adds to it with its Rust runtime.
+///
+/// --json prints one object: "runtime", and "lists", each with "file", "kind", "namespace" and "name" (of the pod, or null),
+/// "origin", "modules" (an entry each), "parameter" (null where a command line can't hold it) and "warnings". With --check it
+/// prints check's object for each list.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, mut_args(against_needs_check))]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
+pub struct Arguments {
+    /// Kata's configuration.toml, with the config.d beside it; YAML or JSON with pods or what makes pods; an OCI bundle's
+    /// config.json. At most one configuration; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Which of Kata's runtimes [default: the configuration's]
+    #[arg(long, value_enum)]
+    runtime: Option<Runtime>,
+    /// Of several pods, only this one: its name, or NAMESPACE/NAME
+    #[arg(long, value_name = "NAME")]
+    pod: Option<String>,
+    /// Write the list into a file, an entry a line, in place of printing the parameter; `-` is standard output
+    #[arg(long, short = 'o', visible_alias = "output", value_name = "FILE", conflicts_with = "json")]
+    list: Option<PathBuf>,
+    /// Check each list against a module tree as well, as `guest-image check` does with these options
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    against: Against,
+}
+
+/// The options of `guest-image check` say nothing here without --check; only --json does.
+fn against_needs_check(argument: Arg) -> Arg {
+    match argument.get_id().as_str() {
+        "files" | "runtime" | "pod" | "list" | "check" | "json" => argument,
+        _ => argument.requires("check"),
+    }
+}
+
+/// What was read.
+#[derive(Default)]
+struct Input {
+    configuration: Option<Configuration>,
+    pods: Vec<Pod>,
+}
+
+/// The command.
+pub fn run(arguments: &Arguments) -> Result<Exit> {
+    let input = Input::read(&arguments.files, arguments.pod.as_deref())?;
+    let configuration = input.configuration.unwrap_or_default();
+    let runtime = arguments.runtime.unwrap_or(configuration.runtime);
+    let pods: Vec<_> = if input.pods.is_empty() { vec![None] } else { input.pods.into_iter().map(Some).collect() };
+    let mut targets: Vec<_> =
+        pods.into_iter().map(|pod| Target::new(runtime, &configuration, pod)).collect::<Result<_>>()?;
+    if arguments.list.is_none() {
+        targets.iter_mut().for_each(|target| target.write_parameter(&configuration.kernel_params));
+    }
+    let Arguments { check, against, list, .. } = arguments;
+    if against.json && !check {
+        return print_json(&Answer { runtime, lists: &targets }).map(|()| Exit::Done);
+    }
+    for target in &targets {
+        target.warnings.iter().for_each(|warning| wrong::warn(format_args!("{}: {warning}", target.title)));
+    }
+    let texts = match list {
+        _ if against.json => vec![String::new(); targets.len()],
+        Some(file) => vec![write_list(file, &targets)?],
+        None => targets.iter().map(|target| parameter(target, targets.len() > 1)).collect::<Result<_>>()?,
+    };
+    let mut exit = Exit::Done;
+    for (target, text) in targets.iter().zip(texts) {
+        terminal::print(&text)?;
+        if *check {
+            let list = List { name: target.title.clone(), text: target.file().into() };
+            let found = check::lists(Ok(vec![list]), against)?;
+            exit = if found as u8 > exit as u8 { found } else { exit };
+        }
+    }
+    Ok(exit)
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Answer<'a> {
+    runtime: Runtime,
+    lists: &'a [Target],
+}
+
+impl Input {
+    fn read(files: &[PathBuf], pod: Option<&str>) -> Result<Self> {
+        let mut input = Self::default();
+        for path in files {
+            let title = path.display().to_string();
+            let text = read(path).with_context(|| title.clone())?;
+            if is_toml(path, &text) {
+                let configuration = Configuration::read(path, &text)?;
+                ensure!(input.configuration.is_none(), "{title}: a second configuration; Kata reads one");
+                input.configuration = Some(configuration);
+            } else {
+                let pods = pods::read(&title, &text)?;
+                ensure!(
+                    !pods.is_empty(),
+                    "{title}: neither a pod, nor what makes pods, nor an OCI bundle's config.json"
+                );
+                input.pods.extend(pods);
+            }
+        }
+        if let Some(name) = pod {
+            let all: Vec<_> = input.pods.iter().map(Pod::full_name).collect();
+            input.pods.retain(|pod| pod.is_called(name));
+            ensure!(!input.pods.is_empty(), "no pod is called {name}; there is: {}", all.join(", "));
+        }
+        Ok(input)
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let source: Box<dyn Read> =
+        if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+    let mut text = String::new();
+    match source.take(LONGEST + 1).read_to_string(&mut text)? as u64 {
+        length if length > LONGEST => Err(io::Error::other("more than 16 MiB")),
+        _ => Ok(text),
+    }
+}
+
+/// Whether a file is a configuration: by its name, or else by its first line that says something.
+fn is_toml(path: &Path, text: &str) -> bool {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("toml") => true,
+        Some("yaml" | "yml" | "json") => false,
+        _ => {
+            let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            let line = lines.next().unwrap_or_default();
+            line.starts_with('[') || line.find('=').is_some_and(|at| !line[..at].contains([':', '{']))
+        }
+    }
+}
+
+/// The parameter for a command line, where there are several below the pod that it is for.
+fn parameter(target: &Target, several: bool) -> Result<String> {
+    let heading = if several { format!("# {}: {}\n", target.title, target.origin) } else { String::new() };
+    match target.modules.is_empty() {
+        true => Ok(heading),
+        false => Ok(heading + target.parameter_or_why()? + "\n"),
+    }
+}
+
+/// Writes the list of the only target into a file; for standard output, returns it.
+fn write_list(file: &Path, targets: &[Target]) -> Result<String> {
+    let [target] = targets else {
+        let names: Vec<_> = targets.iter().map(|target| target.title.as_str()).collect();
+        bail!("one file takes one list; choose with --pod among {}", names.join(", "));
+    };
+    if file == Path::new("-") {
+        return Ok(target.file());
+    }
+    fs::write(file, target.file()).with_context(|| file.display().to_string()).map(|()| String::new())
+}

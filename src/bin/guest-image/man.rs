@@ -1,0 +1,70 @@
+//! `guest-image man`: the manual pages, from the tables and help texts that the code has anyway.
+//!
+//! guest-image's are made of its own arguments; guest-init(8) is in [`guest_init`].
+
+mod guest_init;
+
+use std::path::PathBuf;
+use std::{fs, io};
+
+use anyhow::{Context, Result};
+use clap::{Args, Command, CommandFactory};
+use clap_mangen::Man;
+use roff::{Roff, bold, roman};
+
+use crate::exit::{self, Exit};
+
+/// Writes the manual pages guest-init(8), guest-image(1) and one for each of its commands.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The folder for them, made if it is not there
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+/// The command.
+pub fn run(arguments: &Arguments) -> Result<Exit> {
+    let directory = &arguments.directory;
+    fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+    let mut tool = crate::Arguments::command().disable_help_subcommand(true);
+    tool.build();
+    let mut pages = vec![("guest-init.8".to_string(), guest_init::page().into_bytes())];
+    for command in [&tool].into_iter().chain(tool.get_subcommands()) {
+        let man = Man::new(command.clone()).source(concat!("guest-image ", env!("CARGO_PKG_VERSION")));
+        pages.push((man.get_filename(), page(&man, command)?));
+    }
+    for (name, text) in pages {
+        let path = directory.join(name);
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The page of the tool, or of one of its commands.
+fn page(man: &Man, command: &Command) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    let mut ending = Roff::new();
+    for (heading, lines) in after_help(command) {
+        ending.control("SH", [heading.to_uppercase().as_str()]).control("nf", []);
+        ending.text([roman(lines)]).control("fi", []);
+    }
+    ending.control("SH", ["SEE ALSO"]).text([bold("guest-image"), roman("(1), "), bold("guest-init"), roman("(8)")]);
+    ending.to_writer(&mut page)?;
+    Ok(page)
+}
+
+/// What help texts end with, `Heading:` and the lines below it: examples and the exit status.
+fn after_help(command: &Command) -> Vec<(String, String)> {
+    let text = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string).unwrap_or_default();
+    let status = if text.contains(exit::STATUS) { "" } else { exit::STATUS };
+    let blocks = text.split("\n\n").chain([status]).filter_map(|block| block.split_once(":\n"));
+    blocks.map(|(heading, lines)| (heading.to_string(), lines.trim_end().to_string())).collect()
+}
