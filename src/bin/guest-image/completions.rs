@@ -21,6 +21,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut crate::Arguments::command(), "guest-image", &mut text);
-    print(&String::from_utf8(text)?)?;
+    // clap_complete spells a program's name with a dash in two ways, and finds the one by the other in vain (clap's issue 6421).
+    print(&String::from_utf8(text)?.replace("guest__subcmd__image", "guest__image"))?;
     Ok(Exit::Done)
 }
