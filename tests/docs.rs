@@ -55,3 +55,16 @@ fn every_failure_has_a_boot_test() {
     let untested: Vec<_> = Code::ALL.iter().filter(|code| !is_tested(code)).collect();
     assert!(untested.is_empty(), "{untested:?}");
 }
+
+#[test]
+fn the_diagram_is_drawn_from_its_source() {
+    let file = |name| std::fs::read_to_string(format!("{}/src/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    // Graphviz escapes what a minus could be taken for.
+    let (source, drawing) = (file("boot.dot"), file("boot.svg").replace("&#45;", "-"));
+    let labels = source.split("label=\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(label, _)| label);
+    let written: Vec<_> = labels.flat_map(|label| label.split("\\n")).flat_map(|line| line.split("\\l")).collect();
+    assert!(written.len() > 20, "{written:?}");
+    for line in written.into_iter().map(str::trim).filter(|line| !line.is_empty()) {
+        assert!(drawing.contains(&format!("{line}</text>")), "{line:?}: draw src/boot.svg anew");
+    }
+}
