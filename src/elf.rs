@@ -3,6 +3,16 @@
 //! The file is hostile: every offset in it is checked, and what does not fit is `None`.
 
 /// A 64-bit ELF file of either byte order.
+///
+/// ```
+/// use guest_init::elf::Elf;
+///
+/// let file = std::fs::read(std::env::current_exe()?)?;
+/// let elf = Elf::new(&file).expect("this example is a program");
+/// assert!(elf.interpreter().is_some_and(|path| path.starts_with(b"/")));
+/// assert!(elf.section(b".modinfo").is_none());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Elf<'a> {
     file: &'a [u8],

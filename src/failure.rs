@@ -47,6 +47,16 @@ macro_rules! codes {
         /// Why it failed. PID 1 exits with the number, so the kernel's panic line shows it as `exitcode=0x0000NN00`.
         ///
         /// The numbers are stable: a released one never changes its meaning.
+        ///
+        /// ```
+        /// use guest_init::failure::Code;
+        ///
+        /// // Kernel panic - not syncing: Attempted to kill init! exitcode=0x00004200
+        /// let status = 0x4200 >> 8;
+        /// let code = Code::ALL.iter().find(|code| **code as i32 == status);
+        /// assert_eq!(code, Some(&Code::OtherKernel));
+        /// assert_eq!(Code::OtherKernel.meaning(), "a module was built for another kernel");
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
         pub enum Code {
@@ -193,6 +203,13 @@ impl fmt::Display for Code {
 /// Why the mission failed: always a code, a subject, an errno and a reason. It displays as one line,
 /// `load nvidia: ENOEXEC: built for 6.1.0-55-amd64, this kernel is 6.1.0-56-amd64`, of at most 900 bytes,
 /// since a record of /dev/kmsg holds 976.
+///
+/// ```
+/// use guest_init::failure::{Code, Failure};
+///
+/// let failure = Failure::new(Code::UnknownModule, "e1001e", "nearest: e1000e");
+/// assert_eq!(failure.to_string(), "plan e1001e: ENOENT: nearest: e1000e");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// What went wrong.
@@ -230,6 +247,19 @@ const MOST_TOLD: usize = 64;
 ///
 /// A single failure is the verdict and nothing else. As soon as there are several, each is told on a line of its own, and
 /// the verdict names the subjects of all.
+///
+/// ```
+/// use guest_init::failure::{Code, Failure, Report};
+///
+/// let mut told = Vec::new();
+/// let mut tell = |failure: &Failure| told.push(failure.to_string());
+/// let mut report = Report::new(&mut tell);
+/// report.add(Failure::new(Code::UnknownModule, "e1001e", "nearest: e1000e"));
+/// report.add(Failure::new(Code::UnknownModule, "i951", "nearest: i915"));
+/// let verdict = report.verdict().unwrap_err().to_string();
+/// assert_eq!(verdict, "plan e1001e, i951: ENOENT: a name is no module, alias or built-in of this kernel");
+/// assert_eq!(told.len(), 2);
+/// ```
 pub struct Report<'t> {
     tell: &'t mut dyn FnMut(&Failure),
     first: Option<Failure>,

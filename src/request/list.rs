@@ -25,6 +25,17 @@ pub struct Entry<'a> {
 /// Reads `text`, a list called `source` in failures, and hands each entry, or why it is none, to `visit`.
 ///
 /// Failures: [`Code::BadEntry`], [`Code::UnbalancedQuote`].
+///
+/// ```
+/// use guest_init::request::list;
+///
+/// let mut names = Vec::new();
+/// list::read(b"# pod 7\ne1000e EEE=1; ?i915", "pod.list", &mut |entry| match entry {
+///     Ok(entry) => names.push(entry.name.to_string()),
+///     Err(failure) => eprintln!("{failure}"),
+/// });
+/// assert_eq!(names, ["e1000e", "i915"]);
+/// ```
 pub fn read<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry<'a>, Failure>)) {
     match trim(text).strip_prefix(b"[") {
         Some(array) => read_array(array, source, visit),

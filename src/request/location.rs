@@ -9,6 +9,14 @@ const LONGEST_TAG: usize = 36;
 const SHARE: &[u8] = b"virtiofs:";
 
 /// A place, not yet looked at. It displays as it was written.
+///
+/// ```
+/// use guest_init::request::location::Location;
+///
+/// let list = Location::parse(b"virtiofs:kataShared:/pod/list")?;
+/// assert_eq!((list.tag, list.path), (Some(&b"kataShared"[..]), &b"/pod/list"[..]));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location<'a> {
     /// The tag of the share; none for the image itself.

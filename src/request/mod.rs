@@ -41,6 +41,24 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 const LONGEST_DEADLINE: u64 = 86_400;
 
 /// What this VM was asked for.
+///
+/// ```
+/// use guest_init::failure::{Failure, Report};
+/// use guest_init::request::Request;
+///
+/// let line = br#"quiet guest_init.modules="e1000e EEE=1; ?i915" guest_init.deadline=5 -- --verbose"#;
+/// let mut tell = |failure: &Failure| eprintln!("{failure}");
+/// let mut report = Report::new(&mut tell);
+/// let request = Request::parse(line, &mut report);
+/// report.verdict()?;
+///
+/// let entries: Vec<_> = request.entries.iter().map(|entry| (entry.name.as_bytes(), entry.optional)).collect();
+/// assert_eq!(entries, [(&b"e1000e"[..], false), (&b"i915"[..], true)]);
+/// assert_eq!(request.entries[0].parameters, b"EEE=1");
+/// assert_eq!(request.deadline.as_secs(), 5);
+/// assert_eq!(request.arguments.count(), 1);
+/// # Ok::<(), Failure>(())
+/// ```
 #[derive(Debug)]
 pub struct Request<'a> {
     /// The modules, in order.

@@ -10,6 +10,14 @@ pub type Room = heapless::Vec<u8, LONGEST>;
 
 /// A module name or alias as it was written, valid for a list: it begins with a letter, digit or `_`, so that it can't
 /// become an option, and holds no `/`, so that it can't become a path.
+///
+/// ```
+/// use guest_init::request::name::Name;
+///
+/// assert_eq!(Name::new(b"snd-hda-intel")?.as_bytes(), b"snd-hda-intel");
+/// assert_eq!(Name::new(b"--remove"), Err("a name begins with a letter, a digit or `_`"));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Name<'a>(Shown<'a>);
 

@@ -29,6 +29,15 @@ impl<'a> Word<'a> {
 }
 
 /// The words of `line`, `--` and what follows it included.
+///
+/// ```
+/// use guest_init::request::words::words;
+///
+/// let mut line = words(br#"quiet root="a b" -- x"#);
+/// assert_eq!(line.next().map(|word| word.name), Some(&b"quiet"[..]));
+/// assert_eq!(line.next().and_then(|word| word.value), Some(&b"a b"[..]));
+/// assert!(line.next().is_some_and(|word| word.is_end()));
+/// ```
 pub const fn words(line: &[u8]) -> Words<'_> {
     Words(line)
 }

@@ -41,6 +41,15 @@ impl Kind {
 }
 
 /// One index of a tree.
+///
+/// ```
+/// use guest_init::resolve::index::{Index, Kind};
+///
+/// let builtin = Index::text(Kind::Builtin, b"kernel/fs/ext4/ext4.ko\n");
+/// assert!(builtin.exact(b"ext4")?.is_some());
+/// assert!(builtin.exact(b"xfs")?.is_none());
+/// # Ok::<(), guest_init::failure::Failure>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Index<'a> {
     kind: Kind,

@@ -46,6 +46,23 @@ impl Indexes for [Index<'_>; 5] {
 }
 
 /// A module tree, `/lib/modules/RELEASE`, and the configuration that goes with it.
+///
+/// ```
+/// use guest_init::resolve::Tree;
+/// use guest_init::resolve::index::{Index, Kind};
+/// use guest_init::resolve::lookup::lookup;
+///
+/// let mut indexes = Kind::ALL.map(Index::absent);
+/// indexes[0] = Index::text(Kind::Dep, b"kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n");
+/// indexes[2] = Index::text(Kind::Alias, b"alias fs-ext4 ext4\n");
+/// let tree = Tree { release: "6.1.0-56-amd64", indexes: &indexes, config: &[] };
+///
+/// let found = lookup(&tree, b"fs-ext4")?;
+/// assert_eq!(found[0].to_string(), "ext4");
+/// let line = tree.line_of(&found[0])?;
+/// assert_eq!(line.path(), Some(&b"kernel/fs/ext4/ext4.ko"[..]));
+/// # Ok::<(), guest_init::failure::Failure>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Tree<'a> {
     /// The kernel's release, as uname -r prints it.

@@ -9,6 +9,16 @@ use crate::request::name::same;
 const KERNEL_PARAM: usize = 40;
 
 /// The strings of a module.
+///
+/// ```no_run
+/// use guest_init::resolve::modinfo::ModInfo;
+///
+/// let file = std::fs::read("/lib/modules/6.1.0-56-amd64/kernel/drivers/net/dummy.ko")?;
+/// let modinfo = ModInfo::find(&file).expect("a module");
+/// assert_eq!(modinfo.release(), Some(&b"6.1.0-56-amd64"[..]));
+/// assert!(modinfo.has_parameter(b"numdummies"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ModInfo<'a> {
     file: &'a [u8],

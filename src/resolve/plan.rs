@@ -76,6 +76,25 @@ pub struct Options {
 }
 
 /// All that is to be done. It displays as one line a step, as `modprobe --show-depends` prints them.
+///
+/// ```
+/// use guest_init::failure::Failure;
+/// use guest_init::request::list;
+/// use guest_init::resolve::Tree;
+/// use guest_init::resolve::index::{Index, Kind};
+/// use guest_init::resolve::plan::{Options, Plan};
+///
+/// let mut indexes = Kind::ALL.map(Index::absent);
+/// indexes[0] = Index::text(Kind::Dep, b"kernel/e1000e.ko: kernel/ptp.ko\nkernel/ptp.ko:\n");
+/// let mut plan = Plan::new(Tree { release: "6.1.0-56-amd64", indexes: &indexes, config: &[] });
+/// let mut result = Ok(());
+/// list::read(b"e1000e EEE=1", "a list", &mut |entry| {
+///     result = entry.and_then(|entry| plan.add(&entry, Options::default()));
+/// });
+/// result?;
+/// assert_eq!(plan.to_string(), "insmod kernel/ptp.ko \ninsmod kernel/e1000e.ko EEE=1\n");
+/// # Ok::<(), Failure>(())
+/// ```
 pub struct Plan<'a> {
     tree: Tree<'a>,
     steps: heapless::Vec<Step<'a>, MOST_STEPS>,
