@@ -9,7 +9,7 @@ use core::ffi::{c_char, c_int};
 use guest_init::failure::{Failure, Report};
 use guest_init::guest::invocation::{Strings, is_init};
 use guest_init::guest::share::Shares;
-use guest_init::guest::{agent, command_line, console, crash, deadline, klog};
+use guest_init::guest::{agent, command_line, console, crash, deadline, end, klog};
 use guest_init::guest::{lists, memory, modprobe, modules, mount, root, sysctl};
 
 /// The C start-up's main. Rust's own aborts where descriptors 0 to 2 are closed and there is no /dev/null.
@@ -22,9 +22,7 @@ extern "C" fn main(_count: c_int, arguments: *const *const c_char, environment: 
         return modprobe::answer(arguments, environment);
     }
     let Err(failure) = init(environment);
-    console::wait_for_virtio();
-    klog::last_word(&failure);
-    c_int::from(failure.code as u8)
+    end::with(&failure)
 }
 
 /// The mission.
@@ -37,10 +35,10 @@ fn init(environment: Strings) -> Result<Infallible, Failure> {
     let mut tell = klog::tell;
     let mut report = Report::new(&mut tell);
     let mut request = command_line::parse(&line, &mut report);
-    report.verdict()?;
     log::set_max_level(request.log);
-    sysctl::let_panic_end(request.command_line);
+    sysctl::let_panic_end(&line);
     deadline::watch(request.deadline)?;
+    report.verdict()?;
     let mut shares = Shares::new(&request);
     lists::add(&mut request, &mut shares, &mut report)?;
     modules::load(&request, &mut shares, &mut report)?;

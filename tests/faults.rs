@@ -369,6 +369,10 @@ fn a_kernel_that_would_wait_for_ever_after_a_panic() {
         .run()
         .has("guest-init: kernel.panic was 0, with which a VM waits for ever after a panic: set to -1")
         .failed(Code::AgentMissing, "start /none: ENOENT: there is no such file");
+    Vm::new(&image)
+        .options(["--bare-append", "console=ttyS0 no_timer_check guest_init.nosuch=1"])
+        .run()
+        .failed(Code::UnknownKey, "read guest_init.nosuch=1: EINVAL: there is no such key");
 }
 
 #[test]

@@ -38,6 +38,21 @@ fn the_reason_is_on_a_virtio_console_that_comes_late() {
 }
 
 #[test]
+fn the_reason_is_on_a_virtio_console_whose_driver_no_list_came_to_load() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("hvc0");
+    let image = small().modules("virtio_pci; virtio_console").build();
+    let chardev = format!("file,id=hvc0,path={}", file.display());
+    let words = "console=hvc0 panic=-1 no_timer_check guest_init.modules=\"virtio_console; nosuch\"";
+    Vm::new(&image)
+        .options(["--bare-append", words, "--", "-device", "virtio-serial-pci", "-chardev", &chardev])
+        .options(["-device", "virtconsole,chardev=hvc0"])
+        .run();
+    let console = support::Console::new(std::fs::read(file).unwrap());
+    console.failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
+}
+
+#[test]
 fn a_virtio_console_that_never_comes_holds_nothing_up() {
     let words = format!("console=hvc0 {FAILING} guest_init.modules=\"?virtio_pci; virtio_console\"");
     boot(small().modules("virtio_pci; virtio_console"), &words).failed(Code::AgentMissing, LINE);

@@ -14,7 +14,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout}
 
 use super::errno;
 use crate::failure::{Code, Failure};
-use crate::request::words::{Word, words};
+use crate::request::words::{before_end, words};
 
 /// Where one of 0 to 2 is closed, opens all three.
 ///
@@ -43,6 +43,12 @@ pub fn open() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a command line names a virtio console.
+pub fn virtio_is_named(line: &[u8]) -> bool {
+    words(before_end(line))
+        .any(|word| word.name == b"console" && word.value.is_some_and(|value| value.starts_with(b"hvc")))
+}
+
 /// Waits until a virtio console that the command line names is one, at most 2 s, and not at all without its driver. Device
 /// and driver agree on a port some time after the driver is loaded. A record before that is lost on it, even where it shows
 /// the log from its start: the kernel does that while the driver does not know the port yet (init_port_console in
@@ -54,11 +60,9 @@ pub fn wait_for_virtio() {
     const BETWEEN: Duration = Duration::from_millis(10);
     // From the list of consoles to the driver's own it is no more than some instructions of a kernel thread.
     const SETTLE: Duration = Duration::from_millis(50);
-    let is_named =
-        |word: Word<'_>| word.name == b"console" && word.value.is_some_and(|value| value.starts_with(b"hvc"));
     let mut buffer = [0; 2048];
     if fs::access(c"/sys/bus/virtio/drivers/virtio_console", Access::EXISTS).is_err()
-        || !words(head(c"/proc/cmdline", &mut buffer)).any(is_named)
+        || !virtio_is_named(head(c"/proc/cmdline", &mut buffer))
     {
         return;
     }

@@ -30,6 +30,9 @@ pub type Pattern = &'static [u8];
 /// What carries virtio devices: PCI, and memory as ACPI or a device tree announces it.
 pub const TRANSPORTS: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*"];
 
+/// What a virtio console is behind, and the console.
+pub const CONSOLES: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000003v*"];
+
 /// What disks are behind: those, and PCI's class of mass storage, virtio-blk, virtio-scsi, and SCSI's disks.
 pub const DISKS: &[Pattern] = &[
     b"pci:v00001AF4*",

@@ -8,6 +8,7 @@ pub mod console;
 pub mod crash;
 pub mod deadline;
 pub mod drivers;
+pub mod end;
 pub mod explain;
 pub mod files;
 pub mod invocation;

@@ -10,17 +10,17 @@ use rustix::io::{self, write};
 use super::errno;
 use super::files::read_path;
 use crate::failure::{Code, Failure};
-use crate::request::words::words;
+use crate::request::words::{before_end, words};
 
 const PANIC: &CStr = c"/proc/sys/kernel/panic";
 const MODULES_DISABLED: &CStr = c"/proc/sys/kernel/modules_disabled";
 
 /// A kernel whose `kernel.panic` is 0 waits for ever once it has panicked; then nobody learns of it. Unless the command
 /// line asks for that, it restarts at once instead.
-pub fn let_panic_end(command_line: &[u8]) {
+pub fn let_panic_end(line: &[u8]) {
     const LONGEST: usize = 64;
     // Whoever says what is to be is heeded, even with `panic=0`.
-    if words(command_line).any(|word| word.name == b"panic" && word.value.is_some()) {
+    if words(before_end(line)).any(|word| word.name == b"panic" && word.value.is_some()) {
         return;
     }
     let waits = read_path(PANIC, LONGEST).is_ok_and(|value| value.trim_ascii() == b"0");
