@@ -16,7 +16,7 @@ use super::kernel_log::KernelLog;
 use super::klog::tell_ignored;
 use super::memory::{give_back, is_initramfs};
 use super::module::{ModuleFile, is_live, kernel_format};
-use super::schedule::Schedule;
+use super::schedule::{Prepared, Schedule};
 use super::unpack::Format;
 use super::{errno, sysfs, tree};
 use crate::failure::{Code, Failure, Report};
@@ -49,15 +49,6 @@ pub struct Ready<'p, 'a> {
     manner: Manner,
     steps: Vec<Prepared>,
     kernel_format: OnceLock<Option<Format>>,
-}
-
-/// What a step needs when its turn comes.
-#[derive(Debug, Default)]
-pub(super) struct Prepared {
-    /// Its file, if it has one, and if as many may stay open.
-    file: Option<ModuleFile>,
-    /// Its parameters, in one piece.
-    parameters: Vec<u8>,
 }
 
 impl<'p, 'a> Ready<'p, 'a> {

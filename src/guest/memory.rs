@@ -6,13 +6,19 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, fstatfs, readlink, unlink, unlinkat};
+use rustix::fs::{Access, AtFlags, access, fstatfs, readlink, unlink, unlinkat};
 
 use super::files::{Directory, open_directory};
-use super::share::has_modprobe;
 
 /// What statfs(2) says of an initramfs: ramfs or tmpfs (linux/magic.h).
 const INITRAMFS: [u32; 2] = [0x8584_58f6, 0x0102_1994];
+/// What asks for modules on demand; where there is none, nobody does.
+const MODPROBE: &str = "/sbin/modprobe";
+
+/// Whether modules may be asked for once the agent runs.
+pub fn has_modprobe() -> bool {
+    access(MODPROBE, Access::EXEC_OK).is_ok()
+}
 
 /// Whether a directory lies in an initramfs.
 pub fn is_initramfs(directory: impl AsFd) -> bool {

@@ -9,10 +9,19 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
 use super::klog::tell_passed_over;
-use super::load::Prepared;
+use super::module::ModuleFile;
 use crate::failure::Failure;
 use crate::resolve::order::each_wait;
 use crate::resolve::plan::{Plan, Step};
+
+/// What a step needs when its turn comes.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// Its file, if it has one, and if as many may stay open.
+    pub file: Option<ModuleFile>,
+    /// Its parameters, in one piece.
+    pub parameters: Vec<u8>,
+}
 
 /// A plan in progress.
 pub struct Schedule<'p, 'a> {
@@ -49,7 +58,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
     /// Nothing done yet of `plan`, whose steps these are. For one thread nobody needs to wait.
     ///
     /// Failures: those of [`each_wait`].
-    pub(super) fn new(plan: &'p Plan<'a>, steps: Vec<Prepared>, threads: usize) -> Result<Self, Failure> {
+    pub fn new(plan: &'p Plan<'a>, steps: Vec<Prepared>, threads: usize) -> Result<Self, Failure> {
         let turn = |prepared| Turn { prepared, begun: false, waits_for: 0, waiting: Vec::new() };
         let mut turns: Vec<_> = steps.into_iter().map(turn).collect();
         if threads > 1 {
@@ -68,7 +77,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
     }
 
     /// The next step to do, as soon as there is one; none if no more will begin.
-    pub(super) fn next(&self) -> Option<(usize, &'p Step<'a>, Prepared)> {
+    pub fn next(&self) -> Option<(usize, &'p Step<'a>, Prepared)> {
         let mut progress = self.progress();
         while !progress.is_over() {
             let Some(number) = progress.ready(self.plan) else {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::vec::Vec;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Access, CWD, access, mkdir, rmdir};
+use rustix::fs::{CWD, mkdir, rmdir};
 use rustix::io;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, UnmountFlags, mount_bind, move_mount, unmount};
 
@@ -22,6 +22,7 @@ use super::deadline::note;
 use super::drivers::{Drivers, TRANSPORTS};
 use super::errno;
 use super::files::{Directory, File};
+use super::memory::has_modprobe;
 use super::mount::attach;
 use super::tree::{CONFIG, Files, MODULES, running_release};
 use crate::failure::{Code, Failure};
@@ -34,13 +35,6 @@ pub const VIRTIOFS: &[u8] = b"virtiofs";
 /// How often, and how long each time, a device is waited for when its drivers are there.
 const RETRIES: usize = 50;
 const PAUSE: Duration = Duration::from_millis(10);
-/// What asks for modules on demand; where there is none, nobody does.
-const MODPROBE: &str = "/sbin/modprobe";
-
-/// Whether modules may be asked for once the agent runs.
-pub fn has_modprobe() -> bool {
-    access(MODPROBE, Access::EXEC_OK).is_ok()
-}
 
 /// All places that files come from: the image, and the shares, each mounted when it is first asked for.
 pub struct Shares<'a> {

@@ -11,7 +11,7 @@ use guest_init::resolve::lookup::Module;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::text::Shown;
 
-use crate::check::Against;
+use crate::against::Against;
 use crate::findings::Findings;
 use crate::kernel::Kernel;
 

@@ -1,13 +1,10 @@
 //! `guest-image check`: what PID 1 would do with lists of modules on a module tree, known before any VM starts.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::str::FromStr;
-
 use anyhow::Result;
 use clap::Args;
 
-use crate::args::{List, Lists, Place};
+use crate::against::Against;
+use crate::args::{List, Lists};
 use crate::exit::{self, Exit};
 use crate::findings::Findings;
 use crate::terminal::{print, print_json};
@@ -39,53 +36,6 @@ pub struct Arguments {
     lists: Lists,
     #[command(flatten)]
     against: Against,
-}
-
-/// What lists are checked against, and how that is told. `kata --check` takes the same.
-#[derive(Debug, Args)]
-pub struct Against {
-    /// Where the module tree is.
-    #[command(flatten)]
-    pub place: Place,
-    /// A folder of the guest's modprobe.d, beside those of --root
-    #[arg(long, value_name = "DIR")]
-    pub config: Vec<PathBuf>,
-    /// The kernel command line that the VM gets, with guest_init. words and MODULE.PARAMETER=VALUE; its lists come first
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub cmdline: OsString,
-    /// As with guest_init.strict=1: parameters that can't be applied are failures
-    #[arg(long)]
-    pub strict: bool,
-    /// A folder that the VM gets as a virtio-fs share, for virtiofs:TAG:/PATH on the command line
-    #[arg(long, value_name = "TAG=DIR")]
-    pub share: Vec<Share>,
-    /// The kernel image (bzImage, arm64 Image, vmlinux): modules must be built for it
-    #[arg(long, value_name = "FILE")]
-    pub kernel: Option<PathBuf>,
-    /// Exit with status 1 for warnings, too
-    #[arg(long)]
-    pub deny_warnings: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `TAG=DIR`
-#[derive(Clone, Debug)]
-pub struct Share {
-    /// What the guest calls it.
-    pub tag: String,
-    /// What it shows.
-    pub directory: PathBuf,
-}
-
-impl FromStr for Share {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (tag, directory) = text.split_once('=').filter(|(tag, _)| !tag.is_empty()).ok_or("it is TAG=DIR")?;
-        Ok(Self { tag: tag.into(), directory: directory.into() })
-    }
 }
 
 /// The command.

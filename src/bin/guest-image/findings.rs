@@ -107,6 +107,12 @@ impl Remark {
     pub const fn new(kind: Kind, module: Option<String>, text: String) -> Self {
         Self { kind, module, text, parameters: Vec::new() }
     }
+
+    /// That on a failure which would be passed over.
+    pub fn passed_over(failure: &Failure) -> Self {
+        let text = format!("{}: optional, passed over: {}", failure.subject, failure.reason);
+        Self::new(Kind::PassedOver, Some(failure.subject.to_string()), text)
+    }
 }
 
 impl Parameter {

@@ -14,10 +14,9 @@ use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 
 use crate::acceptance::Acceptance;
-use crate::check::Against;
+use crate::against::Against;
 use crate::findings::{Findings, Kind, Parameter, Remark};
 use crate::firmware::Firmware;
-use crate::rehearsal::passed_over;
 
 /// How many names of files a remark shows.
 const SHOWN: usize = 3;
@@ -75,7 +74,7 @@ impl<'i> Inspection<'i> {
                 let text = format!("{}: a soft dependency, passed over: {}", failure.subject, failure.reason);
                 self.note(Kind::PassedOver, step, text);
             }
-            (true, true) => self.findings.warnings.push(passed_over(&failure)),
+            (true, true) => self.findings.warnings.push(Remark::passed_over(&failure)),
             (true, false) => self.failures.push(failure),
         }
         false

@@ -16,8 +16,9 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Arg, Args};
 use serde::Serialize;
 
+use crate::against::Against;
 use crate::args::List;
-use crate::check::{self, Against};
+use crate::check;
 use crate::exit::{self, Exit};
 use crate::terminal::{self, print_json};
 use crate::wrong;

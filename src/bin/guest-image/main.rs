@@ -10,6 +10,7 @@
 #![allow(clippy::result_large_err, reason = "the library's failures carry their text with them")]
 
 mod acceptance;
+mod against;
 mod archive;
 mod args;
 mod base;
@@ -21,7 +22,6 @@ mod exit;
 mod explain;
 mod findings;
 mod firmware;
-mod host;
 mod inspection;
 mod kata;
 mod kernel;

@@ -13,9 +13,9 @@ use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 
 use crate::acceptance::Acceptance;
+use crate::against::Against;
 use crate::args::List;
-use crate::check::Against;
-use crate::findings::{self, Findings, Kind, Remark};
+use crate::findings::{self, Findings, Remark};
 use crate::inspection::Inspection;
 use crate::kernel::Kernel;
 use crate::selection::plan_all;
@@ -67,7 +67,7 @@ impl Way<'_> {
         let owners = plan_all(&mut plan, &request.entries, &mut |entry, failure| match entry.optional
             && failure.code == Code::UnknownModule
         {
-            true => findings.warnings.push(passed_over(&failure)),
+            true => findings.warnings.push(Remark::passed_over(&failure)),
             false => tree.refuse(entry, failure, report),
         });
         let manner = Manner { threads: 1, strict: request.strict, keep_modules: true };
@@ -135,12 +135,6 @@ impl Way<'_> {
 
 fn verdict(report: &Report<'_>) -> Result<()> {
     Ok(report.verdict().map_err(Wrong::from)?)
-}
-
-/// The remark on a failure that would be passed over.
-pub fn passed_over(failure: &Failure) -> Remark {
-    let text = format!("{}: optional, passed over: {}", failure.subject, failure.reason);
-    Remark::new(Kind::PassedOver, Some(failure.subject.to_string()), text)
 }
 
 /// A step as it is told.
