@@ -46,11 +46,12 @@ pub const BARE: &str = r#"
 "#;
 
 /// An image whose /init is a shell script, which ends in guest-init with its descriptors closed: for what a kernel never
-/// leaves behind by itself.
+/// leaves behind by itself. It logs that start as a kernel logs its own, for [`Console::in_time`].
 pub fn after(script: &str) -> Image {
     let layout = BARE.replace("\"/init\" = \"sbin/guest-init\"\n", "").replace("/dev/console", "/proc");
     let script = format!(
-        "#!/bin/busybox sh\nPATH=/bin; /bin/busybox --install -s /bin\n{script}\nexec /sbin/guest-init <&- >&- 2>&-"
+        "#!/bin/busybox sh\nPATH=/bin; /bin/busybox --install -s /bin; mknod /kmsg c 1 11\n{script}\n\
+         echo '<6>Run /sbin/guest-init' >/kmsg\nexec /sbin/guest-init <&- >&- 2>&-"
     );
     small().layout(&layout).add(Path::new("/bin/busybox"), "/bin/busybox").file("/init", script, 0o755)
 }
