@@ -1,0 +1,128 @@
+# shellcheck shell=bash
+# The stages of scripts/test that build with AddressSanitizer, `fuzz` and `sanitize`, and `miri`. To be sourced behind
+# common.sh, and run in the project's top folder.
+
+# fuzz [TARGET [SECONDS]]: run every target, or one, for so long, two at a time.
+fuzz() {
+  local seconds=${2:-20} targets target running=0 failed=''
+  [[ $seconds =~ ^[1-9][0-9]*$ ]] || bad "fuzz: not a positive number of seconds: '$seconds'"
+  targets=(tests/fuzz/fuzz_targets/*.rs)
+  targets=("${targets[@]##*/}")
+  targets=("${targets[@]%.rs}")
+  if [[ ${1-} ]]; then
+    [[ " ${targets[*]} " == *" $1 "* ]] || bad "fuzz: no target '$1'; there is ${targets[*]}"
+    targets=("$1")
+  fi
+  fuzz_build
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  real_seeds "$work" "$(env -u KERNEL -u MODULES scripts/kernel 6.1)"
+  for target in "${targets[@]}"; do
+    ((running++ < 2)) || wait -n || failed=1
+    fuzz_one "$target" "$seconds" "$work" &
+  done
+  # More waits than there are jobs left: those end at once, with 127.
+  for ((; running > 0; running--)); do wait -n || (($? == 127)) || failed=1; done
+  [[ ! $failed ]] || fail 'fuzz: something was found, see above'
+}
+
+# with_asan FLAGS COMMAND ARG…: cargo, with AddressSanitizer, which a stable compiler has as well and does not show.
+with_asan() {
+  RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address $1" cargo "$2" --quiet --locked --target x86_64-unknown-linux-gnu "${@:3}"
+}
+
+# fuzz_build: the targets' programs, as cargo-fuzz builds them, into $programs.
+fuzz_build() {
+  local coverage=-Cllvm-args=-sanitizer-coverage
+  programs=${CARGO_TARGET_DIR:-tests/fuzz/target}/x86_64-unknown-linux-gnu/release
+  cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
+  with_asan "--cfg fuzzing -Cpasses=sancov-module $coverage-level=4 $coverage-inline-8bit-counters $coverage-pc-table \
+    $coverage-trace-compares" build --release --manifest-path tests/fuzz/Cargo.toml
+}
+
+# fuzz_one TARGET SECONDS SEEDS: run it, and say how much was tried. What breaks it is kept as a fixture.
+fuzz_one() {
+  local target=$1 corpus=tests/fuzz/corpus/$1 found=tests/fixtures/fuzz/$1 log=$3/$1.log length=4096 folder folders=() status=0
+  case $target in
+    plan | text_index) length=8192 ;;
+    trie) length=16384 ;;
+    elf | unpack) length=32768 ;;
+  esac
+  mkdir -p "$corpus" "$found"
+  for folder in "$corpus" tests/fuzz/seeds/"$target" "$3/$target" "$found"; do [[ ! -d $folder ]] || folders+=("$folder"); done
+  "$programs/$target" "${folders[@]}" -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 -max_len="$length" \
+    -dict=tests/fuzz/words.dict -detect_leaks=0 -print_final_stats=1 -artifact_prefix="$found/" >"$log" 2>&1 || status=1
+  rmdir --ignore-fail-on-non-empty "$found"
+  if ((!status)); then
+    say "fuzz: $target: $(awk '/number_of_executed_units/ { n = $2 } / cov: / { c = $4 } END { print n " inputs, " c " edges" }' "$log")"
+    return
+  fi
+  tail -n 60 "$log" >&2
+  found=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
+  say "fuzz: $target failed; cargo test --test fuzz_regressions shows it again with ${found:-no input}"
+  [[ ! -f $found ]] || base64 "$found" >&2
+  return 1
+}
+
+# sanitize: AddressSanitizer over unit tests, the unsafe blocks that can run outside a VM, plans and damaged indexes.
+sanitize() {
+  # What PID 1 never gives back is no leak.
+  ASAN_OPTIONS=detect_leaks=0 with_asan '' test --no-default-features --features decompress \
+    --lib --test unsafe_code --test plan --test index
+}
+
+# miri: the interpreter that knows more of what is undefined, over what needs no system, and the fuzz targets' seeds.
+miri() {
+  RUSTUP_AUTO_INSTALL=0 cargo +nightly miri --version >/dev/null 2>&1 ||
+    fail 'no Miri here: rustup toolchain install nightly --profile minimal --component miri,rust-src'
+  # Left out: what reads the whole test program, byte by byte, and the writer's own tests.
+  MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet --locked \
+    --lib --test unsafe_code --test fuzz_regressions -- --skip elf:: --skip writer::
+}
+
+# real_seeds FOLDER KERNEL: what a real module tree has, in pieces of a few KB, a folder a target.
+real_seeds() {
+  local seeds=$1 tree small index alias='pci:v00008086d000010D3sv0sd0bc02sc00i00'
+  tree=$2/lib/modules/$(<"$2/release")
+  mkdir "$seeds"/{config,elf,plan,text_index,trie,unpack}
+  small_tree "$tree" "$seeds"
+  small=$seeds/lib/modules/1.0
+  { echo ext4; head -n 60 "$tree/modules.softdep"; } >"$seeds/config/softdep"
+  for index in dep alias symbols builtin builtin.modinfo; do
+    { echo "$alias"; cat "$small/modules.$index"; } >"$seeds/text_index/$index"
+  done
+  for index in dep alias symbols builtin builtin.alias; do
+    { echo "$alias"; cat "$small/modules.$index.bin"; } >"$seeds/trie/$index"
+  done
+  for index in dep dep.bin; do
+    { printf 'e1000e EEE=1; vsock\n%s\n====\n' "$alias"
+      head -n 20 "$tree/modules.softdep"
+      printf '====\nquiet e1000e.debug=16 modprobe.blacklist=ptp\n====\n'
+      head -c 3000 "$small/modules.$index"
+      printf '====\n'
+      head -n 8 "$small/modules.symbols"
+      printf '====\n'
+      grep -m 8 10D3 "$small/modules.alias"
+      printf '====\n'
+      cat "$small/modules.builtin"
+      printf '====\n'
+      head -z -n 20 "$small/modules.builtin.modinfo"; } >"$seeds/plan/$index"
+  done
+  { echo 'numdummies=2 nosuch=1'; cat "$small/dummy.ko"; } >"$seeds/elf/dummy"
+  gzip -9 <"$small/dummy.ko" >"$seeds/unpack/dummy.ko.gz"
+  xz --check=crc32 --lzma2=dict=2MiB <"$small/dummy.ko" >"$seeds/unpack/dummy.ko.xz"
+  zstd -q -19 <"$small/dummy.ko" >"$seeds/unpack/dummy.ko.zst"
+}
+
+# small_tree TREE FOLDER: a few modules of TREE, with depmod's files, as FOLDER/lib/modules/1.0.
+small_tree() {
+  local small=$2/lib/modules/1.0 name
+  mkdir -p "$small"
+  for name in dummy e1000e ptp pps_core vsock vmw_vsock_virtio_transport{,_common}; do
+    find "$1/kernel" -name "$name.ko*" -exec cp {} "$small" \;
+  done
+  head -n 20 "$1/modules.builtin" >"$small/modules.builtin"
+  head -z -n 60 "$1/modules.builtin.modinfo" >"$small/modules.builtin.modinfo"
+  : >"$small/modules.order"
+  depmod -b "$2" 1.0
+}

@@ -1,0 +1,45 @@
+//! modprobe.d, modules.softdep, and what a kernel command line says of modules.
+
+use guest_init::request::name::is_key;
+use guest_init::resolve::config::{self, Directive};
+
+use super::{check_within, first_line, parts};
+
+/// A module's name on the first line, then a file, then a kernel command line.
+pub fn config(input: &[u8]) {
+    let (module, rest) = first_line(input);
+    let [text, line] = parts(rest);
+    let mut text = text.to_vec();
+    let folds = text.contains(&b'\\');
+    let length = config::unfold(&mut text);
+    assert!(if folds { length <= text.len() } else { length == text.len() });
+    text.truncate(length);
+
+    let lines: Vec<_> = config::directives(&text).chain(config::command_line(line)).collect();
+    for directive in &lines {
+        check_directive(directive, &[&text, line]);
+    }
+    let softdeps: Vec<_> = config::softdeps(&lines, module).collect();
+    assert!(softdeps.iter().all(|(_, name)| !name.is_empty() && ![&b"pre:"[..], b"post:"].contains(name)));
+    let by_name = config::install(&lines, module, true);
+    assert!(by_name.is_some() || config::install(&lines, module, false).is_none());
+    let names_it = |directive: &Directive<'_>| matches!(directive, Directive::Blacklist(name) if *name == module);
+    assert!(config::is_blacklisted(&lines, module) || !lines.iter().any(names_it));
+}
+
+/// Every name can be looked up, and no part comes from anywhere but one of `sources`.
+fn check_directive(directive: &Directive<'_>, sources: &[&[u8]]) {
+    let (name, parts) = match *directive {
+        Directive::Alias { pattern, module } => (pattern, [module, b""]),
+        Directive::Blacklist(name) | Directive::Remove(name) => (name, [&b""[..], b""]),
+        Directive::Options { module, text } => (module, [text, b""]),
+        Directive::QuotedOption { module, parameter, value } => (module, [parameter, value]),
+        Directive::Install { pattern, command } => (pattern, [command, b""]),
+        Directive::Softdep { pattern, modules } => (pattern, [modules, b""]),
+    };
+    assert!(is_key(name));
+    for part in parts.into_iter().chain([name]).filter(|part| !part.is_empty()) {
+        let source = sources.iter().find(|source| source.as_ptr_range().contains(&part.as_ptr()));
+        check_within(part, source.expect("a part of the input"));
+    }
+}

@@ -1,0 +1,37 @@
+//! A module's file: sections, `.modinfo`, parameters that it does not have.
+
+use guest_init::elf::Elf;
+use guest_init::failure::Code;
+use guest_init::resolve::lookup::Module;
+use guest_init::resolve::modinfo::ModInfo;
+use guest_init::resolve::parameters::unknown;
+
+use super::{check_failure, check_within, first_line};
+
+/// Parameters on the first line, then the file.
+pub fn elf(input: &[u8]) {
+    let (parameters, file) = first_line(input);
+    let Some(elf) = Elf::new(file) else {
+        assert!(ModInfo::find(file).is_none());
+        return;
+    };
+    for name in [&b".modinfo"[..], b"__param", b"", parameters] {
+        check_within(elf.section(name).unwrap_or_default(), file);
+    }
+    check_within(elf.interpreter().unwrap_or_default(), file);
+    if let Some(info) = ModInfo::find(file) {
+        check_info(&info, parameters, file);
+    }
+}
+
+fn check_info(info: &ModInfo<'_>, parameters: &[u8], file: &[u8]) {
+    for text in info.values("vermagic").chain(info.release()).chain(info.parameters()) {
+        check_within(text, file);
+        assert!(!text.contains(&0));
+    }
+    assert!(info.parameters().take(16).all(|name| info.has_parameter(name)));
+    unknown(&Module::named(b"a-module"), parameters, info, &mut |failure| {
+        assert_eq!(failure.code, Code::UnknownParameter);
+        check_failure(&failure);
+    });
+}

@@ -1,0 +1,144 @@
+//! Whole plans: a list, on a module tree, with a configuration, all of them from outside.
+
+use guest_init::failure::{Code, Failure};
+use guest_init::request::list::{self, Entry};
+use guest_init::request::name::same;
+use guest_init::resolve::Tree;
+use guest_init::resolve::config::{self, Directive};
+use guest_init::resolve::index::{Index, Kind};
+use guest_init::resolve::lookup::{Module, lookup};
+use guest_init::resolve::plan::{Action, MOST_STEPS, Options, Plan};
+
+use super::{check_failure, check_printable, index, parts};
+
+/// How many entries of a list are planned: enough for what they have to do with each other.
+const MOST_ENTRIES: usize = 24;
+
+/// Parts: the list, the configuration, the kernel command line, then the indexes in the order of [`Kind::ALL`], each as
+/// text, or binary if it begins as such.
+pub fn plan(input: &[u8]) {
+    let [list, config, line, indexes @ ..] = parts::<8>(input);
+    let mut config = config.to_vec();
+    let length = config::unfold(&mut config);
+    config.truncate(length);
+    let lines: Vec<_> = config::directives(&config).chain(config::command_line(line)).collect();
+    let Some(indexes) = open(indexes) else { return };
+    let tree = Tree { release: "6.1.0-amd64", indexes: &indexes, config: &lines };
+
+    let mut entries = Vec::new();
+    list::read(list, "list", &mut |entry| entries.extend(entry.ok()));
+    entries.truncate(MOST_ENTRIES);
+    let shown = check_plan(tree, &entries);
+    for entry in &entries {
+        check_alone(tree, entry);
+        check_as_modprobe(tree, entry);
+    }
+    if let Some(shown) = shown.filter(|_| names_are_plain(&entries, &lines)) {
+        check_binary(tree, &indexes, &entries, &shown);
+    }
+}
+
+/// An index, absent where it is empty, as `guest::tree` opens it. `None`: one is damaged at its head.
+fn open(parts: [&[u8]; 5]) -> Option<[Index<'_>; 5]> {
+    let mut indexes = Kind::ALL.map(Index::absent);
+    for ((index, kind), bytes) in indexes.iter_mut().zip(Kind::ALL).zip(parts) {
+        *index = match bytes {
+            [] => Index::absent(kind),
+            [0xb0, 0x07, 0xf4, 0x57, ..] => Index::binary(kind, bytes).inspect_err(check_failure).ok()?,
+            text => Index::text(kind, text),
+        };
+    }
+    Some(indexes)
+}
+
+/// Plans all entries at once. Returns what the plan displays as, where no entry was refused.
+fn check_plan(tree: Tree<'_>, entries: &[Entry<'_>]) -> Option<String> {
+    let mut plan = Plan::new(tree);
+    let mut refused = 0;
+    plan.add_all(entries, &mut |_, failure| {
+        refused += 1;
+        check_refusal(&failure);
+    });
+    let shown = plan.to_string();
+    check_steps(&plan, &shown);
+    assert!(plan.steps().iter().all(|step| usize::from(step.request) < 1024));
+    (refused == 0).then_some(shown)
+}
+
+fn check_refusal(failure: &Failure) {
+    assert!(matches!(failure.code, Code::UnknownModule | Code::CorruptIndex | Code::PlanTooLarge), "{failure}");
+    check_failure(failure);
+}
+
+/// A line a step, of printable text; all within the bound.
+fn check_steps(plan: &Plan<'_>, shown: &str) {
+    assert!(plan.steps().len() <= MOST_STEPS);
+    assert_eq!(shown.lines().count(), plan.steps().len());
+    shown.lines().for_each(check_printable);
+    for step in plan.steps() {
+        let mut length = 0;
+        plan.parameters(step).each_piece(&mut |piece| length += piece.len());
+        assert!(length <= plan.parameters(step).to_string().len());
+    }
+}
+
+/// An entry on its own: what the line of its module lists is there and, where no soft dependency leads elsewhere first,
+/// comes before it.
+fn check_alone(tree: Tree<'_>, entry: &Entry<'_>) {
+    let mut plan = Plan::new(tree);
+    if let Err(failure) = plan.add(entry, Options::default()) {
+        check_refusal(&failure);
+        assert!(plan.steps().is_empty());
+        return;
+    }
+    let found = lookup(&tree, entry.name.as_bytes()).expect("what was planned was found");
+    let [module] = &found[..] else { return };
+    let at = |module: &Module<'_>| plan.steps().iter().position(|step| same(step.module.name, module.name));
+    let own = at(module).expect("what was asked for has a step");
+    if plan.steps()[own].action == Action::Blacklisted {
+        assert_eq!(plan.steps().len(), 1);
+        return;
+    }
+    let line = tree.line_of(module).expect("what was planned was found");
+    let has_softdeps = tree.config.iter().any(|line| matches!(line, Directive::Softdep { .. }));
+    let on_itself = line.dependencies().any(|path| same(Module::in_file(path).name, module.name));
+    for path in line.dependencies() {
+        let dependency = at(&Module::in_file(path)).expect("a dependency has a step");
+        assert!(has_softdeps || plan.steps()[dependency].required);
+        assert!(has_softdeps || on_itself || dependency < own);
+    }
+}
+
+/// The same as modprobe plans it, with each of its flags.
+fn check_as_modprobe(tree: Tree<'_>, entry: &Entry<'_>) {
+    let Ok(found) = lookup(&tree, entry.name.as_bytes()).inspect_err(check_refusal) else { return };
+    let mut plan = Plan::new(tree);
+    for module in &found {
+        for number in 0..4 {
+            let options = Options { ignore_install: number & 1 != 0, use_blacklist: number & 2 != 0 };
+            match plan.only(*module, entry.parameters, options) {
+                Ok(()) => check_steps(&plan, &plan.to_string()),
+                Err(failure) => check_refusal(&failure),
+            }
+        }
+    }
+}
+
+/// Whether no name that is looked up is a pattern as well.
+fn names_are_plain(entries: &[Entry<'_>], config: &[Directive<'_>]) -> bool {
+    let is_wild = |name: &[u8]| name.iter().any(|b| b"*?[\\".contains(b));
+    !entries.iter().any(|entry| is_wild(entry.name.as_bytes()))
+        && !config.iter().any(|line| matches!(line, Directive::Softdep { modules, .. } if is_wild(modules)))
+}
+
+/// On the tree's binary form, the plan is the same.
+fn check_binary(tree: Tree<'_>, indexes: &[Index<'_>; 5], entries: &[Entry<'_>], shown: &str) {
+    let Some(forms) = indexes.iter().map(index::binary).collect::<Option<Vec<_>>>() else { return };
+    let mut indexes = Kind::ALL.map(Index::absent);
+    for ((index, kind), bytes) in indexes.iter_mut().zip(Kind::ALL).zip(&forms) {
+        *index = Index::binary(kind, bytes).expect("what is written can be read");
+    }
+    let mut plan = Plan::new(Tree { indexes: &indexes, ..tree });
+    plan.add_all(entries, &mut |_, failure| panic!("{failure}"));
+    assert_eq!(plan.to_string(), shown);
+}

@@ -1,0 +1,149 @@
+//! The kernel command line, module lists, and how modprobe is called.
+
+use guest_init::failure::{Failure, Report};
+use guest_init::request::list::{self, Entry};
+use guest_init::request::location::Location;
+use guest_init::request::modprobe::{Asked, Call, environment_words, quoted};
+use guest_init::request::root::Root;
+use guest_init::request::words::{before_end, is_space, words};
+use guest_init::request::{MOST_ENTRIES, MOST_FILES, Request};
+
+use super::{check_failure, check_printable, check_within, first_line, parts};
+
+/// A command line, and the text of every list file that it names.
+pub fn command_line(input: &[u8]) {
+    let [line, text] = parts(input);
+    let mut tell = |failure: &Failure| check_failure(failure);
+    let mut report = Report::new(&mut tell);
+    let mut request = Request::parse(line, &mut report);
+    check_request(&request, line);
+
+    let own: Vec<_> = request.entries.iter().copied().collect();
+    let texts = vec![text; request.files.len()];
+    request.insert_lists(&texts, &mut report);
+    assert!(request.entries.len() >= own.len().min(MOST_ENTRIES));
+    request.entries.iter().for_each(check_entry);
+    report.verdict().inspect_err(check_failure).unwrap_or_default();
+
+    check_words(line);
+    check_root(line);
+}
+
+fn check_request(request: &Request<'_>, line: &[u8]) {
+    assert!(request.entries.len() <= MOST_ENTRIES && request.files.len() <= MOST_FILES);
+    assert!(request.files.iter().all(|file| file.after <= request.entries.len()));
+    request.files.iter().for_each(|file| check_location(&file.location));
+    check_location(&request.module_dir);
+    assert!(request.agent.starts_with(b"/"));
+    assert!(request.deadline.as_secs() <= 86_400);
+    check_within(request.command_line, line);
+    // What stands behind ` -- ` is the agent's, and not read here.
+    assert_eq!(request.command_line, before_end(line));
+    assert_eq!(
+        words(request.command_line).count() + request.arguments.clone().count() + ends(line),
+        words(line).count()
+    );
+}
+
+/// Whether a line has a ` -- `.
+fn ends(line: &[u8]) -> usize {
+    usize::from(words(line).any(|word| word.is_end()))
+}
+
+fn check_location(location: &Location<'_>) {
+    assert!(location.path.starts_with(b"/") && !location.below().starts_with(b"/"));
+    let text = location.to_string();
+    check_printable(&text);
+    if !text.contains('\\') {
+        assert_eq!(Location::parse(text.as_bytes()), Ok(*location));
+    }
+}
+
+/// Words are cut from the line in order, with nothing but blanks between them.
+fn check_words(line: &[u8]) {
+    let mut end = 0;
+    for word in words(line) {
+        let start = word.raw.as_ptr().addr() - line.as_ptr().addr();
+        assert!(start >= end && line[end..start].iter().copied().all(is_space));
+        assert!(!word.raw.is_empty() && !word.raw.first().copied().is_some_and(is_space));
+        word.argument().into_iter().for_each(|part| assert!(part.len() <= word.raw.len()));
+        assert!(word.closed == (word.raw.iter().filter(|&&b| b == b'"').count() % 2 == 0));
+        end = start + word.raw.len();
+    }
+    assert!(line[end..].iter().copied().all(is_space));
+}
+
+fn check_root(line: &[u8]) {
+    if let Some(root) = Root::of(line) {
+        assert!(!root.source.is_empty() && root.kinds != Some(b""));
+        [root.source, root.flags].into_iter().for_each(|part| check_within(part, line));
+    }
+}
+
+/// A list, as a file or a word has it.
+pub fn list(input: &[u8]) {
+    let mut count = 0;
+    list::read(input, "list", &mut |entry| {
+        count += 1;
+        match entry {
+            Err(failure) => check_failure(&failure),
+            Ok(entry) => {
+                check_entry(&entry);
+                check_within(entry.name.as_bytes(), input);
+                check_within(entry.parameters, input);
+                check_written_again(&entry);
+            }
+        }
+    });
+    assert!(count <= input.len() / 2 + 2, "{count} entries");
+}
+
+/// A name can't become an option or a path, and parameters stay on their line.
+fn check_entry(entry: &Entry<'_>) {
+    let name = entry.name.as_bytes();
+    assert!(name.first().is_some_and(|&b| b.is_ascii_alphanumeric() || b == b'_'));
+    assert!(!name.contains(&b'/') && name.iter().all(u8::is_ascii_graphic));
+    assert_eq!(entry.parameters, entry.parameters.trim_ascii());
+    assert!(str::from_utf8(entry.parameters).is_ok());
+    assert!(!entry.parameters.iter().any(|&b| b.is_ascii_control() && b != b'\t'));
+    check_printable(&entry.name.to_string());
+}
+
+/// An entry that is written as a list of one is that entry.
+fn check_written_again(entry: &Entry<'_>) {
+    let mark = if entry.optional { &b"?"[..] } else { b"" };
+    let text = [mark, entry.name.as_bytes(), b" ", entry.parameters].concat();
+    let mut count = 0;
+    list::read(&text, "list", &mut |again| {
+        count += 1;
+        assert_eq!(again.as_ref(), Ok(entry));
+    });
+    assert_eq!(count, 1);
+}
+
+/// MODPROBE_OPTIONS on the first line, then an argument a line.
+pub fn modprobe(input: &[u8]) {
+    let (environment, arguments) = first_line(input);
+    let (mut text, mut words) = (environment.to_vec(), Vec::new());
+    let mut length = 0;
+    environment_words(&mut text, &mut |word| {
+        length += word.len();
+        words.push(word);
+    });
+    assert!(length <= environment.len() && words.len() <= environment.len());
+    words.extend(arguments.split(|&b| b == b'\n'));
+    match Call::parse(&words) {
+        Err(wrong) => check_printable(&wrong.to_string()),
+        Ok(Asked::Modules(call)) => check_call(&call, words.len()),
+        Ok(_) => {}
+    }
+}
+
+fn check_call(call: &Call<'_>, most: usize) {
+    assert!((1..=most).contains(&call.operands().count()));
+    assert!(call.config().count() <= most);
+    for parameter in call.operands().skip(1) {
+        let text = quoted(parameter).concat();
+        assert!(text == parameter || text.len() == parameter.len() + 2);
+    }
+}
