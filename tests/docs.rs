@@ -45,14 +45,23 @@ fn the_bounds_are_those_of_the_code() {
     assert!(readme().contains("At most 512 entries, 2,048 modules."));
 }
 
-#[test]
-fn every_failure_has_a_boot_test() {
+/// The test programs, one after the other and without their blanks.
+fn tests() -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let tests: String =
-        files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
-    let is_tested = |code: &Code| tests.contains(&format!("(Code::{code:?},"));
-    let untested: Vec<_> = Code::ALL.iter().filter(|code| !is_tested(code)).collect();
+    let text: String = files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    text.split_whitespace().collect()
+}
+
+/// How many boots must end in a code.
+fn boots(tests: &str, code: Code) -> usize {
+    tests.matches(&format!("(Code::{code:?},")).count()
+}
+
+#[test]
+fn every_failure_has_a_boot_test() {
+    let tests = tests();
+    let untested: Vec<_> = Code::ALL.iter().filter(|&&code| boots(&tests, code) == 0).collect();
     assert!(untested.is_empty(), "{untested:?}");
 }
 
@@ -67,4 +76,21 @@ fn the_diagram_is_drawn_from_its_source() {
     for line in written.into_iter().map(str::trim).filter(|line| !line.is_empty()) {
         assert!(drawing.contains(&format!("{line}</text>")), "{line:?}: draw src/boot.svg anew");
     }
+}
+
+#[test]
+fn the_table_of_faults_is_that_of_the_tests() {
+    let tests = tests();
+    let mut counted: Vec<(String, usize)> = Vec::new();
+    for &code in Code::ALL {
+        let stage = code.stage().to_string();
+        match counted.last_mut().filter(|(last, _)| *last == stage) {
+            Some((_, boots_of)) => *boots_of += boots(&tests, code),
+            None => counted.push((stage, boots(&tests, code))),
+        }
+    }
+    let rows: Vec<_> = table("stage").into_iter().map(|row| (row[0].clone(), row[1].parse().unwrap())).collect();
+    assert_eq!(rows, counted);
+    let sum: usize = counted.iter().map(|(_, boots)| boots).sum();
+    assert!(readme().contains(&format!("{sum} boots")), "README.md does not say {sum} boots");
 }
