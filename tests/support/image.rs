@@ -14,6 +14,7 @@ use super::{Kernel, built};
 pub struct Image {
     directory: TempDir,
     command: Command,
+    compression: &'static str,
 }
 
 impl Image {
@@ -24,12 +25,22 @@ impl Image {
 
     /// The same for another kernel.
     pub fn of(kernel: &Kernel) -> Self {
+        Self::started_by(kernel, &built().join("guest-init"))
+    }
+
+    /// The same with another init.
+    pub fn started_by(kernel: &Kernel, init: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_guest-image"));
-        command.args(["build", "--quiet", "--compress", "none", "--release", &kernel.release]);
+        command.args(["build", "--quiet", "--release", &kernel.release]);
         command.arg("--module-dir").arg(kernel.directory.join("lib/modules"));
-        command.arg("--init").arg(built().join("guest-init"));
+        command.arg("--init").arg(init);
         command.arg("--agent").arg(built().join("demo-agent"));
-        Self { directory: TempDir::new().expect("a temporary directory"), command }
+        Self { directory: TempDir::new().expect("a temporary directory"), command, compression: "none" }
+    }
+
+    /// Compressed, as a user would have it.
+    pub fn compressed(self) -> Self {
+        Self { compression: "zstd", ..self }
     }
 
     /// The modules that a list takes.
@@ -64,7 +75,7 @@ impl Image {
     /// Makes it.
     pub fn build(mut self) -> Built {
         let path = self.directory.path().join("initrd");
-        self.command.arg("--output").arg(&path);
+        self.command.args(["--compress", self.compression, "--output"]).arg(&path);
         let mut output = self.command.output();
         // On a busy machine a process forked while the file was written may still have it open: a moment, at most.
         for _ in 0..50 {
@@ -94,4 +105,11 @@ pub struct Built {
     /// Its file.
     pub path: PathBuf,
     _directory: TempDir,
+}
+
+impl Built {
+    /// A file that something else made in a directory.
+    pub fn of(directory: TempDir, path: PathBuf) -> Self {
+        Self { path, _directory: directory }
+    }
 }

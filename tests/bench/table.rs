@@ -1,0 +1,32 @@
+//! Tables of what was measured, in Markdown.
+
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, Table};
+
+/// Prints rows below their headers: names to the left, numbers to the right.
+pub fn print(title: &str, headers: &[&str], rows: &[Vec<String>]) {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN).set_header(headers).add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\n{title}\n\n{table}");
+}
+
+/// Thousands as millions, with as many places as it has.
+pub fn millions(thousands: u64) -> String {
+    format!("{}.{:03}", thousands / 1000, thousands % 1000)
+}
+
+/// How much more, which may be less.
+pub fn above(thousands: u64, floor: u64) -> String {
+    let sign = if thousands < floor { "-" } else { "" };
+    format!("{sign}{}", millions(thousands.abs_diff(floor)))
+}
+
+/// The one in the middle, or between the two that are.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}

@@ -1,0 +1,150 @@
+//! The ways from the kernel to the agent that are compared, and images for them.
+
+use std::path::Path;
+use std::process::Command;
+
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use crate::support::cost::{List, SHARE, SHARE_DRIVERS};
+use crate::support::image::Built;
+use crate::support::{Image, Kernel, built, root};
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    /// tests/support/floor.c.
+    #[value(skip)]
+    Floor,
+    /// guest-init, one module after the other.
+    GuestInit,
+    /// The same, where the modules' files stay in memory as they do with all others.
+    Keeping,
+    /// guest-init with as many at once as there are CPUs.
+    Parallel,
+    /// busybox's sh, and kmod's modprobe with all names at once.
+    All,
+    /// busybox's sh, and its modprobe once a module.
+    Busybox,
+    /// busybox's sh, and kmod's modprobe once a module, as kata-agent does.
+    Each,
+    /// The init of Debian's initramfs-tools, on an image of its own.
+    InitramfsTools,
+    /// The same of dracut.
+    Dracut,
+}
+
+impl Way {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::GuestInit => "guest-init",
+            Self::Keeping => "keep_modules=1",
+            Self::Parallel => "jobs=auto",
+            Self::All => "modprobe -a",
+            Self::Busybox => "busybox modprobe",
+            Self::Each => "modprobe each",
+            Self::InitramfsTools => "initramfs-tools",
+            Self::Dracut => "dracut",
+        }
+    }
+
+    /// Whether it is guest-init's.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::GuestInit | Self::Keeping | Self::Parallel)
+    }
+
+    /// The tool that makes its image, if that is not guest-image.
+    pub fn peer(self) -> Option<&'static str> {
+        matches!(self, Self::InitramfsTools | Self::Dracut).then(|| self.name())
+    }
+
+    /// Whether it takes modules from a share.
+    pub fn shares(self) -> bool {
+        !matches!(self, Self::Busybox | Self::InitramfsTools | Self::Dracut)
+    }
+
+    /// The words of the kernel command line that choose it, with its modules in the image or on a share.
+    pub fn words(self, list: &List, share: bool) -> String {
+        let from = if share {
+            format!("guest_init.module_dir=virtiofs:{SHARE}:/lib/modules share={SHARE}")
+        } else {
+            String::new()
+        };
+        let chosen = match self {
+            Self::Floor if share => format!("rdinit=/sbin/floor floor=/bench/{}.share", list.name),
+            Self::Floor => format!("rdinit=/sbin/floor floor=/bench/{}.floor", list.name),
+            Self::GuestInit => "rdinit=/sbin/guest-init".into(),
+            Self::Keeping => "rdinit=/sbin/guest-init guest_init.keep_modules=1".into(),
+            Self::Parallel => "rdinit=/sbin/guest-init guest_init.jobs=auto".into(),
+            Self::All => "rdinit=/bench/init way=all".into(),
+            Self::Busybox => "rdinit=/bench/init way=busybox".into(),
+            Self::Each => "rdinit=/bench/init way=each".into(),
+            Self::InitramfsTools | Self::Dracut => return "quiet".into(),
+        };
+        format!("{} {from} {chosen}", list.words())
+    }
+}
+
+/// An image with the programs of all ways but the peers', for all of `lists`, from which rdinit= chooses.
+pub fn common(kernel: &Kernel, lists: &[List]) -> Image {
+    let image = lists.iter().fold(Image::of(kernel), |image, list| list.place(image, kernel));
+    let image = image.add(Path::new(BUSYBOX), BUSYBOX).add(&root().join(INIT), "/bench/init");
+    with_kmod(image).modules(SHARE_DRIVERS).file("/mnt/nothing-is-mounted", "", 0o644)
+}
+
+/// The image that somebody would make for one way and list, compressed.
+pub fn own(way: Way, kernel: &Kernel, list: &List) -> Image {
+    let image = |init: &Path| Image::started_by(kernel, init).compressed().modules(&list.text);
+    let shell = || {
+        let image = image(&root().join(INIT)).layout(SHELL).add(Path::new(BUSYBOX), BUSYBOX);
+        image.file(&format!("/bench/{}", list.name), list.entries(), 0o644)
+    };
+    match way {
+        Way::All | Way::Each => with_kmod(shell()),
+        Way::Busybox => shell(),
+        _ => image(&built().join("guest-init")),
+    }
+}
+
+/// The shell, and what it does as PID 1.
+const BUSYBOX: &str = "/bin/busybox";
+const INIT: &str = "tests/bench/init";
+
+/// The layout of an image without guest-init.
+const SHELL: &str = r#"
+[directories]
+"/proc" = 0o555
+"/run" = 0o755
+"/sys" = 0o555
+[devices]
+"/dev/console" = { kind = "char", major = 5, minor = 1, mode = 0o600 }
+"/dev/null" = { kind = "char", major = 1, minor = 3, mode = 0o666 }
+[links]
+[programs]
+"/bench/init" = { from = "init", mode = 0o755 }
+"/sbin/agent" = { from = "agent", mode = 0o755 }
+"#;
+
+/// What a peer makes of a list.
+pub fn peers(tool: &str, kernel: &Kernel, list: &List) -> Built {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (entries, image) = (folder.path().join("list"), folder.path().join("image"));
+    std::fs::write(&entries, list.entries()).expect("the list can be written");
+    let mut command = Command::new(root().join("tests/bench/peers"));
+    command.arg(tool).arg(&kernel.directory).arg(&entries).arg(built().join("demo-agent")).arg(&image);
+    let status = command.status().expect("tests/bench/peers starts");
+    assert!(status.success(), "{tool}: {status}");
+    Built::of(folder, image)
+}
+
+/// kmod as modprobe, and the libraries that it is linked with.
+fn with_kmod(image: Image) -> Image {
+    let output = Command::new("ldd").arg("/bin/kmod").output().expect("ldd starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let libraries: Vec<_> = text.split_whitespace().filter(|word| word.starts_with('/')).collect();
+    assert!(libraries.len() > 1, "ldd /bin/kmod: {text}");
+    let image = image.add(Path::new("/bin/kmod"), "/usr/bin/modprobe");
+    libraries.iter().fold(image, |image, library| image.add(Path::new(library), library))
+}
