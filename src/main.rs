@@ -10,7 +10,7 @@ use guest_init::failure::{Failure, Report};
 use guest_init::guest::invocation::{Strings, is_init};
 use guest_init::guest::share::Shares;
 use guest_init::guest::{agent, command_line, console, crash, deadline, end, klog};
-use guest_init::guest::{lists, memory, modprobe, modules, mount, root, sysctl};
+use guest_init::guest::{lists, load, memory, modprobe, modules, mount, root, sysctl};
 
 /// The C start-up's main. Rust's own aborts where descriptors 0 to 2 are closed and there is no /dev/null.
 #[allow(unsafe_code)]
@@ -37,6 +37,7 @@ fn init(environment: Strings) -> Result<Infallible, Failure> {
     let mut request = command_line::parse(&line, &mut report);
     log::set_max_level(request.log);
     sysctl::let_panic_end(&line);
+    load::make_room(&request);
     deadline::watch(request.deadline)?;
     report.verdict()?;
     let mut shares = Shares::new(&request);

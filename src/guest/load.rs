@@ -8,7 +8,8 @@ use std::thread;
 use std::vec::Vec;
 
 use nix::errno::Errno;
-use rustix::io;
+use rustix::io::{self, fcntl_dupfd_cloexec};
+use rustix::stdio::stdin;
 
 use super::deadline::note_of;
 use super::explain::explain;
@@ -20,6 +21,7 @@ use super::schedule::{Prepared, Schedule};
 use super::unpack::Format;
 use super::{errno, sysfs, tree};
 use crate::failure::{Code, Failure, Report};
+use crate::request::Request;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::parameters;
 use crate::resolve::plan::{Action, Plan, Step};
@@ -27,6 +29,8 @@ use crate::text::Shown;
 
 /// How many files wait for their turn open; those behind them are opened twice.
 const MOST_OPEN: usize = 512;
+/// Entries from which on so many files are likely that room is made for them.
+const MANY: usize = 16;
 
 /// A thread's stack, in bytes: the decoders' frames and a kernel record's lie on it.
 const STACK: usize = 256 << 10;
@@ -49,6 +53,14 @@ pub struct Ready<'p, 'a> {
     manner: Manner,
     steps: Vec<Prepared>,
     kernel_format: OnceLock<Option<Format>>,
+}
+
+/// Makes room for the descriptors that a long list takes, as long as there is but one thread: with two, the kernel lets
+/// each wait some milliseconds at every doubling of their table (expand_fdtable in fs/file.c).
+pub fn make_room(request: &Request<'_>) {
+    if request.entries.len() >= MANY || !request.files.is_empty() {
+        let _ = fcntl_dupfd_cloexec(stdin(), MOST_OPEN as i32);
+    }
 }
 
 impl<'p, 'a> Ready<'p, 'a> {
@@ -152,6 +164,10 @@ impl<'p, 'a> Ready<'p, 'a> {
             }
             Action::Missing => return Err(dangling(step)),
         };
+        // To find that out, the kernel would read the whole file, and verify its signature.
+        if step.again && is_live(&step.module) {
+            return self.adjust(step, &parameters).map(|()| false);
+        }
         let Some(file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {
             return self.adjust(step, &parameters).map(|()| false);
         };

@@ -36,6 +36,8 @@ pub struct Step<'a> {
     pub required: bool,
     /// Whether it is the entry's own module.
     pub asked_for: bool,
+    /// Whether an earlier step is for the same module, which then may be there.
+    pub again: bool,
     /// The number of the request that it belongs to, counted from 0.
     pub request: u16,
 }
@@ -203,7 +205,9 @@ impl<'a> Plan<'a> {
             // Its command stands in place of the module.
             Some(earlier) if matches!(earlier.action, Action::Install(_)) => return Ok(()),
             Some(_) => Step { action: Action::Adjust, ..step },
-            None => step,
+            None => {
+                Step { again: self.steps.iter().any(|earlier| same(earlier.module.name, step.module.name)), ..step }
+            }
         };
         self.steps.push(step).map_err(|_| too_large(Shown(step.module.name), "more than 2,048 steps"))
     }
@@ -312,6 +316,14 @@ impl<'a> Walk<'_, 'a> {
             Some(request) if asked_for => request.parameters,
             _ => b"",
         };
-        self.plan.push(Step { module: *module, action, arguments, required, asked_for, request: self.number })
+        self.plan.push(Step {
+            module: *module,
+            action,
+            arguments,
+            required,
+            asked_for,
+            again: false,
+            request: self.number,
+        })
     }
 }
