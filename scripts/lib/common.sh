@@ -33,6 +33,15 @@ first() {
   return 1
 }
 
+# debian_arch ARCH: what Debian calls a machine that Linux and Rust call ARCH.
+debian_arch() {
+  case $1 in
+    x86_64) echo amd64 ;;
+    aarch64) echo arm64 ;;
+    *) bad "unknown architecture: '$1'; it is x86_64 or aarch64" ;;
+  esac
+}
+
 # cache_dir: the folder for what can be fetched again.
 cache_dir() {
   local home=${GUEST_INIT_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/guest-init}
