@@ -2,15 +2,15 @@
 # toolchain.sh: a Rust compiler that has a target's standard library. Source it after common.sh and apt.sh.
 #
 # Where rustup has the target, that is rustup's. Where it has not, it is the one that Debian's security suite carries for
-# its browsers: unpacked in the cache, with the libraries that it needs and std for both architectures.
+# its browsers: unpacked in the cache, with the libraries that it needs, std for both architectures, and std's source,
+# of which one is built against musl.
 
-# use_toolchain TARGET: have cargo build for it, by the environment, $cargo_flags and $link_flags.
+# use_toolchain TARGET: have cargo build for it, by the environment and by $cargo_flags.
 use_toolchain() {
   local target=$1 arch=${1%%-*} variable cc
   debian_arch "$arch" >/dev/null
   [[ $target =~ ^[^-]+-unknown-linux-(gnu|musl)$ ]] || bad "unknown target: '$target'"
-  # shellcheck disable=SC2034 # both are for the caller
-  cargo_flags=() link_flags=''
+  cargo_flags=()
   if ! has_std "$target"; then
     use_debian_rust
     [[ $target != *-musl ]] || use_musl "$arch"
@@ -22,7 +22,11 @@ use_toolchain() {
 }
 
 # has_std TARGET: whether the installed compiler has that target's standard library.
-has_std() { [[ -d $("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/$1/lib ]]; }
+has_std() {
+  local sysroot
+  sysroot=$("${RUSTC:-rustc}" --print sysroot)
+  compgen -G "$sysroot/lib/rustlib/$1/lib/libstd-*.rlib" >/dev/null
+}
 
 # use_debian_rust: set RUSTC to Debian's compiler.
 use_debian_rust() {
@@ -35,15 +39,20 @@ use_debian_rust() {
 # What the compiler needs beside the C library; libxml2 and libedit2 bring the second half.
 rust_libraries='lib(std-rust-web-[0-9.]+|llvm[0-9]+|z3-4|edit2|xml2|ffi8|icu[0-9]+|bsd0|md0)'
 
-# fetch_rust: Debian's compiler with std for both architectures, and the libraries it is linked to.
+# fetch_rust: Debian's compiler with std for both architectures, the libraries it is linked to, musl, and std's source.
+# They come at once, since they must be of one version and older ones vanish.
 fetch_rust() {
-  local host other libraries
+  local host other libraries source
   host=$(debian_arch "$(uname -m)")
   if [[ $host == amd64 ]]; then other=arm64; else other=amd64; fi
   set_up_apt bookworm "$host" "$other"
   mapfile -t libraries < <(private apt-cache depends --recurse --important rustc-web | grep -xE "$rust_libraries")
   # shellcheck disable=SC2154 # once sets work
-  unpack "$work/out" rustc-web libstd-rust-web-dev{,:"$other"} "${libraries[@]}"
+  source=$work/source
+  unpack "$source" rust-web-src
+  unpack "$work/out" rustc-web {libstd-rust-web-dev,musl-dev}{,:"$other"} "${libraries[@]}"
+  mkdir -p "$work/out/usr/lib/rustlib/src/rust"
+  mv "$source"/usr/src/*/library "$work/out/usr/lib/rustlib/src/rust"
   cat >"$work/out/rustc" <<'END'
 #!/bin/sh
 root=$(dirname "$0")/usr
@@ -53,4 +62,19 @@ END
   chmod +x "$work/out/rustc"
 }
 
-use_musl() { bad "not yet"; }
+# use_musl ARCH: have cargo build std too, and the compiler find musl where rustup's has a musl of its own.
+# The unwinder that std names is there for the linker's sake alone: panics abort.
+use_musl() {
+  local arch=$1 root own musl gcc file
+  root=$(cache_dir)/rust
+  own=$root/usr/lib/rustlib/$arch-unknown-linux-musl/lib/self-contained musl=$root/usr/lib/$arch-linux-musl
+  gcc=$arch-linux-gnu-gcc
+  need "$gcc"
+  mkdir -p "$own"
+  for file in crt1.o crti.o crtn.o libc.a; do ln -sf "$musl/$file" "$own"; done
+  for file in crtbegin.o crtend.o; do ln -sf "$("$gcc" -print-file-name="$file")" "$own"; done
+  ar rcs "$own/libunwind.a"
+  export RUSTC_BOOTSTRAP=1
+  # shellcheck disable=SC2034,SC2054 # it is the caller's, and cargo's comma
+  cargo_flags=(-Zbuild-std=std,panic_abort -Zbuild-std-features=)
+}
