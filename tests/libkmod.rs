@@ -40,17 +40,27 @@ const SEED: u64 = 20_260_904;
 
 #[test]
 fn all_names_of_linux_6_1() {
-    real_kernel("6.1");
+    real_kernel("x86_64", "6.1");
 }
 
 #[test]
 fn all_names_of_linux_6_12() {
-    real_kernel("6.12");
+    real_kernel("x86_64", "6.12");
 }
 
 #[test]
 fn all_names_of_linux_7_2() {
-    real_kernel("7.2");
+    real_kernel("x86_64", "7.2");
+}
+
+#[test]
+fn all_names_of_linux_6_1_for_arm64() {
+    real_kernel("aarch64", "6.1");
+}
+
+#[test]
+fn all_names_of_linux_6_12_for_arm64() {
+    real_kernel("aarch64", "6.12");
 }
 
 #[test]
@@ -224,9 +234,9 @@ struct Kernel {
 }
 
 impl Kernel {
-    fn fetch(version: &str) -> Self {
+    fn fetch(arch: &str, version: &str) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kernel");
-        let output = Command::new(&script).arg(version).output().expect("scripts/kernel");
+        let output = Command::new(&script).args(["--arch", arch, version]).output().expect("scripts/kernel");
         assert!(output.status.success(), "{}: {}", script.display(), output.stderr.escape_ascii());
         let directory = PathBuf::from(String::from_utf8(output.stdout).expect("a path in UTF-8").trim_end());
         let release = fs::read_to_string(directory.join("release")).expect("release").trim_end().to_string();
@@ -255,11 +265,14 @@ impl Kernel {
         let step = lines.len() / at_least;
         let mut aliases = Vec::new();
         for (number, line) in lines.into_iter().enumerate() {
-            let [_, pattern, module] = line.split(|&b| b == b' ').collect::<Vec<_>>()[..] else {
+            let mut words = line.rsplitn(2, |&b| b == b' ');
+            let (Some(module), Some(pattern)) =
+                (words.next(), words.next().and_then(|rest| rest.strip_prefix(b"alias ")))
+            else {
                 panic!("{}", line.escape_ascii());
             };
-            // Such a name is for no list: it could be taken for a path.
-            if pattern.contains(&b'/') {
+            // Such a name is for no list: it could be taken for a path, or is more than one word.
+            if pattern.iter().any(|byte| b"/ ".contains(byte)) {
                 continue;
             }
             let bus = pattern.split(|b| matches!(b, b':' | b'-')).next();
@@ -272,8 +285,8 @@ impl Kernel {
 }
 
 /// Every module by its name, and thousands of aliases and symbols, of a whole kernel.
-fn real_kernel(version: &str) {
-    let kernel = Kernel::fetch(version);
+fn real_kernel(arch: &str, version: &str) {
+    let kernel = Kernel::fetch(arch, version);
     let names = kernel.names();
     let [symbols, aliases] = [(1, SPREAD[1]), (2, SPREAD[0])].map(|(kind, count)| kernel.aliases(kind, count));
     let counts = [names.len(), aliases.len(), symbols.len()];
@@ -299,9 +312,10 @@ fn real_kernel(version: &str) {
                 None => expected.is_some(),
             };
             assert!(found, "{}: libkmod does not know it, or other modules: {expected:?}", entry.name);
-            compare(&binary, &entry, Options::default(), &expected).unwrap_or_else(|e| panic!("{version}, .bin: {e}"));
+            compare(&binary, &entry, Options::default(), &expected)
+                .unwrap_or_else(|e| panic!("{arch} {version}, .bin: {e}"));
             compare_text(&text, &entry, Options::default(), &expected)
-                .unwrap_or_else(|e| panic!("{version}, text: {e}"));
+                .unwrap_or_else(|e| panic!("{arch} {version}, text: {e}"));
         }
     });
     let [names, aliases, symbols] = counts;
