@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Command;
 
-use support::{Console, Image, Kernel, Vm};
+use support::{Console, Image, Kernel, Machine, Vm};
 
 /// Boots an image, with words for the kernel, and for the agent.
 fn boot(image: Image, words: &str, agent: &str) -> Console {
@@ -60,9 +60,10 @@ fn a_file_system_on_a_disk_brings_what_it_needs() {
     let disk = disk.to_str().expect("a path in UTF-8");
     let made = Command::new("mke2fs").args(["-q", "-t", "ext4", disk, "16m"]).env("PATH", "/usr/sbin:/sbin").status();
     assert!(made.expect("mke2fs starts").success());
-    let image = Image::new().modules("virtio_pci; virtio_blk; ext4").build();
-    let words = "guest_init.modules=\"virtio_pci; virtio_blk\" -- --mount ext4 /dev/vda /mnt";
-    let console = Vm::new(&image).options(["--disk", disk]).append(words).run().agent_ran();
+    let virtio = Machine::under_test().virtio;
+    let image = Image::new().modules(&format!("{virtio}; virtio_blk; ext4")).build();
+    let words = format!("guest_init.modules=\"{virtio}; virtio_blk\" -- --mount ext4 /dev/vda /mnt");
+    let console = Vm::new(&image).options(["--disk", disk]).append(&words).run().agent_ran();
     let console = console.has("agent: mount ext4: ok").has("  /mnt  ");
     let modules = console.modules();
     assert!(modules.contains(&"jbd2") && modules.contains(&"ext4"), "{modules:?}");

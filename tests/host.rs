@@ -3,14 +3,25 @@
 mod support;
 
 use guest_init::failure::Code;
+use support::image::Built;
 use support::qmp::Events;
 use support::scene::{boot, small};
-use support::{Image, Vm};
+use support::{Image, Machine, Vm};
 use tempfile::TempDir;
 
 /// A failure that needs nothing: the agent is missing.
 const FAILING: &str = "guest_init.agent=/none";
+/// How QEMU tells of a VM that restarts, as after a panic; where no device tells of the panic, it is all a host learns.
+const RESET: &str = r#""reason": "guest-reset""#;
 const LINE: &str = "start /none: ENOENT: there is no such file";
+
+/// An image, an option and words for a VM with a device that tells of a panic, where the machine has one.
+fn with_pvpanic() -> (Built, Option<&'static str>, &'static str) {
+    match Machine::under_test().pvpanic {
+        true => (small().modules("pvpanic_pci").build(), Some("--pvpanic"), "guest_init.modules=pvpanic_pci"),
+        false => (small().build(), None, ""),
+    }
+}
 
 #[test]
 fn the_reason_is_on_the_console_with_quiet() {
@@ -26,12 +37,13 @@ fn the_reason_is_on_the_console_with_loglevel_0() {
 fn the_reason_is_on_a_virtio_console_that_comes_late() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("hvc0");
-    let image = small().modules("virtio_pci; virtio_console").build();
+    let Machine { virtio, bus, .. } = Machine::under_test();
+    let image = small().modules(&format!("{virtio}; virtio_console")).build();
     let chardev = format!("file,id=hvc0,path={}", file.display());
-    let words =
-        format!("console=hvc0 panic=-1 no_timer_check {FAILING} guest_init.modules=\"?virtio_pci; virtio_console\"");
+    let words = format!("console=hvc0 panic=-1 {FAILING} guest_init.modules=\"?{virtio}; virtio_console\"");
+    let serial = format!("virtio-serial-{bus}");
     Vm::new(&image)
-        .options(["--bare-append", &words, "--", "-device", "virtio-serial-pci", "-chardev", &chardev])
+        .options(["--bare-append", &words, "--", "-device", &serial, "-chardev", &chardev])
         .options(["-device", "virtconsole,chardev=hvc0"])
         .run();
     support::Console::new(std::fs::read(file).unwrap()).failed(Code::AgentMissing, LINE);
@@ -54,34 +66,37 @@ fn the_reason_is_on_a_virtio_console_whose_driver_no_list_came_to_load() {
 
 #[test]
 fn a_virtio_console_that_never_comes_holds_nothing_up() {
-    let words = format!("console=hvc0 {FAILING} guest_init.modules=\"?virtio_pci; virtio_console\"");
-    boot(small().modules("virtio_pci; virtio_console"), &words).failed(Code::AgentMissing, LINE);
+    let virtio = Machine::under_test().virtio;
+    let words = format!("console=hvc0 {FAILING} guest_init.modules=\"?{virtio}; virtio_console\"");
+    boot(small().modules(&format!("{virtio}; virtio_console")), &words).failed(Code::AgentMissing, LINE);
 }
 
 #[test]
 fn without_a_console_the_event_and_the_end_tell() {
     let directory = TempDir::new().unwrap();
     let socket = directory.path().join("qmp");
-    let image = small().modules("pvpanic_pci").build();
-    let words = format!("panic=-1 no_timer_check {FAILING} guest_init.modules=pvpanic_pci");
+    let (image, option, list) = with_pvpanic();
+    // Some machines have a console that they name themselves; this one shows nothing to anybody.
+    let words = format!("console=tty0 panic=-1 {FAILING} {list}");
     let events = Events::of(&socket);
-    let console =
-        Vm::new(&image).options(["--pvpanic", "--qmp", socket.to_str().unwrap(), "--bare-append", &words]).run();
+    let options = ["--qmp", socket.to_str().unwrap(), "--bare-append", &words];
+    let console = Vm::new(&image).options(option).options(options).run();
     console.has_not("guest-init");
     let events = events.text();
-    assert!(events.contains("GUEST_PANICKED"), "{events}");
+    assert_eq!(events.contains("GUEST_PANICKED"), Machine::under_test().pvpanic, "{events}");
+    assert!(events.contains(RESET), "{events}");
 }
 
 #[test]
 fn an_agent_that_ends_well_is_no_panic() {
     let directory = TempDir::new().unwrap();
     let socket = directory.path().join("qmp");
-    let image = small().modules("pvpanic_pci").build();
+    let (image, option, list) = with_pvpanic();
     let events = Events::of(&socket);
-    let options = ["--pvpanic", "--qmp", socket.to_str().unwrap()];
-    Vm::new(&image).options(options).append("guest_init.modules=pvpanic_pci").run().agent_ran();
+    let options = ["--qmp", socket.to_str().unwrap()];
+    Vm::new(&image).options(option).options(options).append(list).run().agent_ran();
     let events = events.text();
-    assert!(!events.contains("GUEST_PANICKED") && events.contains("SHUTDOWN"), "{events}");
+    assert!(!events.contains("GUEST_PANICKED") && !events.contains(RESET) && events.contains("SHUTDOWN"), "{events}");
 }
 
 #[test]

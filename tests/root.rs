@@ -8,7 +8,7 @@ use std::process::Command;
 
 use guest_init::failure::Code;
 use support::scene::{after, boot};
-use support::{Console, Image, Vm};
+use support::{Console, Image, Machine, Vm};
 use tempfile::TempDir;
 
 /// What the paths to a disk and to a share take where the kernel has it as modules.
@@ -87,7 +87,7 @@ fn a_disk_becomes_the_root_and_the_initramfs_returns_its_memory() {
 fn a_disk_that_is_memory_mapped_and_read_only() {
     let words = "root=/dev/vda rootfstype=nosuch,ext4 rootflags=noload -- --reboot --cat /etc/name";
     let image = Image::new().modules(DRIVERS);
-    with_disk(image, &tree(MOUNT_POINTS), &["--machine", "microvm"], words)
+    with_disk(image, &tree(MOUNT_POINTS), &["--machine", Machine::under_test().memory_mapped().name], words)
         .agent_ran()
         .has("agent: /etc/name: the root")
         .has("  /      ext4      /dev/vda  ro,relatime");

@@ -7,9 +7,10 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use guest_init::failure::Code;
+use support::machine::Arch;
 use support::scene::{BARE, after, boot};
 use support::virtiofsd::Virtiofsd;
-use support::{Console, Image, Kernel, Vm};
+use support::{Console, Image, Kernel, Machine, Vm};
 use tempfile::TempDir;
 
 /// An image with what shares take where the kernel has it as modules, and some modules to ask for.
@@ -42,11 +43,11 @@ fn asked_for(console: &Console) -> Vec<&str> {
 const LISTS: &str = "guest_init.modules=loop guest_init.modules_file=virtiofs:kataShared:/pod/list \
                      guest_init.modules=bonding guest_init.modules_file=/etc/list";
 
-fn lists_are_joined(machine: &str) {
+fn lists_are_joined(machine: &Machine) {
     let share = directory(&[("pod/list", b"# for this pod\ndummy numdummies=2\n\n?nosuch;\n")]);
     let image = image().file("/etc/list", "ifb numifbs=1\n", 0o644);
     let console = Vm::new(&image.build())
-        .options(["--machine", machine, "--share", &format!("kataShared={}", share.path().display())])
+        .options(["--machine", machine.name, "--share", &format!("kataShared={}", share.path().display())])
         .append(LISTS)
         .append("-- --reboot --mount virtiofs kataShared /mnt --cat /mnt/pod/list")
         .run()
@@ -61,12 +62,12 @@ fn lists_are_joined(machine: &str) {
 
 #[test]
 fn lists_of_a_share_and_of_the_command_line_are_joined_in_their_order() {
-    lists_are_joined("q35");
+    lists_are_joined(Machine::under_test());
 }
 
 #[test]
 fn the_same_where_virtio_is_memory_mapped() {
-    lists_are_joined("microvm");
+    lists_are_joined(Machine::under_test().memory_mapped());
 }
 
 #[test]
@@ -276,10 +277,13 @@ fn a_daemon_that_is_stopped_before_the_mount() {
 
 /// The modules are long enough that reading them goes on when the daemon ends.
 fn while_modules_are_read(act: fn(&Virtiofsd)) -> Console {
-    let words = "guest_init.deadline=5 guest_init.log=debug guest_init.module_dir=virtiofs:kataShared:/ \
-                 guest_init.modules=\"dummy;i915;xfs;btrfs;nouveau;amdgpu\"";
+    let words = format!(
+        "guest_init.deadline=5 guest_init.log=debug guest_init.module_dir=virtiofs:kataShared:/ \
+         guest_init.modules=\"dummy;{};xfs;btrfs;nouveau;amdgpu\"",
+        Machine::under_test().arch.graphics
+    );
     let modules = Kernel::under_test().directory.join("lib/modules");
-    with_daemon(drivers_only(), &modules, words, "/i2c-algo-bit.ko", act)
+    with_daemon(drivers_only(), &modules, &words, "/i2c-algo-bit.ko", act)
 }
 
 const READING: &str = "deadline of 5 s: ETIMEDOUT: passed while loading ";
@@ -305,12 +309,15 @@ fn a_daemon_that_is_killed_while_modules_are_read() {
 #[test]
 fn a_list_that_does_not_fit_into_memory() {
     let kernel = Kernel::under_test();
-    let words = "guest_init.module_dir=virtiofs:kataShared:/ \
-                 guest_init.modules=\"xfs;btrfs;ocfs2;i915;nouveau;amdgpu;radeon;vmwgfx;mlx5_core;qed;ath11k;iwlmvm\"";
+    let Arch { graphics, tight, .. } = Machine::under_test().arch;
+    let words = format!(
+        "guest_init.module_dir=virtiofs:kataShared:/ guest_init.modules=\"xfs;btrfs;ocfs2;{graphics};nouveau;amdgpu;\
+         radeon;vmwgfx;mlx5_core;qed;ath11k;iwlmvm\""
+    );
     let share = format!("kataShared={}", kernel.directory.join("lib/modules").display());
     Vm::new(&drivers_only().build())
-        .options(["--memory", "116", "--share", &share])
-        .append(words)
+        .options(["--memory", tight, "--share", &share])
+        .append(&words)
         .run()
         .has("Kernel panic - not syncing: System is deadlocked on memory")
         .has_not("agent: ready")

@@ -4,6 +4,7 @@
 
 pub mod cost;
 pub mod image;
+pub mod machine;
 pub mod module;
 pub mod qmp;
 pub mod scene;
@@ -15,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 pub use image::Image;
+pub use machine::Machine;
 pub use vm::{Console, Vm};
 
 /// A kernel that scripts/kernel has unpacked.
@@ -32,9 +34,10 @@ impl Kernel {
         KERNEL.get_or_init(|| Self::version(&std::env::var("KERNEL_VERSION").unwrap_or_else(|_| "6.1".into())))
     }
 
-    /// One of the versions that scripts/kernel knows.
+    /// One of the versions that scripts/kernel knows, for the architecture under test.
     pub fn version(version: &str) -> Self {
-        let directory = PathBuf::from(script("kernel", &[version]));
+        let arch = Machine::under_test().arch.name;
+        let directory = PathBuf::from(script("kernel", &["--arch", arch, version]));
         let release = std::fs::read_to_string(directory.join("release")).expect("the kernel has a release file");
         Self { directory, release: release.trim().into() }
     }
@@ -67,11 +70,12 @@ impl Kernel {
 /// The static files that scripts/build makes.
 pub fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| script("build", &[]).into())
+    let target = format!("{}-unknown-linux-gnu", Machine::under_test().arch.name);
+    BUILT.get_or_init(|| script("build", &["--target", &target]).into())
 }
 
 /// Runs one of the project's scripts and returns the line it prints.
-fn script(name: &str, arguments: &[&str]) -> String {
+pub fn script(name: &str, arguments: &[&str]) -> String {
     let path = root().join("scripts").join(name);
     let output = Command::new(&path).args(arguments).stderr(Stdio::inherit()).output().expect("the script starts");
     assert!(output.status.success(), "{} {arguments:?}: {}", path.display(), output.status);

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use super::{Console, Image, Kernel, Vm};
+use super::{Console, Image, Kernel, Machine, Vm, script};
 
 /// Boots an image with more words on the kernel command line.
 pub fn boot(image: Image, words: &str) -> Console {
@@ -49,11 +49,17 @@ pub const BARE: &str = r#"
 /// leaves behind by itself. It logs that start as a kernel logs its own, for [`Console::in_time`].
 pub fn after(script: &str) -> Image {
     let layout = BARE.replace("\"/init\" = \"sbin/guest-init\"\n", "").replace("/dev/console", "/proc");
-    let script = format!(
+    let start = format!(
         "#!/bin/busybox sh\nPATH=/bin; /bin/busybox --install -s /bin; mknod /kmsg c 1 11\n{script}\n\
          echo '<6>Run /sbin/guest-init' >/kmsg\nexec /sbin/guest-init <&- >&- 2>&-"
     );
-    small().layout(&layout).add(Path::new("/bin/busybox"), "/bin/busybox").file("/init", script, 0o755)
+    let busybox = busybox();
+    small().layout(&layout).add(Path::new(&busybox), "/bin/busybox").file("/init", start, 0o755)
+}
+
+/// A shell for the guest.
+fn busybox() -> String {
+    script("busybox", &["--arch", Machine::under_test().arch.name])
 }
 
 /// The file of `dummy` without its signature, which changes would break.
@@ -71,6 +77,17 @@ pub fn compress(bytes: &[u8], program: &str, arguments: &[&str]) -> Vec<u8> {
     command.args(arguments).arg("--stdout").arg(file.path()).output().expect("the program runs").stdout
 }
 
+/// A program for the guest that wants its dynamic loader.
+pub fn dynamic_program() -> tempfile::NamedTempFile {
+    let program = tempfile::NamedTempFile::new().expect("a temporary file");
+    let mut compiler = Command::new(Machine::under_test().arch.compiler);
+    compiler.args(["-x", "c", "-", "-o"]).arg(program.path()).stdin(Stdio::piped());
+    let mut compiler = compiler.spawn().expect("the compiler starts");
+    compiler.stdin.take().expect("a pipe").write_all(b"int main(void) { return 0; }").expect("it reads");
+    assert!(compiler.wait().expect("it ends").success());
+    program
+}
+
 /// The first of `from` in `bytes`, replaced.
 pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
@@ -78,7 +95,8 @@ pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     [&bytes[..at], to, &bytes[at + from.len()..]].concat()
 }
 
-/// The file of `dummy` with a start that never ends: a jump to itself behind the call that every function begins with.
+/// The file of `dummy` with a start that never ends: a jump to itself behind the place for the
+/// tracer that every function begins with.
 pub fn spinning() -> Vec<u8> {
     let mut module = dummy();
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -97,7 +115,9 @@ pub fn spinning() -> Vec<u8> {
     let section = sections.lines().find_map(|line| line.trim_start().strip_prefix(&format!("[{:>2}] ", start[6])));
     let offset = section.expect("the start has a section").split_whitespace().nth(3).expect("a section has an offset");
     let at = number(offset) + number(start[1]);
-    let call = module[at..at + 16].windows(5).position(|code| code == b"\xe8\0\0\0\0").expect("a call of the tracer");
-    module[at + call + 5..at + call + 7].copy_from_slice(b"\xeb\xfe");
+    let (site, spin) = (Machine::under_test().arch.trace_site, Machine::under_test().arch.spin);
+    let place = module[at..at + 16].windows(site.len()).position(|code| code == site).expect("a place for the tracer");
+    let at = at + place + site.len();
+    module[at..at + spin.len()].copy_from_slice(spin);
     module
 }

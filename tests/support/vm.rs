@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use guest_init::failure::Code;
 
 use super::image::Built;
-use super::{Kernel, root};
+use super::{Kernel, Machine, root};
 
 /// Seconds after which a VM is ended and its test fails; a boot takes 3 to 8.
 const LIMIT: &str = "90";
@@ -31,6 +31,8 @@ impl Vm {
     /// Another kernel with this image.
     pub fn of(kernel: &Kernel, image: &Built) -> Self {
         let mut command = Command::new(root().join("scripts/vm"));
+        let machine = Machine::under_test();
+        command.args(["--arch", machine.arch.name, "--machine", machine.name]);
         command.args(["--timeout", LIMIT]).arg("--kernel").arg(&kernel.directory).arg("--initrd").arg(&image.path);
         Self { command, append: String::new(), options: Vec::new() }
     }
