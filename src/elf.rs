@@ -67,6 +67,17 @@ impl<'a> Elf<'a> {
         })
     }
 
+    /// The machine that the file is for, as `uname -m` has it there; `None` for one that is not known here.
+    pub fn machine(&self) -> Option<&'static str> {
+        match self.number(0x12, 2)? {
+            22 => Some("s390x"),
+            62 => Some("x86_64"),
+            183 => Some("aarch64"),
+            243 => Some("riscv64"),
+            _ => None,
+        }
+    }
+
     /// The unsigned number of `size` bytes at `offset`.
     fn number(&self, offset: u64, size: u64) -> Option<u64> {
         let bytes = self.bytes(offset, size)?;
@@ -95,6 +106,7 @@ mod tests {
         assert!(elf.interpreter().is_some_and(|path| path.starts_with(b"/")));
         assert!(elf.section(b".text").is_some_and(|text| text.len() > 1000));
         assert!(elf.section(b".no-such-section").is_none());
+        assert_eq!(elf.machine(), Some(std::env::consts::ARCH));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use support::machine::Arch;
 use support::scene::{
     BARE, after, boot, compress, dummy, dynamic_program, replace, small, spinning, with_dep, with_file, with_module,
 };
-use support::{Image, Kernel, Machine, Vm};
+use support::{Image, Kernel, Machine, Vm, built};
 
 // What ends the VM: mounting.
 
@@ -174,6 +174,19 @@ fn a_truncated_module() {
         .failed(Code::NotAModule, line);
 }
 
+/// An ELF file that says it is for RISC-V.
+fn for_riscv(mut file: Vec<u8>) -> Vec<u8> {
+    file[0x12..0x14].copy_from_slice(&243_u16.to_le_bytes());
+    file
+}
+
+#[test]
+fn a_module_of_another_architecture() {
+    let arch = Machine::under_test().arch.name;
+    let line = format!("load dummy: ENOEXEC: built for riscv64, this machine is {arch}");
+    boot(with_module(small(), "dummy", for_riscv(dummy())), "guest_init.modules=dummy").failed(Code::NotAModule, &line);
+}
+
 #[test]
 fn a_text_as_module() {
     let line = "load dummy: ENOEXEC: no module: the file does not begin as one";
@@ -305,6 +318,15 @@ fn an_agent_whose_loader_is_missing() {
     let program = dynamic_program();
     boot(Image::new().add(program.path(), "/opt/agent"), "guest_init.agent=/opt/agent")
         .failed(Code::InterpreterMissing, &line);
+}
+
+#[test]
+fn an_agent_of_another_architecture() {
+    let arch = Machine::under_test().arch.name;
+    let agent = std::fs::read(built().join("demo-agent")).expect("the agent can be read");
+    let line = format!("start /opt/agent: ENOEXEC: built for riscv64, this machine is {arch}");
+    boot(Image::new().file("/opt/agent", for_riscv(agent), 0o755), "guest_init.agent=/opt/agent")
+        .failed(Code::AgentRefused, &line);
 }
 
 #[test]

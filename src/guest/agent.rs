@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::execve;
 use rustix::fs::{Access, CWD, accessat, stat};
 
+use super::explain::other_machine;
 use super::files::{map, open_directory, open_regular};
 use super::invocation::Strings;
 use crate::elf::Elf;
@@ -57,14 +58,21 @@ fn explain(path: &[u8], errno: Errno) -> Failure {
         Errno::EACCES => {
             failure(Code::AgentNotExecutable, "its file system is mounted noexec, or its interpreter's is")
         }
-        Errno::ENOEXEC => failure(Code::AgentRefused, "no program for this machine: neither ELF of its kind nor #!"),
+        Errno::ENOEXEC => match contents(agent).and_then(other_machine) {
+            Some(reason) => Failure::from_errno(Code::AgentRefused, subject, errno, reason),
+            None => failure(Code::AgentRefused, "no program for this machine: neither ELF of its kind nor #!"),
+        },
         other => failure(Code::AgentRefused, other.desc()),
     }
 }
 
+fn contents(path: &OsStr) -> Option<&'static [u8]> {
+    map(&open_regular(&open_directory("/").ok()?, path).ok()?).ok()
+}
+
 /// What the file names as its interpreter: behind `#!`, or in an ELF program header.
 fn interpreter(path: &OsStr) -> Option<Vec<u8>> {
-    let file = map(&open_regular(&open_directory("/").ok()?, path).ok()?).ok()?;
+    let file = contents(path)?;
     match file.strip_prefix(b"#!") {
         Some(script) => {
             let line = script.split(|&b| b == b'\n').next()?.trim_ascii();

@@ -6,6 +6,7 @@ extern crate std;
 use std::ffi::CStr;
 
 use nix::errno::Errno;
+use rustix::system::uname;
 
 use super::files::read_path;
 use super::kernel_log::KernelLog;
@@ -24,6 +25,11 @@ pub fn explain(step: &Step<'_>, file: &ModuleFile, parameters: &CStr, errno: Err
     let module = step.module.name;
     let contents = || file.contents(&step.module).unwrap_or_default();
     let said = log.last_word(module).unwrap_or_default();
+    if errno == Errno::ENOEXEC
+        && let Some(reason) = other_machine(&contents())
+    {
+        return Failure::from_errno(Code::NotAModule, step.module, errno, reason);
+    }
     let (code, reason) = match errno {
         Errno::ENOEXEC | Errno::EINVAL if said.contains("disagrees about version of symbol") => {
             (Code::OtherKernel, other_kernel(&contents(), &said))
@@ -80,6 +86,13 @@ fn other_kernel(file: &[u8], said: &str) -> Reason {
         }
         _ => kernel_says("built for another build of this kernel", said),
     }
+}
+
+/// What says that an ELF file, a module or a program, is for another machine.
+pub fn other_machine(file: &[u8]) -> Option<Text<80>> {
+    let (its, uname) = (Elf::new(file)?.machine()?, uname());
+    let ours = uname.machine().to_str().ok()?;
+    (its != ours).then(|| Text::of(format_args!("built for {its}, this machine is {ours}")))
 }
 
 fn what_it_is(file: &[u8]) -> &'static str {
