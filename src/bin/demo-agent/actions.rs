@@ -59,8 +59,11 @@ fn exec(program: &OsStr, arguments: &[OsString]) -> io::Result<String> {
 }
 
 fn finit(path: &OsStr) -> io::Result<()> {
+    /// The kernel decompresses the file itself (linux/module.h, since 5.17).
+    const MODULE_INIT_COMPRESSED_FILE: core::ffi::c_int = 4;
+    let flags = if path.as_bytes().ends_with(b".ko") { 0 } else { MODULE_INIT_COMPRESSED_FILE };
     let file = std::fs::File::open(path)?;
-    Ok(rustix::system::finit_module(file, c"", 0)?)
+    Ok(rustix::system::finit_module(file, c"", flags)?)
 }
 
 fn mount(kind: &OsStr, source: &OsStr, target: &OsStr) -> io::Result<()> {
