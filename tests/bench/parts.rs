@@ -121,8 +121,7 @@ pub fn images(choice: &Choice<'_>, list: &List) {
     table::print(&title, &headers, &rows.collect::<Vec<_>>());
 }
 
-/// Instructions for each module of longer and longer lists, with the indexes of these alone and of the whole tree. A
-/// module that waits for a tick when it starts adds up to 4 M to either side of the comparison.
+/// Instructions for each module of longer and longer lists, with the indexes of these alone and of the whole tree.
 pub fn growth(kernel: &Kernel) {
     let lists = [10, 25, 50, 100, 200, 400].map(|count| List::of_size(kernel, count));
     let image = || lists.iter().fold(Image::of(kernel), |image, list| list.place(image, kernel));
