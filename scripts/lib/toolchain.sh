@@ -5,7 +5,7 @@
 # its browsers: unpacked in the cache, with the libraries that it needs, std for both architectures, and std's source,
 # of which one is built against musl.
 
-# use_toolchain TARGET: have cargo build for it, by the environment and by $cargo_flags.
+# use_toolchain TARGET: have cargo build for it, by the environment, $cargo_flags and $link_flags.
 use_toolchain() {
   local target=$1 arch=${1%%-*} variable cc
   debian_arch "$arch" >/dev/null
@@ -19,6 +19,24 @@ use_toolchain() {
   need "$cc"
   variable=CARGO_TARGET_${target^^}_LINKER
   export "${variable//-/_}=$cc"
+  use_lld
+}
+
+# use_lld: have the LLVM linker that rustup's compilers bring along leave out unwind tables, and put what the C library
+# does at every start side by side: the kernel maps 64 KiB for the first byte of them. GNU's can do neither.
+use_lld() {
+  local sysroot host lld
+  link_flags=()
+  sysroot=$("${RUSTC:-rustc}" --print sysroot)
+  host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
+  lld=$sysroot/lib/rustlib/$host/bin/gcc-ld
+  [[ -x $lld/ld.lld ]] || return 0
+  local argument
+  for argument in -B"$lld" -fuse-ld=lld -Wl,-T,scripts/lib/guest.ld -Wl,--no-eh-frame-hdr \
+    -Wl,--symbol-ordering-file=scripts/lib/start.order -Wl,--no-warn-symbol-ordering; do
+    # shellcheck disable=SC2034 # it is the caller's
+    link_flags+=(-C "link-arg=$argument")
+  done
 }
 
 # has_std TARGET: whether the installed compiler has that target's standard library.
