@@ -31,7 +31,12 @@ const LIST: &[&str] = &[
 const MODPROBE: &[&str] = &[
     "Called as `modprobe`, by a link of that name, it answers as kmod's modprobe does. So the kernel's own requests, `mount -t`, \
      and agents find one in an image without kmod. Its options are `-a -b -C -D -d -i -n -q -R -S -s -v`, `--first-time`, their \
-     long forms, and those of `MODPROBE_OPTIONS`. Options that remove modules are refused.",
+     long forms, and those of `MODPROBE_OPTIONS`. Options that remove modules are refused. Below `could not insert` stands a \
+     line with the reason; `-s` speaks to the kernel log; libkmod's own remarks on modprobe.d are not made.",
+    "Other than modprobe, on purpose: names of `modprobe.blacklist=` are normalised; a dependency whose file is missing is an \
+     error that names it; a module that the kernel can't decompress is decompressed; text indexes are read where the `.bin` is \
+     absent; `/proc/cmdline` is read to its end, and what follows ` -- ` is the agent's; of `install` commands only `/bin/true` \
+     and `/bin/false` are understood, and others refused: there is no shell.",
 ];
 
 /// The page, in roff.
