@@ -137,7 +137,9 @@ impl<'p, 'a> Ready<'p, 'a> {
             }
             self.work(&schedule, 0);
         });
-        log::info!("modules loaded: {}", schedule.result()?);
+        let loaded = schedule.result()?;
+        note_of(0, "on the way to the agent");
+        log::info!("modules loaded: {loaded}");
         Ok(())
     }
 
