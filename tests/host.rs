@@ -33,35 +33,31 @@ fn the_reason_is_on_the_console_with_loglevel_0() {
     boot(Image::new(), &format!("loglevel=0 {FAILING}")).failed(Code::AgentMissing, LINE);
 }
 
-#[test]
-fn the_reason_is_on_a_virtio_console_that_comes_late() {
+/// Boots with a virtio console alone, and returns what is on it.
+fn on_hvc0(words: &str) -> support::Console {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("hvc0");
     let Machine { virtio, bus, .. } = Machine::under_test();
     let image = small().modules(&format!("{virtio}; virtio_console")).build();
-    let chardev = format!("file,id=hvc0,path={}", file.display());
-    let words = format!("console=hvc0 panic=-1 {FAILING} guest_init.modules=\"?{virtio}; virtio_console\"");
-    let serial = format!("virtio-serial-{bus}");
+    let words = format!("console=hvc0 panic=-1 {words}");
+    let (serial, chardev) = (format!("virtio-serial-{bus}"), format!("file,id=hvc0,path={}", file.display()));
     Vm::new(&image)
         .options(["--bare-append", &words, "--", "-device", &serial, "-chardev", &chardev])
         .options(["-device", "virtconsole,chardev=hvc0"])
         .run();
-    support::Console::new(std::fs::read(file).unwrap()).failed(Code::AgentMissing, LINE);
+    support::Console::new(std::fs::read(file).unwrap())
+}
+
+#[test]
+fn the_reason_is_on_a_virtio_console_that_comes_late() {
+    let virtio = Machine::under_test().virtio;
+    on_hvc0(&format!("{FAILING} guest_init.modules=\"?{virtio}; virtio_console\"")).failed(Code::AgentMissing, LINE);
 }
 
 #[test]
 fn the_reason_is_on_a_virtio_console_whose_driver_no_list_came_to_load() {
-    let directory = TempDir::new().unwrap();
-    let file = directory.path().join("hvc0");
-    let image = small().modules("virtio_pci; virtio_console").build();
-    let chardev = format!("file,id=hvc0,path={}", file.display());
-    let words = "console=hvc0 panic=-1 no_timer_check guest_init.modules=\"virtio_console; nosuch\"";
-    Vm::new(&image)
-        .options(["--bare-append", words, "--", "-device", "virtio-serial-pci", "-chardev", &chardev])
-        .options(["-device", "virtconsole,chardev=hvc0"])
-        .run();
-    let console = support::Console::new(std::fs::read(file).unwrap());
-    console.failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
+    let line = "plan nosuch: ENOENT: no module, alias or built-in of";
+    on_hvc0("guest_init.modules=\"virtio_console; nosuch\"").failed(Code::UnknownModule, line);
 }
 
 #[test]
