@@ -6,7 +6,7 @@
 extern crate std;
 
 use core::fmt::{Display, Write};
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use core::time::Duration;
 use std::os::fd::OwnedFd;
 use std::thread;
@@ -24,6 +24,8 @@ use crate::text::Text;
 const LONGEST: usize = 120;
 /// Enough for the thread's frames, with a page of the C library's own; the smallest that it takes is 16 KiB.
 const STACK: usize = 64 << 10;
+
+static WATCHING: AtomicBool = AtomicBool::new(false);
 
 /// What each thread has in progress, the main thread first.
 static NOTES: [Note; MOST_JOBS] = [const { Note::new() }; MOST_JOBS];
@@ -76,11 +78,11 @@ fn noted() -> Text<300> {
     if text.as_str().is_empty() { Text::of("starting up") } else { text }
 }
 
-/// Starts the watch: in `limit` from the start of PID 1, the VM panics. Zero is no limit.
+/// Starts the watch: in `limit` from now, the VM panics. Zero is no limit; a watch that runs already is enough.
 ///
 /// Failure: [`Code::NoWatch`] where the thread can't be started.
 pub fn watch(limit: Duration) -> Result<(), Failure> {
-    if limit.is_zero() {
+    if limit.is_zero() || WATCHING.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
     share_heap();

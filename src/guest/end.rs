@@ -25,7 +25,7 @@ pub fn with(failure: &Failure) -> c_int {
 /// Loads the driver of a console that the command line names and that nothing has loaded yet: the list that did not come
 /// out may have had it. Where it can't be had, the kernel log has the last word all the same.
 fn bring_virtio_console(line: &[u8]) {
-    // Whatever hangs in there; a watch that runs already ends the VM no later than it would have.
+    // Whatever hangs in there: with guest_init.deadline=0, too.
     let _ = deadline::watch(DEFAULT_DEADLINE);
     let Ok(mut drivers) = Drivers::of(Files::open(MODULES, &running_release(), &CONFIG), line, true) else { return };
     // The first brings the transport, the second finds what is behind it.
