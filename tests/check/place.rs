@@ -1,11 +1,9 @@
 //! A folder with a guest's root and a small module tree in it, and guest-image run there.
 
-use std::fs;
-use std::path::PathBuf;
+use std::ops::Deref;
 use std::process::{Command, Output, Stdio};
 
-use tempfile::TempDir;
-
+use super::support::folder::Folder;
 use super::support::module::module;
 
 /// The kernel of the small tree, as its modules name it.
@@ -17,7 +15,15 @@ const DEP: &str = "kernel/net.ko: kernel/bus.ko\nkernel/bus.ko:\nkernel/old.ko:\
                    kernel/broken.ko:\nkernel/soft.ko:\n";
 
 /// The folder.
-pub struct Place(TempDir);
+pub struct Place(Folder);
+
+impl Deref for Place {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
+}
 
 /// What a command said.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +36,7 @@ pub struct Said {
 impl Place {
     /// With a tree in `root/lib/modules/1.0`.
     pub fn new() -> Self {
-        let place = Self(TempDir::new().unwrap());
+        let place = Self(Folder::new());
         let net = [
             MAGIC,
             "parmtype=speed:int",
@@ -54,16 +60,6 @@ impl Place {
         place
     }
 
-    pub fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
     /// A file of the tree.
     pub fn tree(&self, path: &str, content: impl AsRef<[u8]>) {
         self.file(&format!("root/lib/modules/1.0/{path}"), content);
@@ -83,7 +79,7 @@ impl Place {
     /// `guest-image ARGUMENT…` in this folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_guest-image"));
-        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
+        command.current_dir(self.path("")).args(arguments).stdin(Stdio::null());
         ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"].into_iter().for_each(|name| {
             command.env_remove(name);
         });

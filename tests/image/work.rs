@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::Read;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use cpio::NewcReader;
@@ -11,7 +12,8 @@ use guest_init::failure::{Failure, Report};
 use guest_init::guest::tree::Files;
 use guest_init::request::list;
 use guest_init::resolve::plan::Plan;
-use tempfile::TempDir;
+
+use super::support::folder::Folder;
 
 /// An entry of an archive.
 pub struct Entry {
@@ -25,30 +27,28 @@ pub struct Entry {
 }
 
 /// A folder with an init and an agent, in which guest-image is run.
-pub struct Work(TempDir);
+pub struct Work(Folder);
+
+impl Deref for Work {
+    type Target = Folder;
+
+    fn deref(&self) -> &Folder {
+        &self.0
+    }
+}
 
 impl Work {
     pub fn new() -> Self {
-        let work = Self(TempDir::new().unwrap());
+        let work = Self(Folder::new());
         work.file("init", "the init");
         work.file("agent", "the agent");
         work
     }
 
-    pub fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    }
-
     /// `guest-image build --init init ARGUMENT…` in this folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_guest-image"));
-        command.current_dir(self.0.path()).args(["build", "--init", "init"]).args(arguments);
+        command.current_dir(self.path("")).args(["build", "--init", "init"]).args(arguments);
         command
     }
 
@@ -65,7 +65,7 @@ impl Work {
     pub fn fails(&self, arguments: &[&str]) -> String {
         let names = || {
             let mut names: Vec<_> =
-                fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+                fs::read_dir(self.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
             names.sort();
             names
         };
