@@ -1,0 +1,68 @@
+//! It never hangs: what ends a VM in which time passes, guest-init itself is at fault, or a panic alone would not end it.
+
+mod support;
+
+use guest_init::failure::Code;
+use support::machine::Arch;
+use support::scene::{after, boot, small, spinning, with_module};
+use support::{Image, Machine, Vm};
+
+/// Makes a plan take seconds: a text index of 14 MB, which is looked through for each name. A shell's background job wants
+/// a /dev/null.
+const SLOW: &str = "mount -t devtmpfs dev /dev; cd /lib/modules/*; rm -f modules.dep.bin; yes kernel/b.ko: | head -n 1000000 > modules.dep";
+
+#[test]
+fn a_module_whose_start_never_ends() {
+    let image = with_module(small(), "dummy", spinning());
+    let Arch { preempt, spare, .. } = Machine::under_test().arch;
+    Vm::new(&image.build())
+        .options(["--smp", &(1 + spare).to_string()])
+        .append(&format!("{preempt} guest_init.deadline=3 guest_init.modules=\"loop; dummy\""))
+        .run()
+        .timed_out(Code::DeadlinePassed, "deadline of 3 s: ETIMEDOUT: passed while loading dummy")
+        .has("Kernel panic - not syncing: sysrq triggered crash");
+}
+
+#[test]
+fn without_a_sysrq_trigger_the_deadline_restarts_the_vm() {
+    // Not while the kernel itself is busy: with more than one CPU, a restart waits for the first.
+    let image = after(&format!("mount -t proc proc /proc; mount -o bind /proc/version /proc/sysrq-trigger; {SLOW}"));
+    boot(image, &format!("guest_init.deadline=2 guest_init.modules=\"{}\"", "a;".repeat(400)))
+        .timed_out(Code::DeadlinePassed, "deadline of 2 s: ETIMEDOUT: passed while planning")
+        .has("reboot: Restarting system");
+}
+
+#[test]
+fn a_watch_that_cannot_be_started() {
+    let script = "mkdir /g; mount -t cgroup2 g /g; echo +pids > /g/cgroup.subtree_control; mkdir /g/a
+        echo 1 > /g/a/pids.max; echo 1 > /g/a/cgroup.procs";
+    let line = "deadline guest_init.deadline: EAGAIN: its thread can't be started";
+    boot(after(script), "").failed(Code::NoWatch, line);
+}
+
+#[test]
+fn a_fault_of_guest_init_itself() {
+    let image = after(&format!("{SLOW}\n(sleep 1; kill -SEGV 1) &"));
+    boot(image, &format!("guest_init.modules=\"{}\"", "a;".repeat(400)))
+        .failed(Code::Bug, "bug in guest-init: EFAULT: SIGSEGV");
+}
+
+#[test]
+fn an_index_that_is_cut_short_while_it_is_read() {
+    let image = after(&format!("{SLOW}\n(sleep 1; : > modules.dep) &"));
+    let line = "bug in guest-init: EFAULT: SIGBUS, perhaps a file was cut short under it";
+    boot(image, &format!("guest_init.modules=\"{}\"", "a;".repeat(400))).failed(Code::Bug, line);
+}
+
+#[test]
+fn a_kernel_that_would_wait_for_ever_after_a_panic() {
+    let image = Image::new().build();
+    let boot = |words: &str| {
+        let words = format!("console={} {words}", Machine::under_test().arch.serial);
+        Vm::new(&image).options(["--bare-append", &words]).run()
+    };
+    boot("guest_init.agent=/none")
+        .has("guest-init: kernel.panic was 0, with which a VM waits for ever after a panic: set to -1")
+        .failed(Code::AgentMissing, "start /none: ENOENT: there is no such file");
+    boot("guest_init.nosuch=1").failed(Code::UnknownKey, "read guest_init.nosuch=1: EINVAL: there is no such key");
+}
