@@ -5,7 +5,7 @@
 
 use core::fmt::{self, Write};
 
-use nix::errno::Errno;
+use syscalls::Errno;
 
 use crate::text::Text;
 

@@ -21,6 +21,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod bare;
 pub mod elf;
 pub mod failure;
 pub mod guest;

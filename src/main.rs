@@ -1,6 +1,7 @@
 //! PID 1 of a VM: mounts, reads what is asked for, plans it, loads it, and becomes the agent, or ends the VM.
 
 #![no_main]
+#![cfg_attr(feature = "bare", no_std)]
 #![deny(unsafe_code)]
 
 use core::convert::Infallible;

@@ -22,8 +22,8 @@ use_toolchain() {
   use_lld
 }
 
-# use_lld: have the LLVM linker that rustup's compilers bring along leave out unwind tables, and put what the C library
-# does at every start side by side: the kernel maps 64 KiB for the first byte of them. GNU's can do neither.
+# use_lld: have the LLVM linker that rustup's compilers bring along leave out unwind tables: GNU's
+# can't.
 use_lld() {
   local sysroot host lld
   link_flags=()
@@ -32,8 +32,7 @@ use_lld() {
   lld=$sysroot/lib/rustlib/$host/bin/gcc-ld
   [[ -x $lld/ld.lld ]] || return 0
   local argument
-  for argument in -B"$lld" -fuse-ld=lld -Wl,-T,scripts/lib/guest.ld -Wl,--no-eh-frame-hdr \
-    -Wl,--symbol-ordering-file=scripts/lib/start.order -Wl,--no-warn-symbol-ordering; do
+  for argument in -B"$lld" -fuse-ld=lld -Wl,-T,scripts/lib/guest.ld -Wl,--no-eh-frame-hdr; do
     # shellcheck disable=SC2034 # it is the caller's
     link_flags+=(-C "link-arg=$argument")
   done

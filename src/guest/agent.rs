@@ -1,19 +1,19 @@
 //! The hand-off: PID 1 becomes the agent, or says exactly why it can't.
 
-extern crate std;
+extern crate alloc;
 
-use std::convert::Infallible;
-use std::ffi::{CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
-use std::vec::Vec;
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+use core::convert::Infallible;
 
-use nix::errno::Errno;
-use nix::unistd::execve;
 use rustix::fs::{Access, CWD, accessat, stat};
+use syscalls::Errno;
 
+use super::errno::strerror;
 use super::explain::other_machine;
 use super::files::{map, open_directory, open_regular};
 use super::invocation::Strings;
+use super::raw::execve;
 use crate::elf::Elf;
 use crate::failure::{Code, Failure};
 use crate::request::Request;
@@ -30,13 +30,13 @@ pub fn become_agent(request: &Request<'_>, environment: Strings) -> Result<Infal
     let path = string(request.agent.to_vec())?;
     let arguments = request.arguments.clone().map(|word| string(word.argument().concat()));
     let arguments = core::iter::once(Ok(path.clone())).chain(arguments).collect::<Result<Vec<_>, _>>()?;
-    let environment: Vec<_> = environment.strings().collect();
-    execve(&path, &arguments, &environment).map_err(|errno| explain(request.agent, errno))
+    let errno = execve(&path, arguments.iter().map(CString::as_c_str), environment);
+    Err(explain(request.agent, errno))
 }
 
 /// ENOENT and EACCES have several causes each; a host has only one line to find out.
 fn explain(path: &[u8], errno: Errno) -> Failure {
-    let agent = OsStr::from_bytes(path);
+    let agent = path;
     let subject = Shown(path);
     let failure = |code, reason: &str| Failure::from_errno(code, subject, errno, reason);
     match errno {
@@ -62,16 +62,16 @@ fn explain(path: &[u8], errno: Errno) -> Failure {
             Some(reason) => Failure::from_errno(Code::AgentRefused, subject, errno, reason),
             None => failure(Code::AgentRefused, "no program for this machine: neither ELF of its kind nor #!"),
         },
-        other => failure(Code::AgentRefused, other.desc()),
+        other => failure(Code::AgentRefused, strerror(other)),
     }
 }
 
-fn contents(path: &OsStr) -> Option<&'static [u8]> {
+fn contents(path: &[u8]) -> Option<&'static [u8]> {
     map(&open_regular(&open_directory("/").ok()?, path).ok()?).ok()
 }
 
 /// What the file names as its interpreter: behind `#!`, or in an ELF program header.
-fn interpreter(path: &OsStr) -> Option<Vec<u8>> {
+fn interpreter(path: &[u8]) -> Option<Vec<u8>> {
     let file = contents(path)?;
     match file.strip_prefix(b"#!") {
         Some(script) => {

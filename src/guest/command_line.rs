@@ -1,11 +1,11 @@
 //! /proc/cmdline, to its end: with a bootconfig it is longer than any architecture's command line.
 
-extern crate std;
+extern crate alloc;
 
-use std::boxed::Box;
-use std::vec::Vec;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 
-use super::errno;
+use super::errno::errno;
 use super::files::read_path;
 use crate::failure::{Code, Failure, Report};
 use crate::request::Request;

@@ -1,20 +1,39 @@
 //! Descriptors 0 to 2: an agent must find them open, and a kernel without a console node starts PID 1 with none. And the
 //! console that comes late: a last word must not come before it.
 
-extern crate std;
-
 use core::ffi::CStr;
 use core::time::Duration;
-use std::os::fd::{AsRawFd, IntoRawFd};
-use std::thread;
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
 use rustix::fs::{self, Access, Mode, OFlags};
 use rustix::io::{fcntl_getfd, read};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use super::errno;
+use super::clock::sleep;
+use super::errno::errno;
 use crate::failure::{Code, Failure};
 use crate::request::words::{before_end, words};
+
+/// Descriptor 0.
+pub const fn stdin() -> BorrowedFd<'static> {
+    standard(0)
+}
+
+/// Descriptor 1.
+pub const fn stdout() -> BorrowedFd<'static> {
+    standard(1)
+}
+
+/// Descriptor 2.
+pub const fn stderr() -> BorrowedFd<'static> {
+    standard(2)
+}
+
+#[allow(unsafe_code)]
+const fn standard(number: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: nothing here ever closes one of the three. Where they were closed from the start, the kernel says so.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
 
 /// Where one of 0 to 2 is closed, opens all three.
 ///
@@ -68,9 +87,9 @@ pub fn wait_for_virtio() {
     }
     for _ in 0..LOOKS {
         if head(c"/proc/consoles", &mut buffer).windows(3).any(|name| name == b"hvc") {
-            return thread::sleep(SETTLE);
+            return sleep(SETTLE);
         }
-        thread::sleep(BETWEEN);
+        sleep(BETWEEN);
     }
 }
 

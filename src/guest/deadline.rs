@@ -3,27 +3,27 @@
 //! A second thread waits for the deadline. It takes no lock and allocates nothing once it waits, and what it needs then is
 //! open: at that time the rest of the system may stand still. The agent's execve ends it.
 
-extern crate std;
-
 use core::fmt::{Display, Write};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use core::time::Duration;
-use std::os::fd::OwnedFd;
-use std::thread;
+use rustix::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::write;
 use rustix::system::{RebootCommand, reboot};
 
+use super::clock::sleep;
+use super::errno::errno;
 use super::klog;
+use super::thread::start;
 use crate::failure::{Code, Failure};
 use crate::request::MOST_JOBS;
 use crate::text::Text;
 
 /// The longest note on what is in progress, in bytes.
 const LONGEST: usize = 120;
-/// Enough for the thread's frames, with a page of the C library's own; the smallest that it takes is 16 KiB.
-const STACK: usize = 64 << 10;
+/// Enough for the thread's frames, in bytes.
+const STACK: usize = 16 << 10;
 
 static WATCHING: AtomicBool = AtomicBool::new(false);
 
@@ -85,27 +85,15 @@ pub fn watch(limit: Duration) -> Result<(), Failure> {
     if limit.is_zero() || WATCHING.swap(true, Ordering::Relaxed) {
         return Ok(());
     }
-    share_heap();
     let devices = Devices::open();
     let expire = move || {
-        thread::sleep(limit);
+        sleep(limit);
         devices.end(limit);
     };
-    let started = thread::Builder::new().stack_size(STACK).spawn(expire);
-    started.map(drop).map_err(|_| Failure::new(Code::NoWatch, "guest_init.deadline", "its thread can't be started"))
+    start(STACK, expire).map_err(|error| {
+        Failure::from_errno(Code::NoWatch, "guest_init.deadline", errno(error), "its thread can't be started")
+    })
 }
-
-/// Lets all threads have one heap. glibc makes a thread another when it first allocates or frees, which takes longer than
-/// all that ours do with it.
-#[cfg(target_env = "gnu")]
-#[allow(unsafe_code)]
-fn share_heap() {
-    // SAFETY: it sets a number of the allocator's, before there is another thread.
-    unsafe { nix::libc::mallopt(nix::libc::M_ARENA_MAX, 1) };
-}
-
-#[cfg(not(target_env = "gnu"))]
-const fn share_heap() {}
 
 /// What it takes to end a VM, open beforehand.
 struct Devices {

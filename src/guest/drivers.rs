@@ -1,11 +1,11 @@
 //! Drivers that guest-init needs for itself, to reach a share or a root: what this VM's devices and a file system ask
 //! for by their aliases, loaded through the same planner as what the lists ask for.
 
-extern crate std;
+extern crate alloc;
 
-use std::boxed::Box;
-use std::format;
-use std::vec::Vec;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
 
 use rustix::fs::{AtFlags, Dir, statat};
 

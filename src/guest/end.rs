@@ -1,7 +1,5 @@
 //! How PID 1 ends where it can't go on: heard by the host, and with a panic that ends the VM.
 
-extern crate std;
-
 use core::ffi::c_int;
 
 use super::drivers::{CONSOLES, Drivers};

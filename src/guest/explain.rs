@@ -1,13 +1,12 @@
 //! Why the kernel refused a module: its errno, what it said on its log, and what the file says of itself, in one line
 //! (KMOD 3.2).
 
-extern crate std;
+use core::ffi::CStr;
 
-use std::ffi::CStr;
-
-use nix::errno::Errno;
 use rustix::system::uname;
+use syscalls::Errno;
 
+use super::errno::strerror;
 use super::files::read_path;
 use super::kernel_log::KernelLog;
 use super::module::ModuleFile;
@@ -53,7 +52,7 @@ pub fn explain(step: &Step<'_>, file: &ModuleFile, parameters: &CStr, errno: Err
         Errno::ENOMEM => (Code::OutOfMemory, kernel_says("no memory for it", &said)),
         Errno::ENOSYS => (Code::Forbidden, Text::of("this kernel was built without CONFIG_MODULES")),
         Errno::EIO | Errno::ETXTBSY | Errno::EACCES | Errno::EFBIG if said.is_empty() => {
-            (Code::Unreadable, Text::of(errno.desc()))
+            (Code::Unreadable, Text::of(strerror(errno)))
         }
         other => (Code::InitFailed, init_failed(other, parameters, &said)),
     };
@@ -135,6 +134,6 @@ fn init_failed(errno: Errno, parameters: &CStr, said: &str) -> Reason {
         [] => Text::<160>::new(),
         text => Text::of(format_args!(" with `{}`", Shown(text))),
     };
-    let reason = Text::<300>::of(format_args!("its own start{with} gave: {}", errno.desc()));
+    let reason = Text::<300>::of(format_args!("its own start{with} gave: {}", strerror(errno)));
     kernel_says(reason.as_str(), said)
 }

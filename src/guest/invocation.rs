@@ -1,7 +1,5 @@
 //! How guest-init was started: as PID 1, as modprobe, or by someone who wants to know what it is.
 
-extern crate std;
-
 use core::ffi::{CStr, c_char};
 
 /// The arguments or the environment, as the kernel gave them to this process.
@@ -16,6 +14,11 @@ impl Strings {
     #[allow(unsafe_code)]
     pub const unsafe fn new(strings: *const *const c_char) -> Self {
         Self(strings)
+    }
+
+    /// The array itself, as execve(2) takes it.
+    pub const fn as_ptr(self) -> *const *const c_char {
+        self.0
     }
 
     /// The name that the program was called by, without its directory.

@@ -1,9 +1,9 @@
 //! What the kernel says: its own records on /dev/kmsg, which tell why it refused a module. What we say is `klog`'s.
 
-extern crate std;
+extern crate alloc;
 
-use std::os::fd::OwnedFd;
-use std::string::String;
+use alloc::string::String;
+use rustix::fd::OwnedFd;
 
 use rustix::fs::{SeekFrom, seek};
 use rustix::io;

@@ -2,14 +2,11 @@
 //!
 //! A record is one write. Nothing here can fail in a way that matters, or makes anyone wait.
 
-extern crate std;
-
-use std::sync::Mutex;
-
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat, open, unlink};
 use rustix::io::{fcntl_dupfd_cloexec, write};
+use rustix_futex_sync::Mutex;
 
 use crate::failure::Failure;
 use crate::text::Text;
@@ -83,7 +80,7 @@ const fn priority(level: Level) -> u8 {
 fn emit(line: Line) {
     // Whoever finds the descriptor in use by another thread opens one, and waits for nobody.
     let mut own = None;
-    let mut shared = DEVICE.try_lock().ok();
+    let mut shared = DEVICE.try_lock();
     if let Some(device) = opened(shared.as_deref_mut().unwrap_or(&mut own)) {
         device.records += 1;
         let _ = write(&device.file, line.as_str().as_bytes());
@@ -92,7 +89,7 @@ fn emit(line: Line) {
 
 /// A further descriptor of the kernel log, for reading, or for one last record of its own.
 pub fn share() -> Option<OwnedFd> {
-    let mut shared = DEVICE.try_lock().ok()?;
+    let mut shared = DEVICE.try_lock()?;
     fcntl_dupfd_cloexec(&opened(&mut shared)?.file, 0).ok()
 }
 

@@ -1,15 +1,15 @@
 //! Module lists in files: opened once, bounded, and read whole, before anything is planned.
 
-extern crate std;
+extern crate alloc;
 
+use alloc::vec::Vec;
 use core::fmt::Display;
-use std::os::fd::AsFd;
-use std::vec::Vec;
+use rustix::fd::AsFd;
 
 use rustix::io::{self, Errno};
 
 use super::deadline::note;
-use super::errno;
+use super::errno::{errno, strerror};
 use super::files::read;
 use super::share::Shares;
 use crate::failure::{Code, Failure, Report};
@@ -50,7 +50,7 @@ pub fn text(name: &dyn Display, file: io::Result<impl AsFd>) -> Result<&'static 
     match str::from_utf8(&text) {
         Ok(_) => Ok(text.leak()),
         Err(error) => {
-            let reason = std::format!("not UTF-8, at offset {:#x}", error.valid_up_to());
+            let reason = alloc::format!("not UTF-8, at offset {:#x}", error.valid_up_to());
             Err(Failure::new(Code::ListNotText, name, reason))
         }
     }
@@ -65,7 +65,7 @@ fn unreadable(name: &dyn Display, error: io::Errno) -> Failure {
         Errno::INVAL => (Code::ListNotAFile, "it is a FIFO or a device"),
         Errno::NXIO => (Code::ListNotAFile, "it is a socket or a device"),
         Errno::FBIG => (Code::ListTooLong, "it has more than 64 KiB"),
-        other => (Code::ListUnreadable, errno(other).desc()),
+        other => (Code::ListUnreadable, strerror(errno(other))),
     };
     Failure::from_errno(code, name, errno(error), reason)
 }

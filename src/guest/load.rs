@@ -1,25 +1,26 @@
 //! Loading: a finished plan, step by step, by one thread or several.
 
-extern crate std;
+extern crate alloc;
 
-use std::ffi::CString;
-use std::sync::OnceLock;
-use std::thread;
-use std::vec::Vec;
+use alloc::ffi::CString;
+use alloc::vec::Vec;
 
-use nix::errno::Errno;
 use rustix::io::{self, fcntl_dupfd_cloexec};
-use rustix::stdio::stdin;
+use rustix_futex_sync::OnceLock;
+use syscalls::Errno;
 
+use super::console::stdin;
 use super::deadline::note_of;
+use super::errno::errno;
 use super::explain::explain;
 use super::kernel_log::KernelLog;
 use super::klog::tell_ignored;
 use super::memory::{give_back, is_initramfs};
 use super::module::{ModuleFile, is_live, kernel_format};
 use super::schedule::{Prepared, Schedule};
+use super::thread::together;
 use super::unpack::Format;
-use super::{errno, sysfs, tree};
+use super::{sysfs, tree};
 use crate::failure::{Code, Failure, Report};
 use crate::request::Request;
 use crate::resolve::modinfo::ModInfo;
@@ -125,18 +126,11 @@ impl<'p, 'a> Ready<'p, 'a> {
         let steps = core::mem::take(&mut self.steps);
         let threads = self.manner.threads.min(steps.len());
         let schedule = Schedule::new(self.plan, steps, threads)?;
-        thread::scope(|scope| {
-            for number in 1..threads {
-                let (this, schedule) = (&self, &schedule);
-                let builder = thread::Builder::new().stack_size(STACK);
-                // With fewer threads it takes longer, and nothing else.
-                if builder.spawn_scoped(scope, move || this.work(schedule, number)).is_err() {
-                    log::warn!("{number} threads in place of {threads}: no more can be started");
-                    break;
-                }
-            }
-            self.work(&schedule, 0);
-        });
+        let started = together(threads, STACK, &|number| self.work(&schedule, number));
+        // With fewer it takes longer, and nothing else.
+        if started < threads {
+            log::warn!("{started} threads in place of {threads}: no more could be started");
+        }
         let loaded = schedule.result()?;
         note_of(0, "on the way to the agent");
         log::info!("modules loaded: {loaded}");

@@ -1,10 +1,6 @@
 //! Memory of an initramfs, given back: its files are nothing but memory, and of some nobody has any more use.
 
-extern crate std;
-
-use std::ffi::OsStr;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
+use rustix::fd::AsFd;
 
 use rustix::fs::{Access, AtFlags, access, fstatfs, readlink, unlink, unlinkat};
 
@@ -32,7 +28,7 @@ pub fn root_is_initramfs() -> bool {
 
 /// Removes the file of a module that is loaded. One that can't be removed stays.
 pub fn give_back(directory: &Directory, path: &[u8]) {
-    let _ = unlinkat(directory, OsStr::from_bytes(path), AtFlags::empty());
+    let _ = unlinkat(directory, path, AtFlags::empty());
 }
 
 /// Removes guest-init itself where nobody will call it as modprobe. The process keeps it until it is the agent.

@@ -3,17 +3,19 @@
 //! Owns what modprobe prints and how it exits (tools/modprobe.c of kmod 30). Leaves to `request::modprobe` how the arguments
 //! are cut, to `resolve` what a name takes, and to `load` the loading.
 
-extern crate std;
+extern crate alloc;
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ffi::c_int;
-use std::boxed::Box;
-use std::format;
-use std::string::{String, ToString};
-use std::vec::Vec;
 
-use nix::errno::Errno;
+use rustix::process::getcwd;
+use syscalls::Errno;
 
 use super::command_line;
+use super::errno::strerror;
 use super::files::Directory;
 use super::invocation::Strings;
 use super::kernel_log::KernelLog;
@@ -53,7 +55,7 @@ pub fn answer(arguments: Strings, environment: Strings) -> c_int {
     match arguments.program() {
         b"modprobe" => c_int::from(!serve(arguments, environment)),
         _ => {
-            std::println!("{}", crate::ABOUT);
+            Voice::of_this_process().print(format!("{}\n", crate::ABOUT).as_bytes());
             0
         }
     }
@@ -129,8 +131,8 @@ fn text(bytes: &[u8]) -> String {
 
 /// A path that does not depend on where we are.
 fn absolute(path: String) -> String {
-    match std::env::current_dir() {
-        Ok(here) if !path.is_empty() && !path.starts_with('/') => format!("{}/{path}", here.display()),
+    match getcwd(Vec::new()) {
+        Ok(here) if !path.is_empty() && !path.starts_with('/') => format!("{}/{path}", here.to_string_lossy()),
         _ => path,
     }
 }
@@ -262,15 +264,9 @@ impl<'a> Modprobe<'_, 'a> {
         match failure.errno {
             Errno::ENOENT => self.could_not(module, "Unknown symbol in module, or unknown parameter (see dmesg)"),
             // To modprobe, a command that fails is an invalid argument.
-            _ if failure.code == Code::InstallCommand => self.could_not(module, &message_of(Errno::EINVAL)),
-            errno => self.could_not(module, &message_of(errno)),
+            _ if failure.code == Code::InstallCommand => self.could_not(module, strerror(Errno::EINVAL)),
+            errno => self.could_not(module, strerror(errno)),
         };
         self.voice.say(ERROR, failure)
     }
-}
-
-/// strerror's text.
-fn message_of(errno: Errno) -> String {
-    let text = std::io::Error::from_raw_os_error(errno as i32).to_string();
-    text.split(" (os error").next().unwrap_or_default().to_string()
 }

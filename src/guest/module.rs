@@ -1,17 +1,17 @@
 //! A module's file: what is in it, and how the kernel takes it.
 
-extern crate std;
+extern crate alloc;
 
-use std::borrow::Cow;
-use std::ffi::{CStr, CString, OsStr};
-use std::os::unix::ffi::OsStrExt;
-use std::thread::sleep;
-use std::time::Duration;
+use alloc::borrow::Cow;
+use alloc::ffi::CString;
+use core::ffi::CStr;
+use core::time::Duration;
 
 use rustix::io::{self, Errno};
 use rustix::system::{finit_module, init_module};
 
-use super::errno;
+use super::clock::sleep;
+use super::errno::{errno, strerror};
 use super::files::{Directory, File, read_path};
 use super::kernel_log::KernelLog;
 use super::unpack::Format;
@@ -48,7 +48,7 @@ impl ModuleFile {
     /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`].
     pub fn open(directory: &Directory, path: &[u8]) -> Result<Self, Failure> {
         let failure = |error| unreadable(path, error);
-        let file = directory.regular(OsStr::from_bytes(path)).map_err(failure)?;
+        let file = directory.regular(path).map_err(failure)?;
         file.read_ahead();
         // The name only saves the look: a compressed file with a plain name is recognised when the kernel refuses it.
         let format = if path.ends_with(b".ko") { None } else { head(&file).map_err(failure)? };
@@ -134,13 +134,13 @@ fn insist(module: &Module<'_>, load: impl Fn() -> io::Result<()>) -> io::Result<
 /// Whether the kernel has a module of this name, loaded and started.
 pub fn is_live(module: &Module<'_>) -> bool {
     const MOST: usize = 64;
-    let path = CString::new(std::format!("/sys/module/{module}/initstate"));
+    let path = CString::new(alloc::format!("/sys/module/{module}/initstate"));
     path.is_ok_and(|path| read_path(&path, MOST).is_ok_and(|state| state == b"live\n"))
 }
 
 /// Whether the kernel has a module of this name, in whatever state.
 fn is_known(module: &Module<'_>) -> bool {
-    rustix::fs::stat(std::format!("/sys/module/{module}/initstate")).is_ok()
+    rustix::fs::stat(alloc::format!("/sys/module/{module}/initstate")).is_ok()
 }
 
 /// Why a module's file can't be opened.
@@ -148,7 +148,7 @@ pub fn unreadable(path: &[u8], error: Errno) -> Failure {
     let (code, reason) = match error {
         Errno::NOENT | Errno::NOTDIR => (Code::MissingFile, "modules.dep lists the file, and it is not there"),
         Errno::INVAL | Errno::ISDIR => (Code::NotAModule, "no regular file"),
-        other => (Code::Unreadable, errno(other).desc()),
+        other => (Code::Unreadable, strerror(errno(other))),
     };
     Failure::from_errno(code, Shown(path), errno(error), reason)
 }

@@ -1,8 +1,8 @@
 //! The modules that this VM was asked for: all planned, all opened, then loaded.
 
-extern crate std;
+extern crate alloc;
 
-use std::boxed::Box;
+use alloc::boxed::Box;
 
 use rustix::thread::sched_getaffinity;
 

@@ -1,12 +1,8 @@
 //! Mounts: the file systems that guest-init and every agent need, a table and one loop over it; and for shares and
 //! roots, mounts that are at no place yet.
 
-extern crate std;
-
 use core::ffi::CStr;
 use core::fmt::Display;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, mkdir, stat, statfs};
@@ -16,7 +12,7 @@ use rustix::mount::{
     fsmount, fsopen, mount,
 };
 
-use super::errno;
+use super::errno::errno;
 use crate::failure::{Code, Failure};
 use crate::text::Shown;
 
@@ -70,10 +66,10 @@ pub fn all() -> Result<(), Failure> {
 
 /// A mount of `source` that is at no place yet: its descriptor is the mount. `options` have commas between them.
 pub fn attach(kind: &[u8], source: &[u8], options: &[u8], attributes: MountAttrFlags) -> io::Result<OwnedFd> {
-    let context = fsopen(OsStr::from_bytes(kind), FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "source", OsStr::from_bytes(source))?;
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, "source", source)?;
     for option in options.split(|&b| b == b',').filter(|option| !option.is_empty()) {
-        let mut parts = option.splitn(2, |&b| b == b'=').map(OsStr::from_bytes);
+        let mut parts = option.splitn(2, |&b| b == b'=');
         match (parts.next().unwrap_or_default(), parts.next()) {
             (name, Some(value)) => fsconfig_set_string(&context, name, value)?,
             (name, None) => fsconfig_set_flag(&context, name)?,

@@ -2,14 +2,11 @@
 //!
 //! Where the kernel mounted the root itself, there is nothing to do. The initramfs is emptied, so that its memory returns.
 
-extern crate std;
+extern crate alloc;
 
+use alloc::format;
 use core::ffi::CStr;
-use std::ffi::OsStr;
-use std::format;
-use std::os::unix::ffi::OsStrExt;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use core::time::Duration;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdir, open, openat, stat, statat, unlinkat};
@@ -17,13 +14,15 @@ use rustix::io;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, mount_move, move_mount};
 use rustix::process::{chdir, chroot};
 
+use super::clock::{now, sleep};
+use super::console;
 use super::deadline::note;
 use super::drivers::{DISKS, Drivers};
+use super::errno::{errno, strerror};
 use super::files::open_directory;
 use super::memory::root_is_initramfs;
 use super::mount::{attach, targets};
 use super::share::{Shares, VIRTIOFS, mount};
-use super::{console, errno};
 use crate::failure::{Code, Failure};
 use crate::request::Request;
 use crate::request::root::Root;
@@ -56,7 +55,7 @@ pub fn switch<'a>(request: &Request<'a>, shares: &mut Shares<'a>) -> Result<(), 
         _ => mount_disk(&root, &mut drivers)?,
     };
     change_to(&new).map_err(|(path, error)| {
-        let reason = format!("{}: {}", Shown(path.to_bytes()), errno(error).desc());
+        let reason = format!("{}: {}", Shown(path.to_bytes()), strerror(errno(error)));
         failure(Code::RootUnfit, &root, error, &reason)
     })?;
     // Those that the kernel opened in the initramfs have no name any more.
@@ -106,11 +105,11 @@ fn mount_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<OwnedFd, Fai
 /// Waits for the device, and loads drivers for whatever may lead to it as it comes.
 fn wait_for_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<(), Failure> {
     let is_disk = || {
-        let file = stat(OsStr::from_bytes(root.source));
+        let file = stat(root.source);
         file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::BlockDevice)
     };
     note(format_args!("waiting for root={}", Shown(root.source)));
-    let start = Instant::now();
+    let start = now();
     loop {
         if is_disk() {
             return Ok(());
@@ -118,7 +117,7 @@ fn wait_for_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<(), Failu
         drivers.devices(DISKS)?;
         match () {
             () if is_disk() => return Ok(()),
-            () if start.elapsed() > LIMIT => {
+            () if now().saturating_sub(start) > LIMIT => {
                 return Err(failure(
                     Code::RootMissing,
                     root,
@@ -134,7 +133,7 @@ fn wait_for_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<(), Failu
 /// The file system that the device looks like.
 fn look(root: &Root<'_>) -> Result<&'static [u8], Failure> {
     let read = |error| failure(Code::RootFailed, root, error, "it can't be read");
-    let device = open(OsStr::from_bytes(root.source), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(read)?;
+    let device = open(root.source, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(read)?;
     for (offset, magic, kind) in LOOKS {
         let mut bytes = [0; 8];
         let length = io::pread(&device, &mut bytes, offset).map_err(read)?;

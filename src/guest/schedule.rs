@@ -3,10 +3,11 @@
 //! What comes out is the same however many threads there are: a failure ends only the steps behind it, so the one that is
 //! reported is the first of the plan. With one thread, the order is the plan's.
 
-extern crate std;
+extern crate alloc;
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::vec::Vec;
+use alloc::vec::Vec;
+
+use rustix_futex_sync::{Condvar, Mutex, MutexGuard};
 
 use super::klog::tell_passed_over;
 use super::module::ModuleFile;
@@ -82,7 +83,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         while !progress.is_over() {
             let Some(number) = progress.ready(self.plan) else {
                 progress.idle += 1;
-                progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+                progress = self.changed.wait(progress);
                 progress.idle -= 1;
                 continue;
             };
@@ -125,12 +126,12 @@ impl<'p, 'a> Schedule<'p, 'a> {
 
     /// How many modules were loaded, or why the plan could not be done.
     pub fn result(self) -> Result<usize, Failure> {
-        let progress = self.progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let progress = self.progress.into_inner();
         progress.failure.map_or(Ok(progress.loaded), Err)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.progress.lock()
     }
 }
 

@@ -3,24 +3,22 @@
 //! A share is mounted read-only and at no place: its descriptor is the mount. So nobody else sees it, and it is gone
 //! when the descriptor is closed, at the latest as the agent is executed. Paths on it are resolved beneath it (`files`).
 
-extern crate std;
+extern crate alloc;
 
-use std::ffi::OsStr;
-use std::format;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::ffi::OsStrExt;
-use std::thread::sleep;
-use std::time::Duration;
-use std::vec::Vec;
+use alloc::format;
+use alloc::vec::Vec;
+use core::time::Duration;
+use rustix::fd::{AsFd, AsRawFd};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, mkdir, rmdir};
 use rustix::io;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, UnmountFlags, mount_bind, move_mount, unmount};
 
+use super::clock::sleep;
 use super::deadline::note;
 use super::drivers::{Drivers, TRANSPORTS};
-use super::errno;
+use super::errno::{errno, strerror};
 use super::files::{Directory, File};
 use super::memory::has_modprobe;
 use super::mount::attach;
@@ -64,14 +62,14 @@ impl<'a> Shares<'a> {
     ///
     /// Failures: [`Code::ShareUnknown`], [`Code::ShareFailed`], and those of loading what the share takes.
     pub fn file(&mut self, location: &Location<'a>) -> Result<io::Result<File>, Failure> {
-        self.root(location).map(|root| root.regular(OsStr::from_bytes(location.below())))
+        self.root(location).map(|root| root.regular(location.below()))
     }
 
     /// Opens this kernel's module tree below a directory.
     ///
     /// Failures: as above, [`Code::NoModuleTree`], [`Code::CorruptIndex`].
     pub fn tree(&mut self, location: &Location<'a>) -> Result<Files, Failure> {
-        let modules = self.root(location)?.directory(OsStr::from_bytes(location.below()));
+        let modules = self.root(location)?.directory(location.below());
         Files::open_in(modules, location, &running_release(), &CONFIG)
     }
 
@@ -84,7 +82,7 @@ impl<'a> Shares<'a> {
             return Ok(());
         }
         let root = self.root(location)?;
-        bind(root, OsStr::from_bytes(location.below())).map_err(|error| {
+        bind(root, location.below()).map_err(|error| {
             let reason = format!("it can't be bound to {MODULES}");
             Failure::from_errno(Code::ShareFailed, location, errno(error), reason)
         })
@@ -141,7 +139,7 @@ pub fn mount(
             // No device has this tag, or none has it yet.
             Err(io::Errno::INVAL) if round == 0 => drivers.devices(TRANSPORTS)?,
             Err(io::Errno::INVAL) => sleep(PAUSE),
-            result => return result.map_err(|error| failed(&subject, error, errno(error).desc())),
+            result => return result.map_err(|error| failed(&subject, error, strerror(errno(error)))),
         }
     }
     Err(Failure::new(Code::ShareUnknown, subject, "no virtio-fs device of this VM has this tag"))
@@ -152,7 +150,7 @@ fn failed(subject: impl core::fmt::Display, error: io::Errno, reason: &str) -> F
 }
 
 /// Binds a directory of a share to /lib/modules. Only what is mounted somewhere can be bound: the share is, meanwhile.
-fn bind(root: &Directory, path: &OsStr) -> io::Result<()> {
+fn bind(root: &Directory, path: &[u8]) -> io::Result<()> {
     const PLACE: &str = "/run/guest-init";
     let directory = root.directory(path)?;
     for directory in [PLACE, MODULES] {

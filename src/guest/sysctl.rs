@@ -1,13 +1,11 @@
 //! Two switches of the kernel's: one that lets a panic end the VM, and one that ends module loading.
 
-extern crate std;
-
 use core::ffi::CStr;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{self, write};
 
-use super::errno;
+use super::errno::errno;
 use super::files::read_path;
 use crate::failure::{Code, Failure};
 use crate::request::words::{before_end, words};

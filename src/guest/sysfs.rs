@@ -2,17 +2,15 @@
 //!
 //! A loader can do nothing else for a module that is built in, or that something loaded before, and none other tells.
 
-extern crate std;
+extern crate alloc;
 
-use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::vec::Vec;
+use alloc::vec::Vec;
+use rustix::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{self, write};
 
-use super::errno;
+use super::errno::errno;
 use super::files::{open_directory, open_regular, read};
 use crate::failure::{Code, Failure};
 use crate::request::name::underscore;
@@ -34,11 +32,11 @@ pub fn adjust(
     if text.is_empty() {
         return Ok(());
     }
-    let directory = open_directory(std::format!("/sys/module/{module}/parameters"));
+    let directory = open_directory(alloc::format!("/sys/module/{module}/parameters"));
     for word in words(text) {
         let done = directory.as_ref().map_err(|error| *error).and_then(|directory| set(directory, &word));
         if let Err(error) = done {
-            let subject = std::format!("{module} {}", Shown(word.raw));
+            let subject = alloc::format!("{module} {}", Shown(word.raw));
             refused(Failure::from_errno(Code::ParameterNotSet, subject, errno(error), why(error)))?;
         }
     }
@@ -57,7 +55,7 @@ fn why(error: io::Errno) -> &'static str {
 
 fn set(directory: &OwnedFd, word: &Word<'_>) -> io::Result<()> {
     let name: Vec<u8> = word.name.iter().copied().map(underscore).collect();
-    let name = OsStr::from_bytes(&name);
+    let name = &name;
     // A switch without a value is one that is turned on.
     let wanted = word.value.unwrap_or(b"1");
     // Some can be written and not read.

@@ -1,23 +1,23 @@
 //! The module tree on disk: `/lib/modules/RELEASE`, its indexes mapped, its configuration read.
 
-extern crate std;
+extern crate alloc;
 
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ffi::CStr;
 use core::fmt::{Display, Write};
-use std::borrow::Cow;
-use std::ffi::CStr;
-use std::string::{String, ToString};
-use std::sync::OnceLock;
-use std::vec::Vec;
 
 use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::{self, Errno};
+use rustix_futex_sync::OnceLock;
 
-use super::errno;
+use super::errno::errno;
 use super::files::{Directory, read};
 use super::klog::tell_passed_over;
 use crate::failure::{Code, Failure, Report};
 use crate::request::list::Entry;
-use crate::request::name::{Room, normal};
+use crate::request::name::normal;
 use crate::resolve::config::{self, Directive};
 use crate::resolve::index::{Index, Kind};
 use crate::resolve::{Indexes, Tree};
@@ -69,9 +69,9 @@ impl Files {
         let modules = modules.map_err(|error| failure(name, error, &CLOSED))?;
         let missing = |error, reason: &str| {
             let others = entries(&modules).unwrap_or_default();
-            let reason = std::format!("{reason}{}", Listed("; there is ", &others));
-            let name = std::format!("{name}/");
-            failure(&std::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes())), error, &reason)
+            let reason = alloc::format!("{reason}{}", Listed("; there is ", &others));
+            let name = alloc::format!("{name}/");
+            failure(&alloc::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes())), error, &reason)
         };
         let directory = modules.directory(release).map_err(|error| missing(error, CLOSED))?;
         let files = Self::of(directory, release, config);
@@ -112,11 +112,11 @@ impl Files {
 
     /// The releases beside this one whose trees have a module.
     fn others_with(&self, name: &[u8]) -> Vec<String> {
-        let mut room = Room::new();
-        let (Some(key), Some(modules)) = (normal(name, &mut room), &self.modules) else { return Vec::new() };
+        let Some(modules) = &self.modules else { return Vec::new() };
         let has_it = |release: &String| {
             let tree = modules.directory(release.as_str()).ok()?;
-            open_index(&tree, Kind::Dep).ok()?.exact(key).ok()?
+            let index = open_index(&tree, Kind::Dep).ok()?;
+            normal(name, |key| index.exact(key).ok()).flatten().flatten()
         };
         let others = entries(modules).unwrap_or_default().into_iter().filter(|release| *release != self.release);
         others.filter(|release| has_it(release).is_some()).collect()

@@ -1,9 +1,9 @@
 //! Compressed modules that the kernel does not take as they are: the one part of the guest with decoders (KMOD 4).
 
-extern crate std;
+extern crate alloc;
 
-use std::borrow::Cow;
-use std::vec::Vec;
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
 
 use crate::text::Text;
 
@@ -49,7 +49,7 @@ impl Format {
     pub fn unpack(self, file: Cow<'static, [u8]>) -> Result<Vec<u8>, Reason> {
         let unpacked = match self {
             Self::Gzip => decode::gzip(&file),
-            Self::Xz => decode::xz(file),
+            Self::Xz => decode::xz(&file),
             Self::Zstd => decode::zstd(&file),
         };
         unpacked.map_err(|error| Text::of(format_args!("its {} data is damaged: {error}", self.name())))
@@ -61,48 +61,79 @@ pub type Reason = Text<160>;
 
 #[cfg(feature = "decompress")]
 mod decode {
-    extern crate std;
+    extern crate alloc;
 
-    use core::num::NonZeroUsize;
-    use std::borrow::Cow;
-    use std::io::{self, Cursor, Read};
-    use std::string::ToString;
-    use std::vec::Vec;
+    use alloc::vec::Vec;
+    use core::fmt::Display;
+
+    use ruzstd::decoding::StreamingDecoder;
+    use ruzstd::io::Read;
+    use xz4rust::{XzDecoder, XzError};
+    use zune_inflate::{DeflateDecoder, DeflateOptions};
+
+    use super::Reason;
+    use crate::text::Text;
 
     /// The bound on what a file may grow to, in bytes; the largest modules have a tenth of it.
-    const LARGEST: u64 = 256 << 20;
+    const LARGEST: usize = 256 << 20;
     /// The largest xz dictionary and zstd window, in bytes: those of `xz -9` and of `zstd --ultra`.
     const LARGEST_WINDOW: usize = 128 << 20;
+    /// How much is decompressed at once, in bytes.
+    const STEP: usize = 256 << 10;
 
-    const BUFFER: NonZeroUsize = NonZeroUsize::new(64 << 10).unwrap();
-
-    pub fn gzip(file: &[u8]) -> io::Result<Vec<u8>> {
-        drain(flate2::bufread::GzDecoder::new(file))
+    pub fn gzip(file: &[u8]) -> Result<Vec<u8>, Reason> {
+        let options = DeflateOptions::default().set_limit(LARGEST);
+        let unpacked = DeflateDecoder::new_with_options(file, options).decode_gzip();
+        unpacked.map_err(|error| Text::of(format_args!("{:?}", error.error)))
     }
 
-    pub fn xz(file: Cow<'static, [u8]>) -> io::Result<Vec<u8>> {
+    pub fn xz(mut file: &[u8]) -> Result<Vec<u8>, Reason> {
         const DICTIONARY: usize = 1 << 20;
-        let decoder = xz4rust::XzDecoder::in_heap_with_alloc_dict_size(DICTIONARY, LARGEST_WINDOW);
-        drain(xz4rust::XzReader::new_with_buffer_size_and_decoder(Cursor::new(file), BUFFER, decoder))
+        let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(DICTIONARY, LARGEST_WINDOW);
+        drain(|room| {
+            while !file.is_empty() {
+                let step = decoder.decode(file, room)?;
+                file = file.get(step.input_consumed()..).unwrap_or_default();
+                if step.is_end_of_stream() {
+                    // Another may follow, behind padding.
+                    let padding = file.iter().take_while(|&&byte| byte == 0).count();
+                    file = file.get(padding..).unwrap_or_default();
+                    decoder.reset();
+                }
+                match step.output_produced() {
+                    0 if !step.made_progress() => return Err(XzError::NeedsLargerInputBuffer),
+                    0 => {}
+                    count => return Ok(count),
+                }
+            }
+            Ok(0)
+        })
     }
 
-    pub fn zstd(file: &[u8]) -> io::Result<Vec<u8>> {
-        let mut decoder = ruzstd::decoding::StreamingDecoder::new_with_max_window_size(file, LARGEST_WINDOW as u64)
-            .map_err(|error| io::Error::other(error.to_string()))?;
-        let unpacked = drain(&mut decoder)?;
+    pub fn zstd(file: &[u8]) -> Result<Vec<u8>, Reason> {
+        let decoder = StreamingDecoder::new_with_max_window_size(file, LARGEST_WINDOW as u64);
+        let mut decoder = decoder.map_err(Text::of)?;
+        let unpacked = drain(|room| decoder.read(room))?;
         let frame = decoder.into_frame_decoder();
         match frame.get_checksum_from_data() {
-            Some(checksum) if frame.get_calculated_checksum() != Some(checksum) => Err(io::Error::other("checksum")),
+            Some(checksum) if frame.get_calculated_checksum() != Some(checksum) => Err(Text::of("checksum")),
             _ => Ok(unpacked),
         }
     }
 
-    fn drain(decoder: impl Read) -> io::Result<Vec<u8>> {
+    /// Reads until nothing comes any more.
+    fn drain<E: Display>(mut read: impl FnMut(&mut [u8]) -> Result<usize, E>) -> Result<Vec<u8>, Reason> {
         let mut unpacked = Vec::new();
-        decoder.take(LARGEST + 1).read_to_end(&mut unpacked)?;
-        match unpacked.len() as u64 > LARGEST {
-            true => Err(io::Error::other("more than 256 MiB come out of it")),
-            false => Ok(unpacked),
+        loop {
+            let length = unpacked.len();
+            unpacked.resize(length + STEP, 0);
+            let count = read(unpacked.get_mut(length..).unwrap_or_default()).map_err(Text::of)?;
+            unpacked.truncate(length + count);
+            match () {
+                () if unpacked.len() > LARGEST => return Err(Text::of("more than 256 MiB come out of it")),
+                () if count == 0 => return Ok(unpacked),
+                () => {}
+            }
         }
     }
 }

@@ -1,14 +1,14 @@
 //! What modprobe says, and where: results on stdout, messages on stderr or the kernel log.
 
-extern crate std;
+extern crate alloc;
 
+use alloc::format;
 use core::fmt;
-use std::format;
 
 use rustix::fd::AsFd;
 use rustix::io::{fcntl_getfd, retry_on_intr, write};
-use rustix::stdio::{stderr, stdout};
 
+use super::console::{stderr, stdout};
 use super::klog;
 use crate::request::modprobe::{ERROR, WARNING};
 

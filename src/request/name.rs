@@ -5,9 +5,6 @@ use crate::text::Shown;
 /// The longest name or alias, in bytes; the kernel's own module names end at 55, a CPU's modalias may have over 1,000.
 pub const LONGEST: usize = 2047;
 
-/// Room for a normalised name.
-pub type Room = heapless::Vec<u8, LONGEST>;
-
 /// A module name or alias as it was written, valid for a list: it begins with a letter, digit or `_`, so that it can't
 /// become an option, and holds no `/`, so that it can't become a path.
 ///
@@ -50,23 +47,27 @@ impl core::fmt::Display for Name<'_> {
     }
 }
 
-/// `name` with `-` as `_`, except inside `[...]` (kmod's `underscores`): what indexes are searched for. Most names are
-/// that already; `room` is for those that are not.
+/// Hands on `name` with `-` as `_`, except inside `[...]` (kmod's `underscores`): what indexes are searched for.
 ///
 /// `None` where kmod's look-up fails: see [`is_key`].
-pub fn normal<'k>(name: &'k [u8], room: &'k mut Room) -> Option<&'k [u8]> {
-    if !is_key(name) {
-        return None;
+pub fn normal<R>(name: &[u8], then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    match is_key(name) {
+        true if name.contains(&b'-') => without_dashes(name, then),
+        true => Some(then(name)),
+        false => None,
     }
-    if !name.contains(&b'-') {
-        return Some(name);
-    }
+}
+
+/// Most names have none, and do without the room of the longest on their stack.
+#[inline(never)]
+fn without_dashes<R>(name: &[u8], then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    let mut room = heapless::Vec::<u8, LONGEST>::new();
     let mut in_brackets = false;
     for &byte in name {
         in_brackets = byte == b'[' || in_brackets && byte != b']';
         room.push(if in_brackets { byte } else { underscore(byte) }).ok()?;
     }
-    Some(room)
+    Some(then(&room))
 }
 
 /// Whether kmod can look `name` up: no lone `]`, no open `[`, at most [`LONGEST`] bytes.
@@ -112,7 +113,7 @@ mod tests {
             (&[b'a'; LONGEST + 1], None),
         ];
         for (name, expected) in cases {
-            assert_eq!(normal(name, &mut Room::new()), expected);
+            assert_eq!(normal(name, <[u8]>::to_vec).as_deref(), expected);
         }
         assert!(same(b"a-b_c", b"a_b-c") && !same(b"ab", b"abc"));
     }

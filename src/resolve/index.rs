@@ -3,7 +3,7 @@
 //! libkmod reads only the `.bin`; text serves where there is none (KMOD, deliberate difference 4).
 
 use crate::failure::{Code, Failure};
-use crate::request::name::{Room, is_key, normal, same};
+use crate::request::name::{is_key, normal, same};
 use crate::resolve::dep::{Line as DepLine, module_of};
 use crate::resolve::glob::glob;
 use crate::resolve::trie::{Corrupt, Trie, Visit};
@@ -122,9 +122,7 @@ impl<'a> Index<'a> {
             Form::Binary(trie) => trie.each(visit).map_err(|corrupt| damaged(self.kind, corrupt))?,
             Form::Text(text) => {
                 for (line, priority) in lines(self.kind, text).zip(0..) {
-                    if let Some(key) = normal(line.key, &mut Room::new()) {
-                        visit(key, priority, line.value);
-                    }
+                    normal(line.key, |key| visit(key, priority, line.value));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! From a name to modules: the sources of a name in libkmod's order; the first that knows it wins (KMOD 2.2).
 
 use crate::failure::{Code, Failure};
-use crate::request::name::{Room, normal, same};
+use crate::request::name::{normal, same};
 use crate::resolve::Tree;
 use crate::resolve::config::Directive;
 use crate::resolve::dep::module_of;
@@ -18,12 +18,14 @@ pub struct Module<'a> {
     pub alias: Option<&'a [u8]>,
     /// Whether an index of what is built in gave it.
     pub built_in: bool,
+    /// Where it stands among all that one name means: behind those with less, before those with the same.
+    priority: u32,
 }
 
 impl<'a> Module<'a> {
     /// A module by its own name.
     pub const fn named(name: &'a [u8]) -> Self {
-        Self { name, alias: None, built_in: false }
+        Self { name, alias: None, built_in: false, priority: 0 }
     }
 
     /// The module in a file of the tree.
@@ -61,22 +63,18 @@ pub const MOST_FOUND: usize = 64;
 ///
 /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for more than 64 modules.
 pub fn lookup<'a>(tree: &Tree<'a>, name: &'a [u8]) -> Result<Found<'a>, Failure> {
-    let mut search = Search { tree, name, found: Ranked::new(), overflow: false };
-    if let Some(key) = normal(name, &mut Room::new()) {
-        search.run(key)?;
+    let mut search = Search { tree, name, found: Found::new(), overflow: false };
+    normal(name, |key| search.run(key)).unwrap_or(Ok(()))?;
+    match search.overflow {
+        true => Err(Failure::new(Code::PlanTooLarge, Shown(name), "the alias means more than 64 modules")),
+        false => Ok(search.found),
     }
-    if search.overflow {
-        return Err(Failure::new(Code::PlanTooLarge, Shown(name), "the alias means more than 64 modules"));
-    }
-    Ok(search.found.into_iter().map(|(_, module)| module).collect())
 }
-
-type Ranked<'a> = heapless::Vec<(u32, Module<'a>), MOST_FOUND>;
 
 struct Search<'t, 'a> {
     tree: &'t Tree<'a>,
     name: &'a [u8],
-    found: Ranked<'a>,
+    found: Found<'a>,
     overflow: bool,
 }
 
@@ -125,16 +123,18 @@ impl<'a> Search<'_, 'a> {
     fn patterns(&mut self, kind: Kind, key: &[u8]) -> Result<(), Failure> {
         let (index, alias) = (self.tree.index_of(kind)?, Some(self.name));
         let built_in = kind == Kind::BuiltinAlias;
-        index.matching(key, &mut |_, priority, name| self.add(priority, Module { name, alias, built_in }))
+        index.matching(key, &mut |_, priority, name| {
+            self.add(priority, Module { alias, built_in, ..Module::named(name) })
+        })
     }
 
     /// libkmod's `add_value`: before the first of the same or a greater priority.
     fn add(&mut self, priority: u32, module: Module<'a>) {
-        let at = self.found.iter().position(|(other, _)| *other >= priority).unwrap_or(self.found.len());
-        self.overflow |= self.found.insert(at, (priority, module)).is_err();
+        let at = self.found.iter().position(|other| other.priority >= priority).unwrap_or(self.found.len());
+        self.overflow |= self.found.insert(at, Module { priority, ..module }).is_err();
     }
 
     fn append(&mut self, module: Module<'a>) {
-        self.overflow |= self.found.push((0, module)).is_err();
+        self.overflow |= self.found.push(module).is_err();
     }
 }

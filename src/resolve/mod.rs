@@ -17,7 +17,7 @@ pub mod trie;
 use core::fmt;
 
 use crate::failure::Failure;
-use crate::request::name::{Room, normal};
+use crate::request::name::normal;
 use config::Directive;
 use dep::Line;
 use index::{Index, Kind};
@@ -83,15 +83,17 @@ impl<'a> Tree<'a> {
 
     /// A module's line of modules.dep, empty for a module that it does not list.
     pub fn line_of(&self, module: &Module<'a>) -> Result<Line<'a>, Failure> {
-        let mut room = Room::new();
-        let key = normal(module.name, &mut room).unwrap_or_default();
-        Ok(Line::new(self.index_of(Kind::Dep)?.exact(key)?.unwrap_or_default()))
+        Ok(Line::new(self.value_of(Kind::Dep, module)?.unwrap_or_default()))
     }
 
     /// Whether the kernel has the module built in.
     pub fn has_built_in(&self, module: &Module<'a>) -> Result<bool, Failure> {
-        let mut room = Room::new();
-        let key = normal(module.name, &mut room).unwrap_or_default();
-        Ok(module.built_in || self.index_of(Kind::Builtin)?.exact(key)?.is_some())
+        Ok(module.built_in || self.value_of(Kind::Builtin, module)?.is_some())
+    }
+
+    /// What an index has for a module's own name.
+    fn value_of(&self, kind: Kind, module: &Module<'a>) -> Result<Option<&'a [u8]>, Failure> {
+        let index = self.index_of(kind)?;
+        normal(module.name, |key| index.exact(key)).unwrap_or(Ok(None))
     }
 }

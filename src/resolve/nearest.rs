@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::failure::{Code, Failure};
-use crate::request::name::{Name, Room, normal, same};
+use crate::request::name::{Name, normal, same};
 use crate::resolve::Tree;
 use crate::resolve::config::is_blacklisted;
 use crate::resolve::index::Kind;
@@ -34,7 +34,7 @@ struct Proposal {
 impl Nearest {
     /// Nothing proposed yet for `wrong`.
     pub fn to(wrong: &[u8]) -> Self {
-        let wrong = normal(wrong, &mut Room::new()).and_then(|key| Word::from_slice(key).ok()).unwrap_or_default();
+        let wrong = normal(wrong, |key| Word::from_slice(key).ok()).flatten().unwrap_or_default();
         Self { wrong, names: heapless::Vec::new() }
     }
 

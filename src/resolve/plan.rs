@@ -279,11 +279,15 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn soft(&mut self, softdeps: impl Iterator<Item = (Side, &'a [u8])>, side: Side) -> Result<(), Failure> {
-        for (_, name) in softdeps.filter(|(of, _)| *of == side) {
-            for module in &lookup(&self.plan.tree, name)? {
-                let line = self.plan.tree.line_of(module)?;
-                self.walk(module, line)?;
-            }
+        softdeps.filter(|(of, _)| *of == side).try_for_each(|(_, name)| self.each_of(name))
+    }
+
+    /// What one soft dependency means. Few modules have one, and only they touch the pages of stack that this takes.
+    #[inline(never)]
+    fn each_of(&mut self, name: &'a [u8]) -> Result<(), Failure> {
+        for module in &lookup(&self.plan.tree, name)? {
+            let line = self.plan.tree.line_of(module)?;
+            self.walk(module, line)?;
         }
         Ok(())
     }
@@ -303,6 +307,8 @@ impl<'a> Walk<'_, 'a> {
         })
     }
 
+    /// Few modules have a command: as above.
+    #[inline(never)]
     fn has_softdeps(&self, module: &Module<'a>) -> Result<bool, Failure> {
         let mut softdeps = config::softdeps(self.plan.tree.config, module.name);
         softdeps.try_fold(false, |any, (_, name)| Ok(any || !lookup(&self.plan.tree, name)?.is_empty()))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use guest_init::failure::{Code, Failure};
-use guest_init::request::name::{Room, normal};
+use guest_init::request::name::normal;
 use guest_init::resolve::glob::glob;
 use guest_init::resolve::index::{Index, Kind};
 
@@ -102,7 +102,7 @@ fn check_exact(index: &Index<'_>, listed: &[Found<'_>]) {
 /// What matches is listed and matches by a naive comparison; without doubtful characters, nothing else does.
 fn check_matching(listed: &[Found<'_>], matching: &[Found<'_>], name: &[u8]) {
     // Text hands patterns over as they were written.
-    let key = |(pattern, ..): &Found<'_>| normal(pattern, &mut Room::new()).map(<[u8]>::to_vec);
+    let key = |(pattern, ..): &Found<'_>| normal(pattern, <[u8]>::to_vec);
     let keys: Vec<_> = matching.iter().map(key).collect();
     let is_one = |(pattern, p, v): &Found<'_>, key: Option<&[u8]>, (other, q, w): &Found<'_>| {
         (p, v) == (q, w) && (pattern == other || key == Some(&other[..]))

@@ -1,0 +1,51 @@
+//! Errors of system calls: from the number alone to the type that knows its name, and to the C library's text.
+
+use syscalls::Errno;
+
+/// The errno of a rustix call as the type that knows its name.
+pub fn errno(errno: rustix::io::Errno) -> Errno {
+    Errno::new(errno.raw_os_error())
+}
+
+/// What the C library says of an errno (strerror(3) of glibc): what modprobe prints, and what people know.
+pub fn strerror(errno: Errno) -> &'static str {
+    match errno {
+        // Where the kernel's headers have other words for it.
+        Errno::EIO => "Input/output error",
+        Errno::EBADF => "Bad file descriptor",
+        Errno::EAGAIN => "Resource temporarily unavailable",
+        Errno::ENOMEM => "Cannot allocate memory",
+        Errno::EXDEV => "Invalid cross-device link",
+        Errno::ENFILE => "Too many open files in system",
+        Errno::ENOTTY => "Inappropriate ioctl for device",
+        Errno::EDOM => "Numerical argument out of domain",
+        Errno::ERANGE => "Numerical result out of range",
+        Errno::EDEADLK => "Resource deadlock avoided",
+        Errno::ENOLCK => "No locks available",
+        Errno::ENOSYS => "Function not implemented",
+        Errno::ELOOP => "Too many levels of symbolic links",
+        Errno::EBADMSG => "Bad message",
+        Errno::EILSEQ => "Invalid or incomplete multibyte or wide character",
+        Errno::EOPNOTSUPP => "Operation not supported",
+        Errno::ENETRESET => "Network dropped connection on reset",
+        Errno::EDQUOT => "Disk quota exceeded",
+        Errno::ECANCELED => "Operation canceled",
+        errno => errno.description().unwrap_or("Unknown error"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Error;
+    use std::string::ToString;
+
+    #[test]
+    fn the_texts_are_the_c_librarys() {
+        for number in 1..=133 {
+            let theirs = Error::from_raw_os_error(number).to_string();
+            let (theirs, _) = theirs.split_once(" (os error").expect("std's form");
+            assert_eq!(strerror(Errno::new(number)), theirs.trim_end_matches(char::is_numeric).trim_end());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Threads: the kernel's, without a C library's. They have nothing of their own but a stack, so only a program that has no
+//! C library either may start them.
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::arch::asm;
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use linux_raw_sys::general as linux;
+use rustix::io::{self, Errno};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use rustix::thread::futex;
+
+/// Two threads of one process, with all in common that can be.
+const ALIKE: u32 = linux::CLONE_VM
+    | linux::CLONE_FS
+    | linux::CLONE_FILES
+    | linux::CLONE_SIGHAND
+    | linux::CLONE_THREAD
+    | linux::CLONE_SYSVSEM
+    | linux::CLONE_CHILD_CLEARTID;
+
+/// Below a stack, what nobody may touch, in bytes: as much as the largest page.
+const GUARD: usize = 64 << 10;
+
+/// Starts a thread that does `work` for as long as the process lives, or until it is done with it.
+///
+/// Errors: those of mmap(2) and clone(2).
+pub fn start(stack: usize, work: impl Fn() + Sync + 'static) -> io::Result<()> {
+    let work: &'static dyn Job = Box::leak(Box::new(move |_| work()));
+    Thread::start(stack, work, 0).map(core::mem::forget)
+}
+
+/// Has `count` threads do the same work, this one as number 0, and waits until all are done. Returns how many they were: what
+/// can't be started, the others do without.
+pub fn together(count: usize, stack: usize, work: &(impl Fn(usize) + Sync)) -> usize {
+    let threads: Vec<_> = (1..count).map_while(|number| Thread::start(stack, work, number).ok()).collect();
+    work(0);
+    threads.len() + 1
+}
+
+/// What threads can do: called with a thread's number.
+trait Job: Fn(usize) + Sync {}
+
+impl<F: Fn(usize) + Sync> Job for F {}
+
+/// A thread that is waited for when it is dropped.
+struct Thread<'w> {
+    stack: Stack,
+    start: Box<Start<'w>>,
+}
+
+/// What a thread begins with.
+struct Start<'w> {
+    work: &'w dyn Job,
+    number: usize,
+    /// Zero once the thread has ended (CLONE_CHILD_CLEARTID).
+    running: AtomicU32,
+}
+
+impl<'w> Thread<'w> {
+    #[allow(unsafe_code)]
+    fn start(stack: usize, work: &'w dyn Job, number: usize) -> io::Result<Self> {
+        let stack = Stack::new(stack)?;
+        let start = Box::new(Start { work, number, running: AtomicU32::new(1) });
+        // SAFETY: stack and start live until the thread has ended, since dropping this waits for it, or for ever.
+        unsafe { clone(&stack, &start) }?;
+        Ok(Self { stack, start })
+    }
+}
+
+impl Drop for Thread<'_> {
+    fn drop(&mut self) {
+        let running = &self.start.running;
+        while running.load(Ordering::Acquire) != 0 {
+            let _ = futex::wait(running, futex::Flags::empty(), 1, None);
+        }
+        self.stack.unmap();
+    }
+}
+
+/// What the thread itself does.
+extern "C" fn run(start: &Start<'_>) {
+    (start.work)(start.number);
+}
+
+/// Starts a thread on `stack` (clone(2)).
+///
+/// # Safety
+///
+/// Both arguments must live until the thread has ended.
+#[allow(unsafe_code)]
+unsafe fn clone(stack: &Stack, start: &Start<'_>) -> io::Result<()> {
+    let result: isize;
+    // SAFETY: the new thread returns from the call on a stack of its own, and leaves this code for `run` and for exit; it
+    // touches nothing of this frame. In this thread it is a call like any other.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r9",
+            "call r12",
+            "xor edi, edi",
+            "mov eax, {exit}",
+            "syscall",
+            "2:",
+            exit = const linux::__NR_exit,
+            inlateout("rax") linux::__NR_clone as isize => result,
+            in("rdi") ALIKE as usize,
+            in("rsi") stack.top(),
+            in("rdx") 0,
+            in("r10") &raw const start.running,
+            in("r8") 0,
+            in("r9") start,
+            in("r12") run,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        asm!(
+            "svc #0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x0, x5",
+            "blr x6",
+            "mov x0, xzr",
+            "mov x8, {exit}",
+            "svc #0",
+            "2:",
+            exit = const linux::__NR_exit,
+            in("x8") linux::__NR_clone,
+            inlateout("x0") ALIKE as isize => result,
+            in("x1") stack.top(),
+            in("x2") 0,
+            in("x3") 0,
+            in("x4") &raw const start.running,
+            in("x5") start,
+            in("x6") run,
+        );
+    }
+    match i32::try_from(result) {
+        Ok(error) if error < 0 => Err(Errno::from_raw_os_error(-error)),
+        _ => Ok(()),
+    }
+}
+
+/// A thread's stack, with a guard below: whoever overflows it ends by SIGSEGV, and does not write on.
+struct Stack {
+    bottom: *mut c_void,
+    size: usize,
+}
+
+impl Stack {
+    #[allow(unsafe_code)]
+    fn new(size: usize) -> io::Result<Self> {
+        let (size, access) = (size + GUARD, ProtFlags::READ | ProtFlags::WRITE);
+        // SAFETY: a new mapping of the kernel's choosing aliases nothing, and its guard is its own.
+        unsafe {
+            let bottom = mmap_anonymous(null_mut(), size, access, MapFlags::PRIVATE | MapFlags::NORESERVE)?;
+            mprotect(bottom, GUARD, MprotectFlags::empty())?;
+            Ok(Self { bottom, size })
+        }
+    }
+
+    /// Where the first frame begins.
+    fn top(&self) -> *mut c_void {
+        self.bottom.wrapping_byte_add(self.size)
+    }
+
+    #[allow(unsafe_code)]
+    fn unmap(&self) {
+        // SAFETY: the thread has ended, and nothing else knew its stack.
+        let _ = unsafe { munmap(self.bottom, self.size) };
+    }
+}
