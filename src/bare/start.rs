@@ -79,3 +79,24 @@ extern "C" fn _Unwind_Resume() -> ! {
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
+
+/// What the compiler's own library asks a C library for on this architecture: which atomic instructions the CPU has, in a
+/// constructor that nobody calls, and the guards of its stack. Without an answer it uses those that every CPU has.
+#[cfg(target_arch = "aarch64")]
+#[allow(unsafe_code)]
+mod compiler_rt {
+    use super::{Code, c_int, exit};
+
+    #[unsafe(no_mangle)]
+    extern "C" fn getauxval(_: usize) -> usize {
+        0
+    }
+
+    #[unsafe(no_mangle)]
+    static __stack_chk_guard: usize = 0x5afe_c0de;
+
+    #[unsafe(no_mangle)]
+    extern "C" fn __stack_chk_fail() -> ! {
+        exit(Code::Bug as c_int)
+    }
+}

@@ -34,14 +34,14 @@ pub fn exit(status: c_int) -> ! {
 /// default again.
 #[allow(unsafe_code)]
 pub fn catch(signal: u32, handler: extern "C" fn(c_int) -> !) {
-    let flags = linux::SA_ONSTACK | linux::SA_RESETHAND | linux::SA_NODEFER | RESTORER;
+    // x86 asks for the address that a handler returns to, here none (setup_rt_frame in arch/x86/kernel/signal_64.c).
+    let flags = linux::SA_ONSTACK | linux::SA_RESETHAND | linux::SA_NODEFER | linux::SA_RESTORER;
     let action = linux::kernel_sigaction {
         // SAFETY: the kernel's type has the signature of a handler that returns, and calls it as such.
         sa_handler_kernel: Some(unsafe {
             core::mem::transmute::<extern "C" fn(c_int) -> !, unsafe extern "C" fn(c_int)>(handler)
         }),
         sa_flags: flags.into(),
-        #[cfg(target_arch = "x86_64")]
         sa_restorer: None,
         sa_mask: linux::kernel_sigset_t { sig: [0] },
     };
@@ -49,9 +49,6 @@ pub fn catch(signal: u32, handler: extern "C" fn(c_int) -> !) {
     // SAFETY: the handler returns to nobody, so that nothing of this process has to expect it.
     let _ = unsafe { syscall!(Sysno::rt_sigaction, signal, &raw const action, 0, mask) };
 }
-
-/// x86 asks for the address that a handler returns to, here none (setup_rt_frame in arch/x86/kernel/signal_64.c).
-const RESTORER: u32 = if cfg!(target_arch = "x86_64") { 0x0400_0000 } else { 0 };
 
 /// Gives signal handlers of this thread a stack of their own (sigaltstack(2)).
 #[allow(unsafe_code)]

@@ -1,0 +1,89 @@
+//! The guest's heap, as the heap of a whole program with threads: this one.
+
+use std::thread;
+
+use guest_init::bare::heap::Heap;
+
+#[global_allocator]
+static HEAP: Heap = Heap::new();
+
+/// Numbers that look like chance and are the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+/// Has pieces come, grow, shrink and go, and looks whether each still holds what was put there.
+fn juggle(seed: u64, rounds: usize, largest: usize) {
+    let mut numbers = Numbers(seed);
+    let mut pieces: Vec<(u8, Vec<u8>)> = Vec::new();
+    for round in 0..rounds {
+        let mark = (seed as usize + round) as u8;
+        match numbers.below(4) {
+            0 | 1 => pieces.push((mark, vec![mark; numbers.below(largest)])),
+            2 if !pieces.is_empty() => {
+                let which = numbers.below(pieces.len());
+                let (mark, piece) = &mut pieces[which];
+                piece.resize(numbers.below(largest), *mark);
+                piece.shrink_to_fit();
+            }
+            _ if !pieces.is_empty() => drop(pieces.swap_remove(numbers.below(pieces.len()))),
+            _ => {}
+        }
+        if round % 64 == 0 {
+            assert!(pieces.iter().all(|(mark, piece)| piece.iter().all(|byte| byte == mark)));
+        }
+    }
+    assert!(pieces.iter().all(|(mark, piece)| piece.iter().all(|byte| byte == mark)));
+}
+
+#[test]
+fn no_byte_is_given_away_twice() {
+    // First within the arena, then well beyond it, then pieces that are mappings from the start.
+    for largest in [300, 20 << 10, 1 << 20] {
+        thread::scope(|scope| {
+            (0..4).for_each(|seed| drop(scope.spawn(move || juggle(seed, 2_000, largest))));
+        });
+    }
+}
+
+#[test]
+fn zeroed_is_zeroed_wherever_it_lies() {
+    for size in [1, 4096, 100 << 10, 1 << 20] {
+        for _ in 0..4 {
+            let dirty = vec![0xff_u8; size];
+            drop(dirty);
+            let zeroed = vec![0_u8; size];
+            assert!(zeroed.iter().all(|byte| *byte == 0), "{size}");
+        }
+    }
+}
+
+#[test]
+fn what_is_large_goes_back() {
+    // 500 GB in all, all of which is written to in part.
+    for _ in 0..1_000 {
+        let mut piece = Vec::<u8>::with_capacity(500 << 20);
+        piece.push(1);
+        piece.reserve_exact(600 << 20);
+        assert_eq!(piece, [1]);
+    }
+}
+
+#[test]
+fn alignment_is_kept() {
+    #[repr(align(64))]
+    struct Line(u8);
+    #[repr(align(4096))]
+    struct Page(u8);
+    for n in 0..100 {
+        let (small, line, page) = (Box::new(n), Box::new(Line(n)), Box::new(Page(n)));
+        assert_eq!((*small, line.0, page.0), (n, n, n));
+        assert_eq!((&raw const *line).addr() % 64, 0);
+        assert_eq!((&raw const *page).addr() % 4096, 0);
+    }
+}
