@@ -13,11 +13,12 @@ use guest_init::guest::share::Shares;
 use guest_init::guest::{agent, command_line, console, crash, deadline, end, klog};
 use guest_init::guest::{lists, load, memory, modprobe, modules, mount, root, sysctl};
 
-/// The C start-up's main. Rust's own aborts where descriptors 0 to 2 are closed and there is no /dev/null.
+/// Where the program comes to from [`guest_init::bare`], or in tests from a C library's start. Rust's own aborts where
+/// descriptors 0 to 2 are closed and there is no /dev/null.
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, arguments: *const *const c_char, environment: *const *const c_char) -> c_int {
-    // SAFETY: this is what the C start-up hands over.
+    // SAFETY: this is what both hand over.
     let (arguments, environment) = unsafe { (Strings::new(arguments), Strings::new(environment)) };
     if !is_init() {
         return modprobe::answer(arguments, environment);

@@ -67,7 +67,7 @@ fuzz_one() {
 # sanitize: AddressSanitizer over unit tests, the unsafe blocks that can run outside a VM, plans and damaged indexes.
 sanitize() {
   # What PID 1 never gives back is no leak.
-  ASAN_OPTIONS=detect_leaks=0 with_asan '' test --no-default-features --features decompress \
+  ASAN_OPTIONS=detect_leaks=0 with_asan '' test --no-default-features --features std,decompress \
     --lib --test unsafe_code --test plan --test index
 }
 

@@ -9,7 +9,7 @@ pub struct Strings(*const *const c_char);
 impl Strings {
     /// # Safety
     ///
-    /// `strings` is what the C start-up hands to main: an array of strings that ends with a null pointer, which
+    /// `strings` is what the kernel leaves a program and main is given: an array of strings that ends with a null pointer, which
     /// nobody changes while the process lives.
     #[allow(unsafe_code)]
     pub const unsafe fn new(strings: *const *const c_char) -> Self {

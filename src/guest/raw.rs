@@ -1,4 +1,4 @@
-//! System calls that rustix leaves to a C library, which this program does not have: each a function.
+//! System calls that rustix leaves to C libraries: each a function.
 
 extern crate alloc;
 

@@ -84,7 +84,8 @@ mod decode {
     pub fn gzip(file: &[u8]) -> Result<Vec<u8>, Reason> {
         let options = DeflateOptions::default().set_limit(LARGEST);
         let unpacked = DeflateDecoder::new_with_options(file, options).decode_gzip();
-        unpacked.map_err(|error| Text::of(format_args!("{:?}", error.error)))
+        // Its texts are lines, with their ends.
+        unpacked.map_err(|error| Text::of(Reason::of(format_args!("{:?}", error.error)).as_str().trim_end()))
     }
 
     pub fn xz(mut file: &[u8]) -> Result<Vec<u8>, Reason> {
