@@ -40,7 +40,7 @@ pub fn on_panic(panic: &PanicInfo<'_>) -> ! {
     die(format_args!("panicked at {place}"))
 }
 
-extern "C" fn on_fault(signal: c_int) -> ! {
+extern "C" fn on_fault(signal: c_int) {
     let name = FAULTS.iter().find(|(fault, _)| i64::from(*fault) == i64::from(signal));
     die(name.map_or("a signal", |(_, name)| name))
 }

@@ -30,23 +30,20 @@ pub fn exit(status: c_int) -> ! {
     }
 }
 
-/// Has a signal call `handler`, once, on the stack of [`use_signal_stack`] (sigaction(2)). A second of its kind finds the
-/// default again.
+/// Has a signal call `handler`, which must not return, once, on the stack of [`use_signal_stack`] (sigaction(2)). A second
+/// of its kind finds the default again.
 #[allow(unsafe_code)]
-pub fn catch(signal: u32, handler: extern "C" fn(c_int) -> !) {
+pub fn catch(signal: u32, handler: extern "C" fn(c_int)) {
     // x86 asks for the address that a handler returns to, here none (setup_rt_frame in arch/x86/kernel/signal_64.c).
     let flags = linux::SA_ONSTACK | linux::SA_RESETHAND | linux::SA_NODEFER | linux::SA_RESTORER;
     let action = linux::kernel_sigaction {
-        // SAFETY: the kernel's type has the signature of a handler that returns, and calls it as such.
-        sa_handler_kernel: Some(unsafe {
-            core::mem::transmute::<extern "C" fn(c_int) -> !, unsafe extern "C" fn(c_int)>(handler)
-        }),
+        sa_handler_kernel: Some(handler),
         sa_flags: flags.into(),
         sa_restorer: None,
         sa_mask: linux::kernel_sigset_t { sig: [0] },
     };
     let mask = size_of::<linux::kernel_sigset_t>();
-    // SAFETY: the handler returns to nobody, so that nothing of this process has to expect it.
+    // SAFETY: a handler that returns does so to the address 0, and faults: nothing goes on in a state that it left.
     let _ = unsafe { syscall!(Sysno::rt_sigaction, signal, &raw const action, 0, mask) };
 }
 

@@ -7,10 +7,11 @@ use crate::request::name::underscore;
 /// Time is at most the product of the lengths. A bracket that is never closed matches a `[`, as in glibc.
 #[inline]
 pub fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    // Most patterns are other plain names.
-    let differs =
-        |(first, other)| !matches!(first, b'*' | b'?' | b'[' | b'\\') && underscore(first) != underscore(other);
-    !pattern.first().copied().zip(name.first().copied()).is_some_and(differs) && matches(pattern, name)
+    match (pattern.first(), name.first()) {
+        // Most patterns are other plain names.
+        (Some(first), Some(other)) if first.is_ascii_alphanumeric() && first != other => false,
+        _ => matches(pattern, name),
+    }
 }
 
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
