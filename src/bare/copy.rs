@@ -16,6 +16,14 @@ const WORD: usize = size_of::<u64>();
 #[cfg_attr(feature = "bare", unsafe(no_mangle))]
 pub unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
     // SAFETY: the caller's.
+    unsafe { copy_from_the_front(to, from, count) }
+}
+
+/// # Safety
+///
+/// As [`memmove`], and the target does not lie within the source.
+unsafe fn copy_from_the_front(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
+    // SAFETY: the caller's.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!(
@@ -46,7 +54,7 @@ pub unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> 
     // source.
     unsafe {
         match to.addr().wrapping_sub(from.addr()) >= count {
-            true => memcpy(to, from, count),
+            true => copy_from_the_front(to, from, count),
             false => copy_from_behind(to, from, count),
         }
     }

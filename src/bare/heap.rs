@@ -7,7 +7,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::{copy_nonoverlapping, null_mut};
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
 
@@ -46,13 +46,17 @@ impl Heap {
     fn take(&self, layout: Layout) -> Option<*mut u8> {
         let start = |used: usize| used.checked_next_multiple_of(layout.align());
         let end = |used| start(used)?.checked_add(layout.size()).filter(|end| *end <= ARENA);
-        let used = self.used.fetch_update(Relaxed, Relaxed, end).ok()?;
+        let used = self.used.fetch_update(Ordering::Acquire, Ordering::Relaxed, end).ok()?;
         Some(self.arena.get().cast::<u8>().wrapping_add(start(used)?))
     }
 
-    /// Moves the end of the last piece, if this one is the last.
+    /// Moves the end of the last piece, if this one is the last. Whoever takes what it leaves sees it as it was left.
     fn resize(&self, offset: usize, old: usize, new: usize) -> bool {
-        offset + new <= ARENA && self.used.compare_exchange(offset + old, offset + new, Relaxed, Relaxed).is_ok()
+        let moved = || {
+            let (old, new) = (offset + old, offset + new);
+            self.used.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+        };
+        offset + new <= ARENA && moved().is_ok()
     }
 }
 
@@ -93,11 +97,13 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         match self.offset(piece) {
             Some(offset) if size < LARGE && self.resize(offset, layout.size(), size) => piece,
+            Some(_) if size <= layout.size() => piece,
             // SAFETY: the caller's layout and size make a layout, and both pieces are as long as what is copied.
             Some(_) => unsafe {
                 let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
                 if !new.is_null() {
-                    copy_nonoverlapping(piece, new, layout.size().min(size));
+                    copy_nonoverlapping(piece, new, layout.size());
+                    self.dealloc(piece, layout);
                 }
                 new
             },

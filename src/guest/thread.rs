@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use linux_raw_sys::general as linux;
 use rustix::io::{self, Errno};
@@ -38,9 +38,21 @@ pub fn start(stack: usize, work: impl Fn() + Sync + 'static) -> io::Result<()> {
 /// Has `count` threads do the same work, this one as number 0, and waits until all are done. Returns how many they were: what
 /// can't be started, the others do without.
 pub fn together(count: usize, stack: usize, work: &(impl Fn(usize) + Sync)) -> usize {
+    OTHERS.store(count.saturating_sub(1), Ordering::Relaxed);
     let threads: Vec<_> = (1..count).map_while(|number| Thread::start(stack, work, number).ok()).collect();
     work(0);
-    threads.len() + 1
+    let others = threads.len();
+    drop(threads);
+    OTHERS.store(0, Ordering::Relaxed);
+    others + 1
+}
+
+/// How many threads [`together`] has beside the one that called it.
+static OTHERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether several threads are at work together. Then nobody knows whether all can end: one may sleep in the kernel for ever.
+pub fn are_several() -> bool {
+    OTHERS.load(Ordering::Relaxed) > 0
 }
 
 /// What threads can do: called with a thread's number.
@@ -50,8 +62,9 @@ impl<F: Fn(usize) + Sync> Job for F {}
 
 /// A thread that is waited for when it is dropped.
 struct Thread<'w> {
-    stack: Stack,
-    start: Box<Start<'w>>,
+    start: &'w Start<'w>,
+    /// Behind the wait, it is unmapped.
+    _stack: Stack,
 }
 
 /// What a thread begins with.
@@ -66,10 +79,10 @@ impl<'w> Thread<'w> {
     #[allow(unsafe_code)]
     fn start(stack: usize, work: &'w dyn Job, number: usize) -> io::Result<Self> {
         let stack = Stack::new(stack)?;
-        let start = Box::new(Start { work, number, running: AtomicU32::new(1) });
-        // SAFETY: stack and start live until the thread has ended, since dropping this waits for it, or for ever.
-        unsafe { clone(&stack, &start) }?;
-        Ok(Self { stack, start })
+        let start = &*Box::leak(Box::new(Start { work, number, running: AtomicU32::new(1) }));
+        // SAFETY: what is leaked lives for ever, and the stack until the thread has ended, since dropping this waits for it.
+        unsafe { clone(&stack, start) }?;
+        Ok(Self { start, _stack: stack })
     }
 }
 
@@ -79,7 +92,6 @@ impl Drop for Thread<'_> {
         while running.load(Ordering::Acquire) != 0 {
             let _ = futex::wait(running, futex::Flags::empty(), 1, None);
         }
-        self.stack.unmap();
     }
 }
 
@@ -167,8 +179,9 @@ impl Stack {
         // SAFETY: a new mapping of the kernel's choosing aliases nothing, and its guard is its own.
         unsafe {
             let bottom = mmap_anonymous(null_mut(), size, access, MapFlags::PRIVATE | MapFlags::NORESERVE)?;
+            let stack = Self { bottom, size };
             mprotect(bottom, GUARD, MprotectFlags::empty())?;
-            Ok(Self { bottom, size })
+            Ok(stack)
         }
     }
 
@@ -176,10 +189,12 @@ impl Stack {
     fn top(&self) -> *mut c_void {
         self.bottom.wrapping_byte_add(self.size)
     }
+}
 
+impl Drop for Stack {
     #[allow(unsafe_code)]
-    fn unmap(&self) {
-        // SAFETY: the thread has ended, and nothing else knew its stack.
+    fn drop(&mut self) {
+        // SAFETY: its thread has ended or never began, and nothing else knew it.
         let _ = unsafe { munmap(self.bottom, self.size) };
     }
 }

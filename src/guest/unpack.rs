@@ -80,9 +80,15 @@ mod decode {
     const LARGEST_WINDOW: usize = 128 << 20;
     /// How much is decompressed at once, in bytes.
     const STEP: usize = 256 << 10;
+    const TOO_LARGE: &str = "more than 256 MiB come out of it";
 
     pub fn gzip(file: &[u8]) -> Result<Vec<u8>, Reason> {
-        let options = DeflateOptions::default().set_limit(LARGEST);
+        // The length stands at the end, and zune-inflate sees to it that it is true; its own limit is a rough one.
+        let length = file.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+        if length > LARGEST {
+            return Err(Text::of(TOO_LARGE));
+        }
+        let options = DeflateOptions::default().set_limit(LARGEST).set_size_hint(length);
         let unpacked = DeflateDecoder::new_with_options(file, options).decode_gzip();
         // Its texts are lines, with their ends.
         unpacked.map_err(|error| Text::of(Reason::of(format_args!("{:?}", error.error)).as_str().trim_end()))
@@ -91,11 +97,13 @@ mod decode {
     pub fn xz(mut file: &[u8]) -> Result<Vec<u8>, Reason> {
         const DICTIONARY: usize = 1 << 20;
         let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(DICTIONARY, LARGEST_WINDOW);
+        let mut is_whole = false;
         drain(|room| {
             while !file.is_empty() {
                 let step = decoder.decode(file, room)?;
                 file = file.get(step.input_consumed()..).unwrap_or_default();
-                if step.is_end_of_stream() {
+                is_whole = step.is_end_of_stream();
+                if is_whole {
                     // Another may follow, behind padding.
                     let padding = file.iter().take_while(|&&byte| byte == 0).count();
                     file = file.get(padding..).unwrap_or_default();
@@ -107,7 +115,7 @@ mod decode {
                     count => return Ok(count),
                 }
             }
-            Ok(0)
+            if is_whole { Ok(0) } else { Err(XzError::NeedsLargerInputBuffer) }
         })
     }
 
@@ -131,10 +139,63 @@ mod decode {
             let count = read(unpacked.get_mut(length..).unwrap_or_default()).map_err(Text::of)?;
             unpacked.truncate(length + count);
             match () {
-                () if unpacked.len() > LARGEST => return Err(Text::of("more than 256 MiB come out of it")),
+                () if unpacked.len() > LARGEST => return Err(Text::of(TOO_LARGE)),
                 () if count == 0 => return Ok(unpacked),
                 () => {}
             }
         }
+    }
+}
+
+#[cfg(all(test, feature = "decompress"))]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = b"a module, and a module";
+    /// The text as gzip, xz and zstd make it.
+    const FILES: [&[u8]; 3] = [
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03KT\xc8\xcdO)\xcdI\xd5QH\xccKQH\x84\xf2\x00\xf2$\xa0\x99\x16\x00\x00\x00",
+        b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F\x02\x00!\x01\x1c\x00\x00\x00\x10\xcfX\xcc\xe0\x00\x15\x00\x14]\x000\x88\x09\xa73\xa9B\x8c[\x08#\x96\x9b\x88\x11\xaf\xb4\xf5\xc3\x00\x00\xa4\x22\xf6\x12\x0b<xY\x00\x010\x16\x896\x14\x0b\x1f\xb6\xf3}\x01\x00\x00\x00\x00\x04YZ",
+        b"(\xb5/\xfd\x04h\xb1\x00\x00a module, and a module\xe5QkJ",
+    ];
+
+    fn unpack(file: &[u8]) -> Result<Vec<u8>, Reason> {
+        Format::of(file).expect("a format").unpack(Cow::Owned(file.to_vec()))
+    }
+
+    #[test]
+    fn what_is_whole_is_unpacked() {
+        for file in FILES {
+            assert_eq!(unpack(file).as_deref(), Ok(TEXT));
+        }
+        // Two streams with padding between are one file to xz.
+        let [_, xz, _] = FILES;
+        assert_eq!(unpack(&[xz, &[0; 4], xz].concat()), Ok([TEXT, TEXT].concat()));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_damaged_is_refused() {
+        for file in FILES {
+            for end in 6..file.len() {
+                let cut = file.get(..end).expect("it is longer");
+                assert!(unpack(cut).is_err(), "{end} bytes of {}", file.escape_ascii());
+            }
+            let mut damaged = file.to_vec();
+            damaged[file.len() / 2] ^= 1;
+            assert!(unpack(&damaged).is_err(), "{}", file.escape_ascii());
+        }
+        let [_, xz, _] = FILES;
+        assert!(unpack(&[xz, b"garbage."].concat()).is_err());
+    }
+
+    #[test]
+    fn a_length_of_more_than_256_mib_is_refused_before_anything_is_unpacked() {
+        let [gzip, ..] = FILES;
+        let with_length = |length: u32| {
+            let contents = gzip.get(..gzip.len() - 4).expect("it has a length");
+            unpack(&[contents, &length.to_le_bytes()].concat()).unwrap_err()
+        };
+        assert_eq!(with_length((256 << 20) + 1).as_str(), "its gzip data is damaged: more than 256 MiB come out of it");
+        assert_ne!(with_length(256 << 20).as_str(), with_length(u32::MAX).as_str());
     }
 }
