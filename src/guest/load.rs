@@ -96,6 +96,7 @@ impl<'p, 'a> Ready<'p, 'a> {
             _ => self.plan.parameters(step).each_piece(&mut |piece| parameters.extend_from_slice(piece)),
         }
         let file = match step.action {
+            Action::Load(_) if parameters.is_empty() && self.is_open(step) => None,
             Action::Load(path) => self.open_file(step, path)?,
             Action::Missing => return Err(dangling(step)),
             Action::Install(command) => install(step, command).map(|()| None)?,
@@ -105,6 +106,12 @@ impl<'p, 'a> Ready<'p, 'a> {
             self.check(step, &parameters, file, report)?;
         }
         Ok(Prepared { file, parameters })
+    }
+
+    /// Whether the file is open for an earlier step. By the time of this one its module is most likely loaded.
+    fn is_open(&self, step: &Step<'a>) -> bool {
+        let mut earlier = self.plan.steps().iter().zip(&self.steps);
+        step.again && earlier.any(|(other, prepared)| prepared.file.is_some() && other.action == step.action)
     }
 
     /// The kernel passes over a parameter that a module does not have; no loader ever tells.
