@@ -13,7 +13,7 @@ use core::panic::PanicInfo;
 use linux_raw_sys::general::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
 
 use super::raw::{catch, exit, use_signal_stack};
-use super::{console, klog};
+use super::{console, klog, sysctl, thread};
 use crate::failure::{Code, Failure};
 use crate::text::Text;
 
@@ -49,5 +49,9 @@ extern "C" fn on_fault(signal: c_int) {
 fn die(what: impl Display) -> ! {
     console::wait_for_virtio();
     klog::last_word(&Failure::new(Code::Bug, "in guest-init", what));
+    // The kernel panics when the last thread of PID 1 is gone.
+    if thread::are_several() {
+        sysctl::panic();
+    }
     exit(Code::Bug as c_int)
 }

@@ -1,4 +1,4 @@
-//! Two switches of the kernel's: one that lets a panic end the VM, and one that ends module loading.
+//! Switches of the kernel's: one that panics, one that lets a panic end the VM, and one that ends module loading.
 
 use core::ffi::CStr;
 
@@ -10,6 +10,7 @@ use super::files::read_path;
 use crate::failure::{Code, Failure};
 use crate::request::words::{before_end, words};
 
+const SYSRQ: &CStr = c"/proc/sysrq-trigger";
 const PANIC: &CStr = c"/proc/sys/kernel/panic";
 const MODULES_DISABLED: &CStr = c"/proc/sys/kernel/modules_disabled";
 
@@ -25,6 +26,11 @@ pub fn let_panic_end(line: &[u8]) {
     if waits && set(PANIC, b"-1").is_ok() {
         log::info!("kernel.panic was 0, with which a VM waits for ever after a panic: set to -1");
     }
+}
+
+/// Panics the VM at once, whatever its threads do, if the kernel has sysrq at all.
+pub fn panic() {
+    let _ = set(SYSRQ, b"c");
 }
 
 /// If that is asked for, lets no more modules be loaded until the kernel starts anew.
