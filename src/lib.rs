@@ -6,8 +6,8 @@
 //! * [`resolve`]: what that takes. Names in, a [`resolve::plan::Plan`] out, as modprobe would have it.
 //! * [`guest`]: doing it. Mounts, finit_module, execve; the only place with system calls, and with a heap.
 //!
-//! Below them lies [`bare`], the ground: what a program stands on that has neither a C library nor std, which
-//! guest-init is where it is PID 1.
+//! Beside them lies [`bare`]: what a program stands on that has neither a C library nor std, which guest-init is
+//! where it is PID 1.
 //!
 //! Decide first, act second: the whole plan stands before the first module is loaded, so a bad list fails with
 //! nothing done. `request` and `resolve` are pure and allocate nothing; that the crate is `no_std` and `alloc` is
