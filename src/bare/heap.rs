@@ -88,9 +88,9 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         match self.offset(piece) {
-            Some(offset) => drop(self.resize(offset, layout.size(), 0)),
+            Some(offset) => _ = self.resize(offset, layout.size(), 0),
             // SAFETY: the caller has no more use for it, and what is not in the arena is a mapping.
-            None => drop(unsafe { munmap(piece.cast(), layout.size()) }),
+            None => _ = unsafe { munmap(piece.cast(), layout.size()) },
         }
     }
 

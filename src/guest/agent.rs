@@ -36,29 +36,28 @@ pub fn become_agent(request: &Request<'_>, environment: Strings) -> Result<Infal
 
 /// ENOENT and EACCES have several causes each; a host has only one line to find out.
 fn explain(path: &[u8], errno: Errno) -> Failure {
-    let agent = path;
     let subject = Shown(path);
     let failure = |code, reason: &str| Failure::from_errno(code, subject, errno, reason);
     match errno {
-        Errno::ENOENT if stat(agent).is_err() => failure(Code::AgentMissing, "there is no such file"),
+        Errno::ENOENT if stat(path).is_err() => failure(Code::AgentMissing, "there is no such file"),
         Errno::ENOTDIR | Errno::ELOOP => failure(Code::AgentMissing, "its path leads nowhere"),
-        Errno::ENOENT => match interpreter(agent) {
+        Errno::ENOENT => match interpreter(path) {
             Some(name) => {
                 let reason = format_args!("its interpreter {} is not there", Shown(&name));
                 Failure::from_errno(Code::InterpreterMissing, subject, errno, reason)
             }
             None => failure(Code::InterpreterMissing, "its interpreter is not there"),
         },
-        Errno::EACCES if stat(agent).is_ok_and(|file| file.st_mode & 0o170_000 != 0o100_000) => {
+        Errno::EACCES if stat(path).is_ok_and(|file| file.st_mode & 0o170_000 != 0o100_000) => {
             failure(Code::AgentNotExecutable, "it is no regular file")
         }
-        Errno::EACCES if accessat(CWD, agent, Access::EXEC_OK, rustix::fs::AtFlags::empty()).is_err() => {
+        Errno::EACCES if accessat(CWD, path, Access::EXEC_OK, rustix::fs::AtFlags::empty()).is_err() => {
             failure(Code::AgentNotExecutable, "no execute bit in its mode, or on its way")
         }
         Errno::EACCES => {
             failure(Code::AgentNotExecutable, "its file system is mounted noexec, or its interpreter's is")
         }
-        Errno::ENOEXEC => match contents(agent).and_then(other_machine) {
+        Errno::ENOEXEC => match contents(path).and_then(other_machine) {
             Some(reason) => Failure::from_errno(Code::AgentRefused, subject, errno, reason),
             None => failure(Code::AgentRefused, "no program for this machine: neither ELF of its kind nor #!"),
         },

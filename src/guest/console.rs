@@ -3,8 +3,8 @@
 
 use core::ffi::CStr;
 use core::time::Duration;
-use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use rustix::fs::{self, Access, Mode, OFlags};
 use rustix::io::{fcntl_getfd, read};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};

@@ -6,8 +6,8 @@
 use core::fmt::{Display, Write};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use core::time::Duration;
-use rustix::fd::OwnedFd;
 
+use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::write;
 use rustix::system::{RebootCommand, reboot};

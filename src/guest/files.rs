@@ -2,17 +2,17 @@
 //!
 //! What is the host's is trusted with nothing: no path leaves the share, and nothing is mapped that the host could cut short.
 
+extern crate alloc;
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ffi::CStr;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Advice, FileType, Mode, OFlags, ResolveFlags, fadvise, fstat, openat, openat2};
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::path::Arg;
-
-extern crate alloc;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// O_NONBLOCK: an open of a FIFO would wait for its other end. To a regular file it means nothing.

@@ -3,8 +3,8 @@
 extern crate alloc;
 
 use alloc::string::String;
-use rustix::fd::OwnedFd;
 
+use rustix::fd::OwnedFd;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io;
 

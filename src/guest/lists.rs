@@ -4,8 +4,8 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 use core::fmt::Display;
-use rustix::fd::AsFd;
 
+use rustix::fd::AsFd;
 use rustix::io::{self, Errno};
 
 use super::deadline::note;

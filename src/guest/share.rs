@@ -8,9 +8,9 @@ extern crate alloc;
 use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
-use rustix::fd::{AsFd, AsRawFd};
 
 use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{CWD, mkdir, rmdir};
 use rustix::io;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, UnmountFlags, mount_bind, move_mount, unmount};

@@ -5,8 +5,8 @@
 extern crate alloc;
 
 use alloc::vec::Vec;
-use rustix::fd::OwnedFd;
 
+use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{self, write};
 
@@ -55,15 +55,14 @@ fn why(error: io::Errno) -> &'static str {
 
 fn set(directory: &OwnedFd, word: &Word<'_>) -> io::Result<()> {
     let name: Vec<u8> = word.name.iter().copied().map(underscore).collect();
-    let name = &name;
     // A switch without a value is one that is turned on.
     let wanted = word.value.unwrap_or(b"1");
     // Some can be written and not read.
-    let now = open_regular(directory, name).and_then(|file| read(&file, LONGEST));
+    let now = open_regular(directory, &name).and_then(|file| read(&file, LONGEST));
     if now.is_ok_and(|now| is_same(now.trim_ascii_end(), wanted)) {
         return Ok(());
     }
-    let file = openat(directory, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let file = openat(directory, &name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     write(&file, wanted).map(drop)
 }
 
