@@ -49,14 +49,17 @@ fn a_fault_of_guest_init_itself() {
 
 #[test]
 fn a_fault_beside_a_module_whose_start_never_ends() {
-    // Each thread is sent a signal of its own, and the one that can takes it. Nobody watches.
+    // One thread is in the module's start, the other waits for its end. Each is sent a signal of its own, and the one that
+    // can takes it. Nobody watches.
     let script = "mount -t proc proc /proc; mount -t devtmpfs dev /dev
-        (sleep 4; n=SEGV; for t in /proc/1/task/*; do kill -$n ${t##*/}; n=BUS; done) &";
-    let image = with_module(after(script), "dummy", spinning());
+        (until grep -q '^dummy .* Loading' /proc/modules; do sleep 1; done
+        n=SEGV; for t in /proc/1/task/*; do kill -$n ${t##*/}; n=BUS; done) &";
+    let image = after(script).file("/etc/modprobe.d/order.conf", "softdep ifb pre: dummy\n", 0o644);
+    let image = with_module(image, "dummy", spinning());
     let Arch { preempt, spare, .. } = Machine::under_test().arch;
     Vm::new(&image.build())
         .options(["--smp", &(2 + spare).to_string()])
-        .append(&format!("{preempt} guest_init.deadline=0 guest_init.jobs=2 guest_init.modules=\"ifb; dummy\""))
+        .append(&format!("{preempt} guest_init.deadline=0 guest_init.jobs=2 guest_init.modules=ifb"))
         .run()
         .timed_out(Code::Bug, "bug in guest-init: EFAULT: SIG")
         .has("Kernel panic - not syncing: sysrq triggered crash");
