@@ -105,13 +105,18 @@ impl<'p, 'a> Ready<'p, 'a> {
         if let Some(file) = file.as_ref().filter(|_| !parameters.is_empty()) {
             self.check(step, &parameters, file, report)?;
         }
-        Ok(Prepared { file, parameters })
+        Ok(Prepared { file, parameters, loaded: false })
+    }
+
+    /// Whether an earlier step is for the same module, which then may be there.
+    fn comes_again(&self, step: &Step<'a>) -> bool {
+        self.plan.earlier(step).next().is_some()
     }
 
     /// Whether the file is open for an earlier step. By the time of this one its module is most likely loaded.
     fn is_open(&self, step: &Step<'a>) -> bool {
-        let mut earlier = self.plan.steps().iter().zip(&self.steps);
-        step.again && earlier.any(|(other, prepared)| prepared.file.is_some() && other.action == step.action)
+        let file_of = |number: usize| self.steps.get(number).and_then(|prepared| prepared.file.as_ref());
+        self.plan.earlier(step).any(|(number, other)| other.action == step.action && file_of(number).is_some())
     }
 
     /// The kernel passes over a parameter that a module does not have; no loader ever tells.
@@ -156,7 +161,7 @@ impl<'p, 'a> Ready<'p, 'a> {
 
     /// Does one step; whether a module was loaded that was not there before.
     fn step(&self, step: &Step<'a>, prepared: Prepared, kernel_log: &mut KernelLog) -> Result<bool, Failure> {
-        let Prepared { file, parameters } = prepared;
+        let Prepared { file, parameters, loaded } = prepared;
         let path = match step.action {
             Action::Load(path) => path,
             Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
@@ -168,7 +173,7 @@ impl<'p, 'a> Ready<'p, 'a> {
             Action::Missing => return Err(dangling(step)),
         };
         // To find that out, the kernel would read the whole file, and verify its signature.
-        if step.again && is_live(&step.module) {
+        if loaded || self.comes_again(step) && is_live(&step.module) {
             return self.adjust(step, &parameters).map(|()| false);
         }
         let Some(file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {

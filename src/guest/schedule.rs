@@ -13,7 +13,7 @@ use super::klog::tell_passed_over;
 use super::module::ModuleFile;
 use crate::failure::Failure;
 use crate::resolve::order::each_wait;
-use crate::resolve::plan::{Plan, Step};
+use crate::resolve::plan::{Action, Plan, Step};
 
 /// What a step needs when its turn comes.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub struct Prepared {
     pub file: Option<ModuleFile>,
     /// Its parameters, in one piece.
     pub parameters: Vec<u8>,
+    /// Whether an earlier step loaded its module.
+    pub loaded: bool,
 }
 
 /// A plan in progress.
@@ -51,6 +53,8 @@ struct Turn {
     begun: bool,
     /// How many steps it still waits for.
     waits_for: usize,
+    /// Whether its module is loaded, once it is done.
+    loaded: bool,
     /// Who waits for it.
     waiting: Vec<usize>,
 }
@@ -60,7 +64,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
     ///
     /// Failures: those of [`each_wait`].
     pub fn new(plan: &'p Plan<'a>, steps: Vec<Prepared>, threads: usize) -> Result<Self, Failure> {
-        let turn = |prepared| Turn { prepared, begun: false, waits_for: 0, waiting: Vec::new() };
+        let turn = |prepared| Turn { prepared, begun: false, waits_for: 0, loaded: false, waiting: Vec::new() };
         let mut turns: Vec<_> = steps.into_iter().map(turn).collect();
         if threads > 1 {
             each_wait(plan, &mut |earlier, later| {
@@ -92,7 +96,8 @@ impl<'p, 'a> Schedule<'p, 'a> {
                 Some(step) if !progress.given_up.contains(&step.request) => {
                     // Said before another begins, so that the lines stand in the order of the beginnings.
                     log::debug!("{}", self.plan.show(step));
-                    return Some((number, step, prepared));
+                    let loaded = self.plan.earlier(step).any(|(earlier, _)| progress.has_loaded(earlier));
+                    return Some((number, step, Prepared { loaded, ..prepared }));
                 }
                 _ => progress.end(number),
             }
@@ -105,7 +110,12 @@ impl<'p, 'a> Schedule<'p, 'a> {
     pub fn done(&self, number: usize, step: &Step<'a>, outcome: Result<bool, Failure>) {
         let mut progress = self.progress();
         match outcome {
-            Ok(was_loaded) => progress.loaded += usize::from(was_loaded),
+            Ok(was_loaded) => {
+                progress.loaded += usize::from(was_loaded);
+                if let Some(turn) = progress.turns.get_mut(number) {
+                    turn.loaded = matches!(step.action, Action::Load(_));
+                }
+            }
             Err(failure) if !step.required => log::info!("{failure}: a soft dependency, passed over"),
             Err(failure) if self.plan.is_optional(step) => {
                 tell_passed_over(&failure);
@@ -157,6 +167,11 @@ impl Progress {
             others_have_begun &= !step.asked_for;
         }
         None
+    }
+
+    /// Whether a step is done and its module loaded.
+    fn has_loaded(&self, number: usize) -> bool {
+        self.turns.get(number).is_some_and(|turn| turn.loaded)
     }
 
     fn begin(&mut self, number: usize) -> Prepared {
@@ -282,6 +297,25 @@ mod tests {
             assert!(schedule.next().is_none());
         });
         assert_eq!(result.unwrap_err().subject.as_str(), "e");
+    }
+
+    #[test]
+    fn what_an_earlier_step_loaded_is_known() {
+        let loaded = |schedule: &Schedule<'_, '_>, is_loaded| {
+            let (number, step, prepared) = schedule.next().unwrap();
+            assert_eq!((step.module.name, prepared.loaded), (&b"s"[..], is_loaded));
+            number
+        };
+        // Neither of what is optional settles anything for the next: s has a turn with each.
+        let result = with("?s; ?s; s", 1, |schedule| {
+            let number = loaded(schedule, false);
+            done(schedule, number, failure("s"));
+            let number = loaded(schedule, false);
+            done(schedule, number, Ok(false));
+            let number = loaded(schedule, true);
+            done(schedule, number, Ok(false));
+        });
+        assert_eq!(result, Ok(0));
     }
 
     #[test]

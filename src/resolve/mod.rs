@@ -2,6 +2,7 @@
 //!
 //! Pure: borrowed index files and configuration in, a [`plan::Plan`] or [`Failure`]s out.
 
+pub mod chain;
 pub mod config;
 pub mod dep;
 pub mod glob;

@@ -1,13 +1,10 @@
 //! What must be done before what, where modules are loaded at once: no more than each of them depends on.
 
-use core::ops::Range;
-
 use crate::failure::Failure;
-use crate::request::name::same;
 use crate::resolve::config::{self, Side};
 use crate::resolve::dep::module_of;
 use crate::resolve::lookup::lookup;
-use crate::resolve::plan::{MOST_STEPS, Plan};
+use crate::resolve::plan::Plan;
 
 /// Calls `wait` with the numbers of two steps, the later one's second, wherever it must wait for the other: for the files
 /// that its line of modules.dep lists, for the soft dependencies before it, as one behind another, and for an earlier step
@@ -20,17 +17,15 @@ use crate::resolve::plan::{MOST_STEPS, Plan};
 pub fn each_wait(plan: &Plan<'_>, wait: &mut dyn FnMut(usize, usize)) -> Result<(), Failure> {
     let tree = plan.tree();
     for (number, step) in plan.steps().iter().enumerate() {
-        turns(plan, step.module.name, 0..number).for_each(|earlier| wait(earlier, number));
+        plan.earlier(step).for_each(|(earlier, _)| wait(earlier, number));
         for path in tree.line_of(&step.module)?.dependencies() {
-            turns(plan, module_of(path), 0..number).for_each(|earlier| wait(earlier, number));
+            before(plan, number, module_of(path), wait);
         }
         for (side, name) in config::softdeps(tree.config, step.module.name) {
             for module in &lookup(tree, name)? {
                 match side {
-                    Side::Before => turns(plan, module.name, 0..number).for_each(|earlier| wait(earlier, number)),
-                    Side::After => {
-                        turns(plan, module.name, number + 1..MOST_STEPS).for_each(|later| wait(number, later))
-                    }
+                    Side::Before => before(plan, number, module.name, wait),
+                    Side::After => behind(plan, number, module.name, wait),
                 }
             }
         }
@@ -38,8 +33,14 @@ pub fn each_wait(plan: &Plan<'_>, wait: &mut dyn FnMut(usize, usize)) -> Result<
     Ok(())
 }
 
-/// The steps of a module, among those of a range.
-fn turns(plan: &Plan<'_>, name: &[u8], range: Range<usize>) -> impl Iterator<Item = usize> {
-    let steps = plan.steps().iter().enumerate().take(range.end).skip(range.start);
-    steps.filter(move |(_, step)| same(step.module.name, name)).map(|(number, _)| number)
+/// The step waits for the turns of a module that come before it.
+fn before(plan: &Plan<'_>, number: usize, name: &[u8], wait: &mut dyn FnMut(usize, usize)) {
+    let earlier = plan.turns_of(name).filter(|(turn, _)| *turn < number);
+    earlier.for_each(|(turn, _)| wait(turn, number));
+}
+
+/// The turns of a module that come behind the step wait for it.
+fn behind(plan: &Plan<'_>, number: usize, name: &[u8], wait: &mut dyn FnMut(usize, usize)) {
+    let later = plan.turns_of(name).filter(|(turn, _)| *turn > number);
+    later.for_each(|(turn, _)| wait(number, turn));
 }

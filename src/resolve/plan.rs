@@ -4,11 +4,13 @@
 //! read from right to left; soft dependencies round each module, with dependencies of their own; each module once.
 
 use core::fmt;
+use core::iter::successors;
 
 use crate::failure::{Code, Failure};
 use crate::request::list::Entry;
 use crate::request::name::same;
 use crate::resolve::Tree;
+use crate::resolve::chain::{Chains, Link};
 use crate::resolve::config::{self, Side};
 use crate::resolve::dep::Line;
 use crate::resolve::lookup::{Module, lookup};
@@ -36,10 +38,10 @@ pub struct Step<'a> {
     pub required: bool,
     /// Whether it is the entry's own module.
     pub asked_for: bool,
-    /// Whether an earlier step is for the same module, which then may be there.
-    pub again: bool,
     /// The number of the request that it belongs to, counted from 0.
     pub request: u16,
+    /// The step before it in its chain.
+    before: Link,
 }
 
 /// What is done for a module.
@@ -97,18 +99,29 @@ pub struct Options {
 /// assert_eq!(plan.to_string(), "insmod kernel/ptp.ko \ninsmod kernel/e1000e.ko EEE=1\n");
 /// # Ok::<(), Failure>(())
 /// ```
+// In this order a short plan touches the fewest pages.
+#[repr(C)]
 pub struct Plan<'a> {
     tree: Tree<'a>,
-    steps: heapless::Vec<Step<'a>, MOST_STEPS>,
-    requests: heapless::Vec<Request<'a>, MOST_REQUESTS>,
     /// Whether a module has a step for each of its turns.
     every_turn: bool,
+    chains: Chains,
+    requests: heapless::Vec<Request<'a>, MOST_REQUESTS>,
+    steps: heapless::Vec<Step<'a>, MOST_STEPS>,
 }
 
 impl<'a> Plan<'a> {
     /// Nothing to do yet, on this tree.
+    // It is too large to be made in one place and moved to another.
+    #[inline(always)]
     pub const fn new(tree: Tree<'a>) -> Self {
-        Self { tree, steps: heapless::Vec::new(), requests: heapless::Vec::new(), every_turn: false }
+        Self {
+            tree,
+            every_turn: false,
+            chains: Chains::EMPTY,
+            requests: heapless::Vec::new(),
+            steps: heapless::Vec::new(),
+        }
     }
 
     /// Plans one module as modprobe does, without what was planned before: each turn of a module is a step, since by
@@ -116,8 +129,7 @@ impl<'a> Plan<'a> {
     ///
     /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
     pub fn only(&mut self, module: Module<'a>, parameters: &'a [u8], options: Options) -> Result<(), Failure> {
-        self.steps.clear();
-        self.requests.clear();
+        self.truncate(0, 0);
         self.every_turn = true;
         self.request(module, Request { parameters, optional: false }, options)
     }
@@ -138,10 +150,18 @@ impl<'a> Plan<'a> {
         let (steps, requests) = (self.steps.len(), self.requests.len());
         let result = self.add_found(entry, options);
         if result.is_err() {
-            self.steps.truncate(steps);
-            self.requests.truncate(requests);
+            self.truncate(steps, requests);
         }
         result
+    }
+
+    fn truncate(&mut self, steps: usize, requests: usize) {
+        while self.steps.len() > steps
+            && let Some(step) = self.steps.pop()
+        {
+            self.chains.begin(step.module.name, step.before);
+        }
+        self.requests.truncate(requests);
     }
 
     fn add_found(&mut self, entry: &Entry<'a>, options: Options) -> Result<(), Failure> {
@@ -163,6 +183,24 @@ impl<'a> Plan<'a> {
     /// The steps, in order.
     pub fn steps(&self) -> &[Step<'a>] {
         &self.steps
+    }
+
+    /// The steps for a module, the last first, with their numbers.
+    pub fn turns_of<'p>(&'p self, name: &'p [u8]) -> impl Iterator<Item = (usize, &'p Step<'a>)> {
+        self.turns(self.chains.of(name), name)
+    }
+
+    /// The steps for the same module before this one, the last first, with their numbers.
+    pub fn earlier<'p>(&'p self, step: &'p Step<'a>) -> impl Iterator<Item = (usize, &'p Step<'a>)> {
+        self.turns(step.before, step.module.name)
+    }
+
+    fn turns<'p>(&'p self, from: Link, name: &'p [u8]) -> impl Iterator<Item = (usize, &'p Step<'a>)> {
+        let at = |link: Link| {
+            let number = link.number()?;
+            Some((number, self.steps.get(number)?))
+        };
+        successors(at(from), move |(_, step)| at(step.before)).filter(move |(_, step)| same(step.module.name, name))
     }
 
     /// Whether a failure of the step, if it is required, ends no more than its own request.
@@ -196,20 +234,22 @@ impl<'a> Plan<'a> {
     /// without it, at most parameters of its own remain. That a name was refused for the blacklist settles nothing for
     /// those who depend on it.
     fn push(&mut self, step: Step<'a>) -> Result<(), Failure> {
-        let settled = self.steps.iter().find(|earlier| {
+        let name = step.module.name;
+        let settled = self.turns_of(name).map(|(_, earlier)| earlier).find(|earlier| {
             let firm = earlier.required && !self.is_optional(earlier) && earlier.action != Action::Blacklisted;
-            !self.every_turn && same(earlier.module.name, step.module.name) && (earlier.request == step.request || firm)
+            !self.every_turn && (earlier.request == step.request || firm)
         });
         let step = match settled {
             Some(earlier) if step.arguments.is_empty() || step.arguments == earlier.arguments => return Ok(()),
             // Its command stands in place of the module.
             Some(earlier) if matches!(earlier.action, Action::Install(_)) => return Ok(()),
             Some(_) => Step { action: Action::Adjust, ..step },
-            None => {
-                Step { again: self.steps.iter().any(|earlier| same(earlier.module.name, step.module.name)), ..step }
-            }
+            None => step,
         };
-        self.steps.push(step).map_err(|_| too_large(Shown(step.module.name), "more than 2,048 steps"))
+        let link = Link::to(self.steps.len());
+        self.steps.push(step).map_err(|_| too_large(Shown(name), "more than 2,048 steps"))?;
+        self.chains.begin(name, link);
+        Ok(())
     }
 }
 
@@ -328,8 +368,8 @@ impl<'a> Walk<'_, 'a> {
             arguments,
             required,
             asked_for,
-            again: false,
             request: self.number,
+            before: self.plan.chains.of(module.name),
         })
     }
 }

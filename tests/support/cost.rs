@@ -93,7 +93,7 @@ impl List {
         let mut plan = Plan::new(files.tree(&config));
         plan.add_all(&entries, &mut |entry, failure| panic!("{}: {failure}", entry.name));
         let loads = plan.steps().iter().filter_map(|step| match step.action {
-            Action::Load(path) if !step.again => {
+            Action::Load(path) if plan.earlier(step).next().is_none() => {
                 Some(format!("{} {}", String::from_utf8_lossy(path), plan.parameters(step)))
             }
             _ => None,
