@@ -61,8 +61,10 @@ fn a_fault_beside_a_module_whose_start_never_ends() {
         .options(["--smp", &(2 + spare).to_string()])
         .append(&format!("{preempt} guest_init.deadline=0 guest_init.jobs=2 guest_init.modules=ifb"))
         .run()
-        .timed_out(Code::Bug, "bug in guest-init: EFAULT: SIG")
-        .has("Kernel panic - not syncing: sysrq triggered crash");
+        .has("guest-init: failed: bug in guest-init: EFAULT: SIG")
+        .has(&format!("(exit {})", Code::Bug))
+        .has("Kernel panic - not syncing: sysrq triggered crash")
+        .has_not("agent: ready");
 }
 
 #[test]

@@ -105,7 +105,7 @@ impl<'p, 'a> Ready<'p, 'a> {
         if let Some(file) = file.as_ref().filter(|_| !parameters.is_empty()) {
             self.check(step, &parameters, file, report)?;
         }
-        Ok(Prepared { file, parameters, loaded: false })
+        Ok(Prepared { file, parameters, is_there: false })
     }
 
     /// Whether an earlier step is for the same module, which then may be there.
@@ -161,7 +161,7 @@ impl<'p, 'a> Ready<'p, 'a> {
 
     /// Does one step; whether a module was loaded that was not there before.
     fn step(&self, step: &Step<'a>, prepared: Prepared, kernel_log: &mut KernelLog) -> Result<bool, Failure> {
-        let Prepared { file, parameters, loaded } = prepared;
+        let Prepared { file, parameters, is_there } = prepared;
         let path = match step.action {
             Action::Load(path) => path,
             Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
@@ -173,7 +173,7 @@ impl<'p, 'a> Ready<'p, 'a> {
             Action::Missing => return Err(dangling(step)),
         };
         // To find that out, the kernel would read the whole file, and verify its signature.
-        if loaded || self.comes_again(step) && is_live(&step.module) {
+        if is_there || self.comes_again(step) && is_live(&step.module) {
             return self.adjust(step, &parameters).map(|()| false);
         }
         let Some(file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {

@@ -22,8 +22,8 @@ pub struct Prepared {
     pub file: Option<ModuleFile>,
     /// Its parameters, in one piece.
     pub parameters: Vec<u8>,
-    /// Whether an earlier step loaded its module.
-    pub loaded: bool,
+    /// Whether an earlier step loaded its module, or found it there.
+    pub is_there: bool,
 }
 
 /// A plan in progress.
@@ -53,8 +53,8 @@ struct Turn {
     begun: bool,
     /// How many steps it still waits for.
     waits_for: usize,
-    /// Whether its module is loaded, once it is done.
-    loaded: bool,
+    /// Whether it is done, and loaded its module or found it there.
+    is_there: bool,
     /// Who waits for it.
     waiting: Vec<usize>,
 }
@@ -64,7 +64,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
     ///
     /// Failures: those of [`each_wait`].
     pub fn new(plan: &'p Plan<'a>, steps: Vec<Prepared>, threads: usize) -> Result<Self, Failure> {
-        let turn = |prepared| Turn { prepared, begun: false, waits_for: 0, loaded: false, waiting: Vec::new() };
+        let turn = |prepared| Turn { prepared, begun: false, waits_for: 0, is_there: false, waiting: Vec::new() };
         let mut turns: Vec<_> = steps.into_iter().map(turn).collect();
         if threads > 1 {
             each_wait(plan, &mut |earlier, later| {
@@ -96,8 +96,8 @@ impl<'p, 'a> Schedule<'p, 'a> {
                 Some(step) if !progress.given_up.contains(&step.request) => {
                     // Said before another begins, so that the lines stand in the order of the beginnings.
                     log::debug!("{}", self.plan.show(step));
-                    let loaded = self.plan.earlier(step).any(|(earlier, _)| progress.has_loaded(earlier));
-                    return Some((number, step, Prepared { loaded, ..prepared }));
+                    let is_there = self.plan.earlier(step).any(|(earlier, _)| progress.is_there(earlier));
+                    return Some((number, step, Prepared { is_there, ..prepared }));
                 }
                 _ => progress.end(number),
             }
@@ -113,7 +113,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
             Ok(was_loaded) => {
                 progress.loaded += usize::from(was_loaded);
                 if let Some(turn) = progress.turns.get_mut(number) {
-                    turn.loaded = matches!(step.action, Action::Load(_));
+                    turn.is_there = matches!(step.action, Action::Load(_));
                 }
             }
             Err(failure) if !step.required => log::info!("{failure}: a soft dependency, passed over"),
@@ -169,9 +169,9 @@ impl Progress {
         None
     }
 
-    /// Whether a step is done and its module loaded.
-    fn has_loaded(&self, number: usize) -> bool {
-        self.turns.get(number).is_some_and(|turn| turn.loaded)
+    /// Whether a step left its module there.
+    fn is_there(&self, number: usize) -> bool {
+        self.turns.get(number).is_some_and(|turn| turn.is_there)
     }
 
     fn begin(&mut self, number: usize) -> Prepared {
@@ -202,9 +202,9 @@ mod tests {
 
     const DEP: &[u8] = b"k/a.ko:\nk/b.ko: k/a.ko\nk/c.ko:\nk/d.ko: k/b.ko k/a.ko\nk/e.ko:\nk/s.ko:\nk/t.ko:\n";
 
-    /// Runs `check` on a list's plan, with a softdep of c on s before and t behind it.
+    /// Runs `check` on a list's plan, with a softdep of c on s before and t behind it, and a command that is no module.
     fn with(text: &str, threads: usize, check: impl FnOnce(&Schedule<'_, '_>)) -> Result<usize, Failure> {
-        let lines: Vec<_> = directives(b"softdep c pre: s post: t\n").collect();
+        let lines: Vec<_> = directives(b"softdep c pre: s post: t\ninstall command /bin/true\n").collect();
         let mut indexes = Kind::ALL.map(Index::absent);
         indexes[0] = Index::text(Kind::Dep, DEP);
         let mut plan = Box::new(Plan::new(Tree { release: "r", indexes: &indexes, config: &lines }));
@@ -301,19 +301,21 @@ mod tests {
 
     #[test]
     fn what_an_earlier_step_loaded_is_known() {
-        let loaded = |schedule: &Schedule<'_, '_>, is_loaded| {
-            let (number, step, prepared) = schedule.next().unwrap();
-            assert_eq!((step.module.name, prepared.loaded), (&b"s"[..], is_loaded));
-            number
+        let turn = |schedule: &Schedule<'_, '_>, is_there, outcome| {
+            let (number, _, prepared) = schedule.next().unwrap();
+            assert_eq!(prepared.is_there, is_there);
+            done(schedule, number, outcome);
         };
-        // Neither of what is optional settles anything for the next: s has a turn with each.
+        // What is optional settles nothing for the next: each has a turn.
         let result = with("?s; ?s; s", 1, |schedule| {
-            let number = loaded(schedule, false);
-            done(schedule, number, failure("s"));
-            let number = loaded(schedule, false);
-            done(schedule, number, Ok(false));
-            let number = loaded(schedule, true);
-            done(schedule, number, Ok(false));
+            turn(schedule, false, failure("s"));
+            turn(schedule, false, Ok(false));
+            turn(schedule, true, Ok(false));
+        });
+        assert_eq!(result, Ok(0));
+        let result = with("?command; command", 1, |schedule| {
+            turn(schedule, false, Ok(false));
+            turn(schedule, false, Ok(false));
         });
         assert_eq!(result, Ok(0));
     }

@@ -1,6 +1,6 @@
 //! Where a module's steps are among all: a chain for each hash of a name, from the last step back to the first.
 //!
-//! So a long list takes no longer for each of its modules than a short one.
+//! So a long list takes hardly longer for each of its modules than a short one.
 
 use crate::request::name::underscore;
 

@@ -235,17 +235,21 @@ impl<'a> Plan<'a> {
     /// those who depend on it.
     fn push(&mut self, step: Step<'a>) -> Result<(), Failure> {
         let name = step.module.name;
-        let settled = self.turns_of(name).map(|(_, earlier)| earlier).find(|earlier| {
+        let last = self.turns_of(name).next().map(|(number, _)| number);
+        let settled = self.turns_of(name).find(|(_, earlier)| {
             let firm = earlier.required && !self.is_optional(earlier) && earlier.action != Action::Blacklisted;
             !self.every_turn && (earlier.request == step.request || firm)
         });
-        let step = match settled {
-            Some(earlier) if step.arguments.is_empty() || step.arguments == earlier.arguments => return Ok(()),
+        let action = match settled {
+            Some(_) if step.arguments.is_empty() => return Ok(()),
+            // Nothing changed them since.
+            Some((number, earlier)) if step.arguments == earlier.arguments && Some(number) == last => return Ok(()),
             // Its command stands in place of the module.
-            Some(earlier) if matches!(earlier.action, Action::Install(_)) => return Ok(()),
-            Some(_) => Step { action: Action::Adjust, ..step },
-            None => step,
+            Some((_, earlier)) if matches!(earlier.action, Action::Install(_)) => return Ok(()),
+            Some(_) => Action::Adjust,
+            None => step.action,
         };
+        let step = Step { action, before: self.chains.of(name), ..step };
         let link = Link::to(self.steps.len());
         self.steps.push(step).map_err(|_| too_large(Shown(name), "more than 2,048 steps"))?;
         self.chains.begin(name, link);
@@ -369,7 +373,7 @@ impl<'a> Walk<'_, 'a> {
             required,
             asked_for,
             request: self.number,
-            before: self.plan.chains.of(module.name),
+            before: Link::default(),
         })
     }
 }
