@@ -119,10 +119,12 @@ impl Console {
 
     /// Asserts that the deadline's thread ended the VM, with this line, in time, and that no agent ran.
     pub fn timed_out(self, code: Code, line: &str) -> Self {
-        self.has(&format!("guest-init: failed: {line}"))
-            .has(&format!("(exit {code})"))
-            .has_not("agent: ready")
-            .in_time()
+        self.ended(code, line).in_time()
+    }
+
+    /// Asserts that the last word was this line with this code, and that no agent ran.
+    pub fn ended(self, code: Code, line: &str) -> Self {
+        self.has(&format!("guest-init: failed: {line}")).has(&format!("(exit {code})")).has_not("agent: ready")
     }
 
     /// Asserts that no more than the deadline and some slack passed, by the guest's own clock, between the start of
