@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::fs;
 
 use guest_init::failure::{Code, Failure};
-use guest_init::resolve::index::{Index, Kind};
+use guest_init::resolve::tree::index::{Index, IndexKind};
 use support::oracle::random::Random;
 use support::oracle::small_tree::SmallTree;
 use tempfile::TempDir;
@@ -67,12 +67,12 @@ fn loops_end() {
     let children: Vec<u8> = (b'*'..=b'a').flat_map(|_| reference(CHILDREN, 12)).collect();
     let index = [head(CHILDREN, 12), vec![b'*', b'a'], children].concat();
     assert!(exact(&index, b"aaaa").expect("an end").is_none());
-    assert_eq!(look_up(Kind::Alias, &index).expect_err("a loop").code, Code::CorruptIndex);
+    assert_eq!(look_up(IndexKind::Alias, &index).expect_err("a loop").code, Code::CorruptIndex);
 
     // The same by way of a prefix, and by literal characters alone.
     let index = [head(PREFIX | CHILDREN, 12), b"a\0aa".to_vec(), reference(PREFIX | CHILDREN, 12)].concat();
     assert!(exact(&index, &b"a".repeat(255)).expect("an end").is_none());
-    assert_eq!(look_up(Kind::Dep, &index).expect_err("a loop").code, Code::CorruptIndex);
+    assert_eq!(look_up(IndexKind::Dep, &index).expect_err("a loop").code, Code::CorruptIndex);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn nodes_that_share_what_is_below_them_end() {
     index.extend(values.to_be_bytes());
     index.extend(b"\0\0\0\0v\0".repeat(values as usize));
     assert_eq!(exact(&index, &[b'a'; LEVELS]).expect("a value"), Some(b"v".to_vec()));
-    assert_eq!(look_up(Kind::Alias, &index).expect_err("too much").code, Code::CorruptIndex);
+    assert_eq!(look_up(IndexKind::Alias, &index).expect_err("too much").code, Code::CorruptIndex);
 }
 
 const PREFIX: u32 = 0x8000_0000;
@@ -106,11 +106,11 @@ fn reference(flags: u32, offset: usize) -> Vec<u8> {
 }
 
 fn exact(bytes: &[u8], key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-    Ok(Index::binary(Kind::Dep, bytes)?.exact(key)?.map(<[u8]>::to_vec))
+    Ok(Index::binary(IndexKind::Dep, bytes)?.exact(key)?.map(<[u8]>::to_vec))
 }
 
 /// Looks everything up in every way, and returns how much was found. Panics if that is more than the file can hold.
-fn look_up(kind: Kind, bytes: &[u8]) -> Result<usize, Failure> {
+fn look_up(kind: IndexKind, bytes: &[u8]) -> Result<usize, Failure> {
     let found = Cell::new(0);
     let check = |result: Result<(), Failure>| {
         assert!(found.get() <= bytes.len() * NAMES.len() * 8, "{kind:?}: {} values", found.get());
@@ -128,8 +128,8 @@ fn look_up(kind: Kind, bytes: &[u8]) -> Result<usize, Failure> {
 }
 
 /// What depmod makes of a small tree.
-fn small_indexes() -> Vec<(Kind, Vec<u8>)> {
+fn small_indexes() -> Vec<(IndexKind, Vec<u8>)> {
     let tree = SmallTree::new(TempDir::new().expect("a directory"), &mut Random::new(1));
-    let read = |kind: Kind| fs::read(tree.directory().join(kind.files()[0])).expect("an index");
-    Kind::ALL.map(|kind| (kind, read(kind))).into()
+    let read = |kind: IndexKind| fs::read(tree.directory().join(kind.files()[0])).expect("an index");
+    IndexKind::ALL.map(|kind| (kind, read(kind))).into()
 }

@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guest_init::failure::Failure;
-use guest_init::guest::tree::Files;
+use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::request::list::Entry;
 use guest_init::request::name::Name;
-use guest_init::resolve::dep::module_of;
-use guest_init::resolve::index::{Index, Kind};
 use guest_init::resolve::plan::{Options, Plan};
-use guest_init::resolve::{Indexes, Tree};
+use guest_init::resolve::tree::dep::module_of;
+use guest_init::resolve::tree::index::{Index, IndexKind};
+use guest_init::resolve::tree::{Indexes, Sources};
 use support::oracle::cases::{Case, matching};
 use support::oracle::random::Random;
 use support::oracle::small_tree::{RELEASE, SmallTree};
@@ -107,7 +107,7 @@ fn compare_case(
     let mut oracle = Oracle::new(&tree.directory(), &configuration.directories());
     let files = open(&tree.modules(), RELEASE, &configuration.directories());
     let config = files.config(&case.line);
-    let binary = files.tree(&config);
+    let binary = files.sources(&config);
     let text = TextIndexes::read(&tree.directory());
     let text = text.tree(&binary);
     let (mut plans, mut empty) = (0, 0);
@@ -136,13 +136,18 @@ fn compare_case(
 }
 
 /// Compares the plan of one entry with what libkmod would do.
-fn compare(tree: &Tree<'_>, entry: &Entry<'_>, options: Options, expected: &Option<Vec<Step>>) -> Result<(), String> {
+fn compare(
+    tree: &Sources<'_>,
+    entry: &Entry<'_>,
+    options: Options,
+    expected: &Option<Vec<Step>>,
+) -> Result<(), String> {
     same(&ours(tree, entry, options)?, expected).map_err(|difference| of(entry, options, &difference))
 }
 
 /// The same, from text: modules.builtin.modinfo does not tell depmod's order of what is built in, nor does it matter.
 fn compare_text(
-    tree: &Tree<'_>,
+    tree: &Sources<'_>,
     entry: &Entry<'_>,
     options: Options,
     expected: &Option<Vec<Step>>,
@@ -161,7 +166,7 @@ fn of(entry: &Entry<'_>, options: Options, difference: &str) -> String {
 }
 
 /// Our steps for an entry; `None` where its name means nothing.
-fn ours(tree: &Tree<'_>, entry: &Entry<'_>, options: Options) -> Result<Option<Vec<Step>>, String> {
+fn ours(tree: &Sources<'_>, entry: &Entry<'_>, options: Options) -> Result<Option<Vec<Step>>, String> {
     use guest_init::failure::Code;
     let mut plan = Plan::new(*tree);
     match plan.add(entry, options) {
@@ -178,11 +183,11 @@ fn same(ours: &Option<Vec<Step>>, expected: &Option<Vec<Step>>) -> Result<(), St
     }
 }
 
-fn open(modules: &Path, release: &str, directories: &[&Path]) -> Files {
+fn open(modules: &Path, release: &str, directories: &[&Path]) -> ModuleTree {
     let utf8 = |path: &Path| path.to_str().expect("a path in UTF-8").to_string();
     let directories: Vec<_> = directories.iter().map(|path| utf8(path)).collect();
     let directories: Vec<_> = directories.iter().map(String::as_str).collect();
-    Files::open(&utf8(modules), release, &directories).expect("the module tree")
+    ModuleTree::open(&utf8(modules), release, &directories).expect("the module tree")
 }
 
 /// Two directories with the files of a case.
@@ -212,16 +217,16 @@ struct TextIndexes([Vec<u8>; 5]);
 
 impl TextIndexes {
     fn read(directory: &Path) -> Self {
-        Self(Kind::ALL.map(|kind| fs::read(directory.join(kind.files()[1])).expect("a text index")))
+        Self(IndexKind::ALL.map(|kind| fs::read(directory.join(kind.files()[1])).expect("a text index")))
     }
 
-    fn tree<'a>(&'a self, binary: &Tree<'a>) -> Tree<'a> {
-        Tree { indexes: self, ..*binary }
+    fn tree<'a>(&'a self, binary: &Sources<'a>) -> Sources<'a> {
+        Sources { indexes: self, ..*binary }
     }
 }
 
 impl Indexes for TextIndexes {
-    fn index(&self, kind: Kind) -> Result<Index<'_>, Failure> {
+    fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure> {
         Ok(Index::text(kind, &self.0[kind as usize]))
     }
 }
@@ -301,7 +306,7 @@ fn real_kernel(arch: &str, version: &str) {
         let mut oracle = Oracle::new(&kernel.modules.join(&kernel.release), &directories);
         let files = open(&kernel.modules, &kernel.release, &directories);
         let config = files.config(&case.line);
-        let binary = files.tree(&config);
+        let binary = files.sources(&config);
         let text = kernel.text.tree(&binary);
         for (name, module) in &queries {
             let entry = Entry { name: Name::new(name).expect("a name"), parameters: b"debug=1", optional: false };

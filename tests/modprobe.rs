@@ -19,7 +19,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use guest_init::resolve::dep::module_of;
+use guest_init::resolve::tree::dep::module_of;
 use harness::{Kernel, built};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 use support::oracle::cases::matching;

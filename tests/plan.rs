@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use guest_init::failure::{Failure, Report};
-use guest_init::guest::tree::Files;
+use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::request::Request;
 use guest_init::resolve::plan::Plan;
 
@@ -20,9 +20,9 @@ fn outcome(case: &Path) -> String {
     let request = Request::parse(line.trim_ascii_end(), &mut report);
 
     let config = case.join("modprobe.d");
-    let tree = Files::open(case.to_str().unwrap(), "tree", &[config.to_str().unwrap()]).unwrap();
+    let tree = ModuleTree::open(case.to_str().unwrap(), "tree", &[config.to_str().unwrap()]).unwrap();
     let lines = tree.config(request.command_line);
-    let mut plan = Plan::new(tree.tree(&lines));
+    let mut plan = Plan::new(tree.sources(&lines));
     plan.add_all(&request.entries, &mut |entry, failure| match entry.optional {
         true => writeln!(passed_over, "passed over: {failure}").unwrap(),
         false => report.add(failure),

@@ -1,8 +1,8 @@
 //! The quoting of command lines and the grammar of lists, as properties.
 
 use guest_init::failure::{Code, Failure, Report};
+use guest_init::request::kernel::words::{is_space, words};
 use guest_init::request::list::{self, Entry};
-use guest_init::request::words::{is_space, words};
 use guest_init::request::{MOST_ENTRIES, MOST_FILES, Request};
 use proptest::collection::vec;
 use proptest::prelude::*;

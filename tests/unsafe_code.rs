@@ -10,8 +10,8 @@ use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::ptr;
 
-use guest_init::guest::files::map;
-use guest_init::guest::invocation::Strings;
+use guest_init::guest::system::files::map;
+use guest_init::guest::system::invocation::Strings;
 
 /// What the C start-up hands to main.
 const ARGUMENTS: &[*const c_char] = &[c"/sbin/modprobe".as_ptr(), c"".as_ptr(), c"ext4".as_ptr(), ptr::null()];

@@ -8,8 +8,8 @@ use linux_raw_sys::general::__NR_exit_group;
 
 use super::heap::Heap;
 use crate::failure::Code;
-use crate::guest::crash;
-use crate::guest::raw::exit;
+use crate::guest::ending::crash;
+use crate::guest::system::syscalls::exit;
 
 #[global_allocator]
 static HEAP: Heap = Heap::new();

@@ -2,14 +2,12 @@
 //!
 //! Pure: bytes in, a [`Request`] out, or a [`Report`] of all that is wrong with them.
 
-pub mod getopt;
+pub mod kernel;
 pub mod keys;
 pub mod list;
 pub mod location;
 pub mod modprobe;
 pub mod name;
-pub mod root;
-pub mod words;
 
 use core::str::FromStr;
 use core::time::Duration;
@@ -18,10 +16,10 @@ use log::LevelFilter;
 
 use crate::failure::{Code, Failure, Report};
 use crate::text::{Shown, Text};
+use kernel::words::{Word, Words, words};
 use list::Entry;
 use location::Location;
 use name::same;
-use words::{Word, Words, words};
 
 /// Most entries that all lists together may have.
 pub const MOST_ENTRIES: usize = 512;

@@ -2,11 +2,11 @@
 
 use crate::failure::{Code, Failure};
 use crate::request::name::{normal, same};
-use crate::resolve::Tree;
-use crate::resolve::config::Directive;
-use crate::resolve::dep::module_of;
-use crate::resolve::glob::glob;
-use crate::resolve::index::Kind;
+use crate::resolve::tree::Sources;
+use crate::resolve::tree::config::Directive;
+use crate::resolve::tree::dep::module_of;
+use crate::resolve::tree::glob::glob;
+use crate::resolve::tree::index::IndexKind;
 use crate::text::Shown;
 
 /// A module that a name means.
@@ -62,8 +62,8 @@ pub const MOST_FOUND: usize = 64;
 /// Looks `name` up. Nothing found is no failure here: to a soft dependency, it is nothing at all.
 ///
 /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for more than 64 modules.
-pub fn lookup<'a>(tree: &Tree<'a>, name: &'a [u8]) -> Result<Found<'a>, Failure> {
-    let mut search = Search { tree, name, found: Found::new(), overflow: false };
+pub fn lookup<'a>(sources: &Sources<'a>, name: &'a [u8]) -> Result<Found<'a>, Failure> {
+    let mut search = Search { sources, name, found: Found::new(), overflow: false };
     normal(name, |key| search.run(key)).unwrap_or(Ok(()))?;
     match search.overflow {
         true => Err(Failure::new(Code::PlanTooLarge, Shown(name), "the alias means more than 64 modules")),
@@ -72,7 +72,7 @@ pub fn lookup<'a>(tree: &Tree<'a>, name: &'a [u8]) -> Result<Found<'a>, Failure>
 }
 
 struct Search<'t, 'a> {
-    tree: &'t Tree<'a>,
+    sources: &'t Sources<'a>,
     name: &'a [u8],
     found: Found<'a>,
     overflow: bool,
@@ -81,30 +81,31 @@ struct Search<'t, 'a> {
 impl<'a> Search<'_, 'a> {
     fn run(&mut self, key: &[u8]) -> Result<(), Failure> {
         self.config_aliases(key);
-        if self.found.is_empty() && !key.contains(&b':') && self.tree.index_of(Kind::Dep)?.exact(key)?.is_some() {
+        if self.found.is_empty() && !key.contains(&b':') && self.sources.index_of(IndexKind::Dep)?.exact(key)?.is_some()
+        {
             self.add(0, Module::named(self.name));
         }
         if self.found.is_empty() && key.starts_with(b"symbol:") {
-            self.patterns(Kind::Symbols, key)?;
+            self.patterns(IndexKind::Symbols, key)?;
         }
         if self.found.is_empty() && self.has_command(key) {
             self.add(0, Module::named(self.name));
         }
         if self.found.is_empty() {
-            self.patterns(Kind::Alias, key)?;
+            self.patterns(IndexKind::Alias, key)?;
         }
-        if self.found.is_empty() && self.tree.index_of(Kind::Builtin)?.exact(key)?.is_some() {
+        if self.found.is_empty() && self.sources.index_of(IndexKind::Builtin)?.exact(key)?.is_some() {
             self.add(0, Module { built_in: true, ..Module::named(self.name) });
         }
         if self.found.is_empty() {
-            self.patterns(Kind::BuiltinAlias, key)?;
+            self.patterns(IndexKind::BuiltinAlias, key)?;
         }
         Ok(())
     }
 
     /// All that match, in the order of the configuration; they hide modules of that very name.
     fn config_aliases(&mut self, key: &[u8]) {
-        for directive in self.tree.config {
+        for directive in self.sources.config {
             if let Directive::Alias { pattern, module } = directive
                 && glob(pattern, key)
             {
@@ -114,15 +115,15 @@ impl<'a> Search<'_, 'a> {
     }
 
     fn has_command(&self, key: &[u8]) -> bool {
-        self.tree.config.iter().any(|directive| match directive {
+        self.sources.config.iter().any(|directive| match directive {
             Directive::Install { pattern, .. } | Directive::Remove(pattern) => same(pattern, key),
             _ => false,
         })
     }
 
-    fn patterns(&mut self, kind: Kind, key: &[u8]) -> Result<(), Failure> {
-        let (index, alias) = (self.tree.index_of(kind)?, Some(self.name));
-        let built_in = kind == Kind::BuiltinAlias;
+    fn patterns(&mut self, kind: IndexKind, key: &[u8]) -> Result<(), Failure> {
+        let (index, alias) = (self.sources.index_of(kind)?, Some(self.name));
+        let built_in = kind == IndexKind::BuiltinAlias;
         index.matching(key, &mut |_, priority, name| {
             self.add(priority, Module { alias, built_in, ..Module::named(name) })
         })

@@ -4,9 +4,9 @@ use core::fmt;
 
 use crate::failure::{Code, Failure};
 use crate::request::name::{Name, normal, same};
-use crate::resolve::Tree;
-use crate::resolve::config::is_blacklisted;
-use crate::resolve::index::Kind;
+use crate::resolve::tree::Sources;
+use crate::resolve::tree::config::is_blacklisted;
+use crate::resolve::tree::index::IndexKind;
 use crate::text::{Shown, Text};
 
 /// The longest name that is compared, in bytes; the kernel's own end at 55.
@@ -67,20 +67,20 @@ impl fmt::Display for Nearest {
 }
 
 /// Why `name` can't be had, with the names of modules and built-ins that are near.
-pub fn unknown_module(tree: &Tree<'_>, name: Name<'_>) -> Failure {
+pub fn unknown_module(sources: &Sources<'_>, name: Name<'_>) -> Failure {
     let mut nearest = Nearest::to(name.as_bytes());
-    for kind in [Kind::Dep, Kind::Builtin] {
+    for kind in [IndexKind::Dep, IndexKind::Builtin] {
         let note = |key: &[u8]| match kind {
-            Kind::Builtin => " (built in)",
-            _ if is_blacklisted(tree.config, key) => " (blacklisted)",
+            IndexKind::Builtin => " (built in)",
+            _ if is_blacklisted(sources.config, key) => " (blacklisted)",
             _ => "",
         };
         let mut consider = |key: &[u8], _, _: &[u8]| nearest.consider(key, note(key));
-        if let Err(failure) = tree.index_of(kind).and_then(|index| index.each(&mut consider)) {
+        if let Err(failure) = sources.index_of(kind).and_then(|index| index.each(&mut consider)) {
             return failure;
         }
     }
-    let reason = format_args!("no module, alias or built-in of {}{nearest}", Shown(tree.release.as_bytes()));
+    let reason = format_args!("no module, alias or built-in of {}{nearest}", Shown(sources.release.as_bytes()));
     Failure::new(Code::UnknownModule, name, Text::<480>::of(reason))
 }
 

@@ -3,12 +3,12 @@
 use core::fmt;
 
 use crate::failure::{Code, Failure};
+use crate::request::kernel::words::words;
 use crate::request::name::same;
-use crate::request::words::words;
-use crate::resolve::config::Directive;
 use crate::resolve::lookup::Module;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::nearest::Nearest;
+use crate::resolve::tree::config::Directive;
 use crate::text::{Shown, Text};
 
 /// All parameters of a step: `options` lines and `module.parameter=` words whose name is the module's or that of the
@@ -17,7 +17,7 @@ use crate::text::{Shown, Text};
 pub struct Parameters<'a> {
     pub(super) config: &'a [Directive<'a>],
     pub(super) module: Module<'a>,
-    pub(super) arguments: &'a [u8],
+    pub(super) entry_parameters: &'a [u8],
 }
 
 impl<'a> Parameters<'a> {
@@ -41,9 +41,9 @@ impl<'a> Parameters<'a> {
             separate(push);
             pieces.into_iter().for_each(|piece| with_blanks(piece, push));
         }
-        if !self.arguments.is_empty() {
+        if !self.entry_parameters.is_empty() {
             separate(push);
-            push(self.arguments);
+            push(self.entry_parameters);
         }
     }
 

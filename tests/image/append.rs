@@ -1,7 +1,7 @@
 //! guest-image build --append: an image beside another one, which stays as it is.
 
 use cpio::newc::{Builder, trailer};
-use guest_init::resolve::dep::module_of;
+use guest_init::resolve::tree::dep::module_of;
 use std::fs;
 use std::io::Write;
 

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use guest_init::guest::tree::Files;
-use guest_init::resolve::index::Kind;
+use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::resolve::tree::index::IndexKind;
 
 use super::support::Kernel;
 use super::work::{Work, plan, read, unpack};
@@ -39,9 +39,9 @@ fn build(work: &Work, arguments: &[&str]) {
 }
 
 /// All entries of an index, sorted by key; the values of a key keep their order.
-fn index(files: &Files, kind: Kind) -> Vec<(Vec<u8>, u32, Vec<u8>)> {
+fn index(files: &ModuleTree, kind: IndexKind) -> Vec<(Vec<u8>, u32, Vec<u8>)> {
     let mut entries = Vec::new();
-    let tree = files.tree(&[]);
+    let tree = files.sources(&[]);
     let each = tree.index_of(kind).unwrap().each(&mut |key, priority, value| {
         entries.push((key.to_vec(), priority, value.to_vec()));
     });
@@ -58,9 +58,10 @@ fn the_indexes_of_all_modules_are_depmods() {
     unpack(&work.image(), &work.path("guest"));
 
     let modules = work.path("guest/lib/modules");
-    let ours = Files::open(modules.to_str().unwrap(), &kernel.release, &[]).unwrap();
-    let theirs = Files::open(kernel.directory.join("lib/modules").to_str().unwrap(), &kernel.release, &[]).unwrap();
-    for kind in Kind::ALL {
+    let ours = ModuleTree::open(modules.to_str().unwrap(), &kernel.release, &[]).unwrap();
+    let theirs =
+        ModuleTree::open(kernel.directory.join("lib/modules").to_str().unwrap(), &kernel.release, &[]).unwrap();
+    for kind in IndexKind::ALL {
         let [binary, _] = kind.files();
         assert!(index(&ours, kind) == index(&theirs, kind), "{binary}");
         // Byte by byte only where depmod writes nodes in the same order; but there are as many, as long.

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use cpio::NewcReader;
 use guest_init::failure::{Failure, Report};
-use guest_init::guest::tree::Files;
+use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::request::list;
 use guest_init::resolve::plan::Plan;
 
@@ -154,9 +154,9 @@ pub fn unpack(entries: &[Entry], root: &Path) {
 
 /// The plan that the guest would make for a list, or why it would make none.
 pub fn plan(modules: &Path, release: &str, text: &str) -> Result<String, String> {
-    let files = Files::open(modules.to_str().unwrap(), release, &[]).map_err(|failure| failure.to_string())?;
+    let files = ModuleTree::open(modules.to_str().unwrap(), release, &[]).map_err(|failure| failure.to_string())?;
     let config = files.config(b"");
-    let mut plan = Plan::new(files.tree(&config));
+    let mut plan = Plan::new(files.sources(&config));
     let mut entries = Vec::new();
     list::read(text.as_bytes(), "test", &mut |entry| entries.push(entry.unwrap()));
     let mut tell = |_: &Failure| {};

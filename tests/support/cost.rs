@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use guest_init::guest::tree::Files;
+use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::request::list;
-use guest_init::resolve::dep::module_of;
 use guest_init::resolve::plan::{Action, Plan};
+use guest_init::resolve::tree::dep::module_of;
 
 use super::{Console, Image, Kernel, root};
 
@@ -83,17 +83,17 @@ impl List {
     /// The files that guest-init would load, each with its parameters behind it.
     pub fn plan(&self, kernel: &Kernel) -> Vec<String> {
         let modules = kernel.directory.join("lib/modules");
-        let files = Files::open(modules.to_str().expect("a path in UTF-8"), &kernel.release, &[]);
+        let files = ModuleTree::open(modules.to_str().expect("a path in UTF-8"), &kernel.release, &[]);
         let files = files.unwrap_or_else(|failure| panic!("{failure}"));
         let config = files.config(b"");
         let mut entries = Vec::new();
         list::read(self.text.as_bytes(), &self.name, &mut |entry| {
             entries.push(entry.expect("the list is well formed"))
         });
-        let mut plan = Plan::new(files.tree(&config));
+        let mut plan = Plan::new(files.sources(&config));
         plan.add_all(&entries, &mut |entry, failure| panic!("{}: {failure}", entry.name));
         let loads = plan.steps().iter().filter_map(|step| match step.action {
-            Action::Load(path) if plan.earlier(step).next().is_none() => {
+            Action::Load(path) if plan.earlier_steps(step).next().is_none() => {
                 Some(format!("{} {}", String::from_utf8_lossy(path), plan.parameters(step)))
             }
             _ => None,

@@ -5,8 +5,8 @@ use std::fs;
 
 use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
+use guest_init::request::kernel::words::words;
 use guest_init::request::name::same;
-use guest_init::request::words::words;
 use guest_init::resolve::lookup::Module;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::text::Shown;

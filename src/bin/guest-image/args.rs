@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use guest_init::guest::files::{open_directory, open_regular};
-use guest_init::guest::lists;
-use guest_init::guest::tree::MODULES;
+use guest_init::guest::handoff::lists;
+use guest_init::guest::modules::tree::MODULES;
+use guest_init::guest::system::files::{open_directory, open_regular};
 use rustix::io::Errno;
 
 use crate::firmware::FIRMWARE;

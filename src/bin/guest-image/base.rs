@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use cpio::NewcReader;
 use flate2::bufread::GzDecoder;
-use guest_init::guest::unpack::Format;
+use guest_init::guest::modules::unpack::Format;
 use xz4rust::{XzDecoder, XzNextBlockResult};
 
 /// How many links lead to a file at most, as on Linux.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use guest_init::elf::Elf;
-use guest_init::guest::tree::{CONFIG, Files, MODULES};
+use guest_init::guest::modules::tree::{CONFIG, MODULES, ModuleTree};
 use guest_init::request::list;
 use guest_init::text::Shown;
 
@@ -172,9 +172,9 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     let module_dir = modules.place.module_dir();
     let release = modules.place.release_in(&module_dir)?;
     let config: Vec<_> = config.iter().map(|path| utf8(path)).collect::<Result<_>>()?;
-    let files = Files::open(utf8(&module_dir)?, &release, &config).map_err(Wrong::from)?;
+    let files = ModuleTree::open(utf8(&module_dir)?, &release, &config).map_err(Wrong::from)?;
     let config = files.config(b"");
-    let tree = files.tree(&config);
+    let tree = files.sources(&config);
     let directory = module_dir.join(&release);
 
     // Lists are looked up even where all is taken: a name that is wrong is wrong.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use guest_init::resolve::glob::glob;
+use guest_init::resolve::tree::glob::glob;
 
 /// Compressed forms that the kernel takes as well (CONFIG_FW_LOADER_COMPRESS).
 const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];

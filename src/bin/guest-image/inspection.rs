@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use guest_init::failure::Failure;
-use guest_init::guest::load;
-use guest_init::guest::module::ModuleFile;
-use guest_init::guest::tree::Files;
-use guest_init::resolve::Tree;
-use guest_init::resolve::index::Kind as IndexKind;
+use guest_init::guest::modules::file::ModuleFile;
+use guest_init::guest::modules::ready;
+use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::parameters;
+use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
+use guest_init::resolve::tree::Sources;
+use guest_init::resolve::tree::index::IndexKind;
 use guest_init::text::Shown;
 
 use crate::acceptance::Acceptance;
@@ -25,7 +26,7 @@ const SHOWN: usize = 3;
 pub struct Inspection<'i> {
     /// Where remarks go.
     pub findings: &'i mut Findings,
-    tree: &'i Files,
+    tree: &'i ModuleTree,
     kernel: Acceptance<'i>,
     firmware: Option<(String, Firmware)>,
     strict: bool,
@@ -42,7 +43,7 @@ impl<'i> Inspection<'i> {
     pub fn new(
         against: &Against,
         kernel: Acceptance<'i>,
-        tree: &'i Files,
+        tree: &'i ModuleTree,
         strict: bool,
         findings: &'i mut Findings,
     ) -> Self {
@@ -56,8 +57,8 @@ impl<'i> Inspection<'i> {
     pub fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>) -> bool {
         let outcome = match step.action {
             Action::Load(path) => self.file(plan, step, path),
-            Action::Install(command) => load::install(step, command),
-            Action::Missing => Err(load::dangling(step)),
+            Action::Install(command) => ready::install(step, command),
+            Action::Missing => Err(ready::dangling(step)),
             Action::Adjust | Action::BuiltIn => {
                 self.later(plan, step);
                 Ok(())
@@ -69,19 +70,19 @@ impl<'i> Inspection<'i> {
             }
         };
         let Err(failure) = outcome else { return true };
-        match (step.required, plan.is_optional(step)) {
-            (false, _) => {
+        match step.consequence {
+            Consequence::Nothing => {
                 let text = format!("{}: a soft dependency, passed over: {}", failure.subject, failure.reason);
                 self.note(Kind::PassedOver, step, text);
             }
-            (true, true) => self.findings.warnings.push(Remark::passed_over(&failure)),
-            (true, false) => self.failures.push(failure),
+            Consequence::EndsItsEntry => self.findings.warnings.push(Remark::passed_over(&failure)),
+            Consequence::EndsTheVm => self.failures.push(failure),
         }
         false
     }
 
     /// Looks at what is no single step's; returns what would fail at the loads.
-    pub fn finish(self, tree: &Tree<'_>) -> Vec<Failure> {
+    pub fn finish(self, tree: &Sources<'_>) -> Vec<Failure> {
         if tree.index_of(IndexKind::Builtin).is_ok_and(|index| !index.exists()) {
             let text = "modules.builtin.bin and modules.builtin are missing: what is built in would be an unknown name";
             self.findings.warnings.push(Remark::new(Kind::Index, None, text.into()));
@@ -125,7 +126,7 @@ impl<'i> Inspection<'i> {
     /// Parameters of a module that is there before its entry's turn.
     fn later(&mut self, plan: &Plan<'_>, step: &Step<'_>) {
         let parameters = match step.action {
-            Action::Adjust => Shown(step.arguments).to_string(),
+            Action::Adjust => Shown(step.entry_parameters).to_string(),
             _ => plan.parameters(step).to_string(),
         };
         if !parameters.is_empty() {
@@ -139,7 +140,7 @@ impl<'i> Inspection<'i> {
     /// Parameters that the module does not have, and below the last of them those that it has.
     fn parameters(&mut self, plan: &Plan<'_>, step: &Step<'_>, info: &ModInfo<'_>) {
         // Where they are failures, the verdict has them.
-        if self.strict && !plan.is_optional(step) {
+        if self.strict && step.consequence == Consequence::EndsTheVm {
             return;
         }
         let mut text = Vec::new();

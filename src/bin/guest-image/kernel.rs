@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use guest_init::elf::Elf;
-use guest_init::guest::unpack::Format;
+use guest_init::guest::modules::unpack::Format;
 use memchr::memmem::{find, find_iter};
 
 /// The banner at the start of a kernel's log, and in every image that is not compressed.

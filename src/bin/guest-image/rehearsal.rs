@@ -4,11 +4,12 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Result, ensure};
 use guest_init::failure::{Code, Failure, Report};
-use guest_init::guest::load::{Manner, Ready};
-use guest_init::guest::tree::Files;
+use guest_init::guest::modules::ready::{LoadOptions, Ready};
+use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::request::list::{self, Entry};
 use guest_init::request::location::Location;
 use guest_init::request::{MOST_ENTRIES, Request};
+use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 
@@ -63,14 +64,14 @@ impl Way<'_> {
             Err(error) => return verdict(report).and(Err(error)),
         };
         let config = tree.config(request.command_line);
-        let mut plan = Plan::new(tree.tree(&config));
-        let owners = plan_all(&mut plan, &request.entries, &mut |entry, failure| match entry.optional
-            && failure.code == Code::UnknownModule
-        {
-            true => findings.warnings.push(Remark::passed_over(&failure)),
-            false => tree.refuse(entry, failure, report),
+        let mut plan = Plan::new(tree.sources(&config));
+        let owners = plan_all(&mut plan, &request.entries, &mut |entry, failure| match Consequence::of_refusal(
+            entry, &failure,
+        ) {
+            Consequence::EndsTheVm => tree.refuse(entry, failure, report),
+            _ => findings.warnings.push(Remark::passed_over(&failure)),
         });
-        let manner = Manner { threads: 1, strict: request.strict, keep_modules: true };
+        let manner = LoadOptions { threads: 1, strict: request.strict, keep_modules: true };
         drop(Ready::open(&plan, &tree, manner, report));
         verdict(report)?;
 
@@ -79,14 +80,14 @@ impl Way<'_> {
         let mut given_up = None;
         for (step, entry) in plan.steps().iter().zip(owners) {
             // What follows an optional entry's failure is not tried.
-            let passed_over = given_up == Some(step.request) || !inspection.step(&plan, step);
-            if passed_over && step.required {
-                given_up = Some(step.request);
+            let passed_over = given_up == Some(step.wanted) || !inspection.step(&plan, step);
+            if passed_over && step.consequence != Consequence::Nothing {
+                given_up = Some(step.wanted);
             }
             let step = findings::Step { passed_over, ..told(&plan, step, entry) };
             inspection.findings.steps.push(step);
         }
-        Ok(inspection.finish(&tree.tree(&config)))
+        Ok(inspection.finish(&tree.sources(&config)))
     }
 
     /// The lists that the command line names, where it names them, and then those given here.
@@ -114,7 +115,7 @@ impl Way<'_> {
         Ok(())
     }
 
-    fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<Files> {
+    fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<ModuleTree> {
         let (directory, path) = self.against.module_dir(location)?;
         let release = match (&self.kernel, self.against.place.named_release()) {
             (Some(kernel), Some(named)) => {
@@ -129,7 +130,7 @@ impl Way<'_> {
         let config = self.against.config_folders()?;
         let config: Vec<_> = config.iter().map(String::as_str).collect();
         let name = path.display();
-        Ok(Files::open_in(directory, &name, &release, &config).map_err(Wrong::from)?)
+        Ok(ModuleTree::open_in(directory, &name, &release, &config).map_err(Wrong::from)?)
     }
 }
 
@@ -148,7 +149,7 @@ fn told(plan: &Plan<'_>, step: &Step<'_>, entry: Entry<'_>) -> findings::Step {
         Action::Missing => ("missing", None),
     };
     let parameters = match step.action {
-        Action::Adjust => Shown(step.arguments).to_string(),
+        Action::Adjust => Shown(step.entry_parameters).to_string(),
         _ => plan.parameters(step).to_string(),
     };
     findings::Step {
@@ -157,8 +158,8 @@ fn told(plan: &Plan<'_>, step: &Step<'_>, entry: Entry<'_>) -> findings::Step {
         file,
         parameters,
         entry: entry.name.to_string(),
-        required: step.required,
-        optional: plan.is_optional(step),
+        required: step.consequence != Consequence::Nothing,
+        optional: step.consequence == Consequence::EndsItsEntry,
         passed_over: false,
         line: plan.show(step).to_string().trim_end().into(),
     }

@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use guest_init::failure::{Code, Failure};
-use guest_init::guest::module::unreadable;
+use guest_init::guest::modules::file::unreadable;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
-use guest_init::resolve::Tree;
-use guest_init::resolve::dep::{Line, module_of};
-use guest_init::resolve::index::Kind;
+use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Options, Plan, Step};
+use guest_init::resolve::tree::Sources;
+use guest_init::resolve::tree::dep::{Line, module_of};
+use guest_init::resolve::tree::index::IndexKind;
 use rustix::io::Errno;
 
 use crate::wrong::{Wrong, warn};
@@ -42,7 +43,7 @@ impl Selection {
     /// What `entries` take of the tree at `directory`: all that the plan of a boot with that list would load. Soft
     /// dependencies and optional entries come along where their files are there; with `allow_missing`, so does all else.
     pub fn of_lists(
-        tree: Tree<'_>,
+        tree: Sources<'_>,
         directory: &Path,
         entries: &[Entry<'_>],
         allow_missing: bool,
@@ -50,16 +51,18 @@ impl Selection {
         let mut wrong = Wrong(Vec::new());
         let mut plan = Plan::new(tree);
         let mut passed_over = Vec::new();
-        let owners = plan_all(&mut plan, entries, &mut |entry, failure| match entry.optional {
-            true => passed_over.push(failure),
-            false => wrong.0.push(failure),
-        });
+        let owners =
+            plan_all(&mut plan, entries, &mut |entry, failure| match Consequence::of_refusal(entry, &failure) {
+                Consequence::EndsTheVm => wrong.0.push(failure),
+                _ => passed_over.push(failure),
+            });
         let mut selection = Self::default();
         for (step, entry) in plan.steps().iter().zip(owners) {
-            match selection.take_step(directory, step, &entry.name.to_string()) {
-                Err(failure) if step.required && plan.is_optional(step) => passed_over.push(failure),
-                Err(failure) if step.required => wrong.0.push(failure),
-                _ => {}
+            let Err(failure) = selection.take_step(directory, step, &entry.name.to_string()) else { continue };
+            match step.consequence {
+                Consequence::EndsTheVm => wrong.0.push(failure),
+                Consequence::EndsItsEntry => passed_over.push(failure),
+                Consequence::Nothing => {}
             }
         }
         let is_missing = |failure: &mut Failure| matches!(failure.code, Code::UnknownModule | Code::MissingFile);
@@ -71,10 +74,10 @@ impl Selection {
     }
 
     /// Every module of the tree at `directory`.
-    pub fn of_all(tree: Tree<'_>, directory: &Path) -> Result<Self, Wrong> {
+    pub fn of_all(tree: Sources<'_>, directory: &Path) -> Result<Self, Wrong> {
         let mut wrong = Wrong(Vec::new());
         let mut selection = Self::default();
-        tree.index_of(Kind::Dep)?.each(&mut |_, _, line| {
+        tree.index_of(IndexKind::Dep)?.each(&mut |_, _, line| {
             let taken = Line::new(line).path().map(|path| selection.take(directory, path, ALL));
             wrong.0.extend(taken.and_then(Result::err));
         })?;

@@ -8,13 +8,13 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use guest_init::guest::files::Directory;
-use guest_init::guest::module::ModuleFile;
-use guest_init::resolve::Tree;
-use guest_init::resolve::dep::module_of;
-use guest_init::resolve::index::{Index, Kind};
+use guest_init::guest::modules::file::ModuleFile;
+use guest_init::guest::system::files::Directory;
 use guest_init::resolve::lookup::Module;
 use guest_init::resolve::modinfo::ModInfo;
+use guest_init::resolve::tree::Sources;
+use guest_init::resolve::tree::dep::module_of;
+use guest_init::resolve::tree::index::{Index, IndexKind};
 
 use crate::archive::{Archive, Node};
 use crate::args::utf8;
@@ -34,7 +34,7 @@ const ORDER: &str = "modules.order";
 pub fn add(
     archive: &mut Archive,
     target: &str,
-    tree: &Tree<'_>,
+    tree: &Sources<'_>,
     directory: &Path,
     selection: &mut Selection,
 ) -> Result<()> {
@@ -83,7 +83,7 @@ type Renamed = BTreeMap<Vec<u8>, Vec<u8>>;
 /// Counts in the modules of the image that this one is put beside, and says how their paths are there: mkinitramfs
 /// decompresses what it takes. The tree must know all of them, or its indexes, which take the place of theirs, would hide
 /// some.
-fn know(archive: &Archive, target: &str, tree: &Tree<'_>, selection: &mut Selection) -> Result<Renamed> {
+fn know(archive: &Archive, target: &str, tree: &Sources<'_>, selection: &mut Selection) -> Result<Renamed> {
     let directory = archive.base.resolve(&format!("{target}/"))?;
     let mut renamed = Renamed::new();
     for path in archive.base.below(&directory).filter(|path| path.ends_with(".ko") || path.contains(".ko.")) {
@@ -126,9 +126,9 @@ fn rename(line: &[u8], renamed: &Renamed) -> Vec<u8> {
 type Made = (&'static str, Vec<u8>);
 
 /// The indexes that the tree has, in both forms.
-fn indexes(tree: &Tree<'_>, selection: &Selection, renamed: &Renamed) -> Result<Vec<Made>> {
+fn indexes(tree: &Sources<'_>, selection: &Selection, renamed: &Renamed) -> Result<Vec<Made>> {
     let mut made = Vec::new();
-    for kind in Kind::ALL {
+    for kind in IndexKind::ALL {
         let index = tree.index_of(kind).map_err(Wrong::from)?;
         if !index.exists() {
             continue;
@@ -156,17 +156,17 @@ fn texts(directory: &Path, selection: &Selection) -> Result<Vec<Made>> {
 
 /// The entries of an index that speak of selected modules, or all of them where it speaks of the kernel itself.
 /// Their priorities, ranks in the whole tree, keep their order.
-fn entries(index: &Index<'_>, kind: Kind, selection: &Selection, renamed: &Renamed) -> Result<Entries, Wrong> {
+fn entries(index: &Index<'_>, kind: IndexKind, selection: &Selection, renamed: &Renamed) -> Result<Entries, Wrong> {
     let mut entries = Entries::default();
     index.each(&mut |key, priority, value| {
         let counts = match kind {
-            Kind::Dep => selection.has(key),
-            Kind::Symbols | Kind::Alias => selection.has(value),
-            Kind::Builtin | Kind::BuiltinAlias => true,
+            IndexKind::Dep => selection.has(key),
+            IndexKind::Symbols | IndexKind::Alias => selection.has(value),
+            IndexKind::Builtin | IndexKind::BuiltinAlias => true,
         };
         match kind {
             _ if !counts => {}
-            Kind::Dep => entries.insert(key, priority, &rename(value, renamed)),
+            IndexKind::Dep => entries.insert(key, priority, &rename(value, renamed)),
             _ => entries.insert(key, priority, value),
         }
     })?;
@@ -174,11 +174,11 @@ fn entries(index: &Index<'_>, kind: Kind, selection: &Selection, renamed: &Renam
 }
 
 /// The text form of an index, for readers of their own such as busybox's modprobe, where depmod makes it of the same.
-fn lines(kind: Kind, entries: &Entries) -> Option<Vec<u8>> {
+fn lines(kind: IndexKind, entries: &Entries) -> Option<Vec<u8>> {
     let line: fn(&[u8], &[u8]) -> Vec<u8> = match kind {
-        Kind::Dep => |_, value| [value, b"\n"].concat(),
-        Kind::Symbols | Kind::Alias => |key, value| [b"alias ", key, b" ", value, b"\n"].concat(),
-        Kind::Builtin | Kind::BuiltinAlias => return None,
+        IndexKind::Dep => |_, value| [value, b"\n"].concat(),
+        IndexKind::Symbols | IndexKind::Alias => |key, value| [b"alias ", key, b" ", value, b"\n"].concat(),
+        IndexKind::Builtin | IndexKind::BuiltinAlias => return None,
     };
     Some(entries.by_priority().into_iter().flat_map(|(key, value)| line(key, value)).collect())
 }

@@ -1,4 +1,4 @@
-//! The writer of depmod's binary index; `guest_init::resolve::trie`, its reader, draws the format (KMOD 1.3).
+//! The writer of depmod's binary index; `guest_init::resolve::tree::trie`, its reader, draws the format (KMOD 1.3).
 //!
 //! Nodes are written children first, as depmod up to kmod 33 does it, so each reference is known when it is written and
 //! no second pass is needed. From the same entries that depmod makes the same bytes.
@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use guest_init::resolve::trie::{CHILDREN, MAGIC, MAJOR, OFFSET, PREFIX, VALUES};
+use guest_init::resolve::tree::trie::{CHILDREN, MAGIC, MAJOR, OFFSET, PREFIX, VALUES};
 use guest_init::text::Shown;
 
 const VERSION: u32 = MAJOR << 16 | 1;
@@ -137,8 +137,8 @@ fn common(entries: &[Entry<'_>], depth: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use guest_init::resolve::glob::glob;
-    use guest_init::resolve::trie::Trie;
+    use guest_init::resolve::tree::glob::glob;
+    use guest_init::resolve::tree::trie::Trie;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -151,7 +151,7 @@ mod tests {
     }
 
     /// What a visit of the reader is handed, sorted by key alone: the order of a key's values must hold.
-    fn gather<'a>(walk: impl FnOnce(guest_init::resolve::trie::Visit<'_, 'a>)) -> Listed {
+    fn gather<'a>(walk: impl FnOnce(guest_init::resolve::tree::trie::Visit<'_, 'a>)) -> Listed {
         let mut found = Vec::new();
         walk(&mut |key, priority, value| found.push((key.to_vec(), priority, value.to_vec())));
         found.sort_by(|(a, ..), (b, ..)| a.cmp(b));

@@ -1,4 +1,4 @@
-//! libFuzzer's main for `targets::request::modprobe`.
+//! libFuzzer's main for `targets::request::modprobe::call`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::request::modprobe(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::request::modprobe::call(data));

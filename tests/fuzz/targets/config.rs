@@ -1,7 +1,7 @@
 //! modprobe.d, modules.softdep, and what a kernel command line says of modules.
 
 use guest_init::request::name::is_key;
-use guest_init::resolve::config::{self, Directive};
+use guest_init::resolve::tree::config::{self, Directive};
 
 use super::{check_within, first_line, parts};
 

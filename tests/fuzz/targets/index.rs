@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use guest_init::failure::{Code, Failure};
 use guest_init::request::name::normal;
-use guest_init::resolve::glob::glob;
-use guest_init::resolve::index::{Index, Kind};
+use guest_init::resolve::tree::glob::glob;
+use guest_init::resolve::tree::index::{Index, IndexKind};
 
 use super::writer::Entries;
 use super::{check_failure, check_within, first_line};
@@ -21,7 +21,7 @@ type Found<'a> = (Vec<u8>, u32, &'a [u8]);
 /// A name on the first line, then a binary index, which may be damaged in any way.
 pub fn trie(input: &[u8]) {
     let (name, bytes) = first_line(input);
-    let Ok(index) = Index::binary(Kind::Alias, bytes).inspect_err(check_corrupt) else { return };
+    let Ok(index) = Index::binary(IndexKind::Alias, bytes).inspect_err(check_corrupt) else { return };
     let listed = check_index(&index, name, bytes);
     // Bounded in time: no more comes out than the file can hold.
     let sizes = listed.unwrap_or_default().iter().map(|(_, _, value)| value.len() + 5).sum::<usize>();
@@ -31,7 +31,7 @@ pub fn trie(input: &[u8]) {
 /// A name on the first line, then text, read as each kind of index. What guest-image writes of it is read as the same.
 pub fn text_index(input: &[u8]) {
     let (name, text) = first_line(input);
-    for kind in Kind::ALL {
+    for kind in IndexKind::ALL {
         let index = Index::text(kind, text);
         let listed = check_index(&index, name, text).expect("text is never damaged");
         if let Some(bytes) = binary(&index) {
@@ -80,7 +80,7 @@ fn check_index<'a>(index: &Index<'a>, name: &[u8], bytes: &[u8]) -> Option<Vec<F
 }
 
 fn gather<'a>(
-    walk: impl FnOnce(guest_init::resolve::trie::Visit<'_, 'a>) -> Result<(), Failure>,
+    walk: impl FnOnce(guest_init::resolve::tree::trie::Visit<'_, 'a>) -> Result<(), Failure>,
 ) -> Result<Vec<Found<'a>>, Failure> {
     let mut found = Vec::new();
     walk(&mut |key, priority, value| found.push((key.to_vec(), priority, value)))?;

@@ -3,18 +3,19 @@
 use guest_init::failure::{Code, Failure};
 use guest_init::request::list::{self, Entry};
 use guest_init::request::name::same;
-use guest_init::resolve::Tree;
-use guest_init::resolve::config::{self, Directive};
-use guest_init::resolve::index::{Index, Kind};
 use guest_init::resolve::lookup::{Module, lookup};
+use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, MOST_STEPS, Options, Plan};
+use guest_init::resolve::tree::Sources;
+use guest_init::resolve::tree::config::{self, Directive};
+use guest_init::resolve::tree::index::{Index, IndexKind};
 
 use super::{check_failure, check_printable, index, parts};
 
 /// How many entries of a list are planned: enough for what they have to do with each other.
 const MOST_ENTRIES: usize = 24;
 
-/// Parts: the list, the configuration, the kernel command line, then the indexes in the order of [`Kind::ALL`], each as
+/// Parts: the list, the configuration, the kernel command line, then the indexes in the order of [`IndexKind::ALL`], each as
 /// text, or binary if it begins as such.
 pub fn plan(input: &[u8]) {
     let [list, config, line, indexes @ ..] = parts::<8>(input);
@@ -23,7 +24,7 @@ pub fn plan(input: &[u8]) {
     config.truncate(length);
     let lines: Vec<_> = config::directives(&config).chain(config::command_line(line)).collect();
     let Some(indexes) = open(indexes) else { return };
-    let tree = Tree { release: "6.1.0-amd64", indexes: &indexes, config: &lines };
+    let tree = Sources { release: "6.1.0-amd64", indexes: &indexes, config: &lines };
 
     let mut entries = Vec::new();
     list::read(list, "list", &mut |entry| entries.extend(entry.ok()));
@@ -40,8 +41,8 @@ pub fn plan(input: &[u8]) {
 
 /// An index, absent where it is empty, as `guest::tree` opens it. `None`: one is damaged at its head.
 fn open(parts: [&[u8]; 5]) -> Option<[Index<'_>; 5]> {
-    let mut indexes = Kind::ALL.map(Index::absent);
-    for ((index, kind), bytes) in indexes.iter_mut().zip(Kind::ALL).zip(parts) {
+    let mut indexes = IndexKind::ALL.map(Index::absent);
+    for ((index, kind), bytes) in indexes.iter_mut().zip(IndexKind::ALL).zip(parts) {
         *index = match bytes {
             [] => Index::absent(kind),
             [0xb0, 0x07, 0xf4, 0x57, ..] => Index::binary(kind, bytes).inspect_err(check_failure).ok()?,
@@ -52,7 +53,7 @@ fn open(parts: [&[u8]; 5]) -> Option<[Index<'_>; 5]> {
 }
 
 /// Plans all entries at once. Returns what the plan displays as, where no entry was refused.
-fn check_plan(tree: Tree<'_>, entries: &[Entry<'_>]) -> Option<String> {
+fn check_plan(tree: Sources<'_>, entries: &[Entry<'_>]) -> Option<String> {
     let mut plan = Plan::new(tree);
     let mut refused = 0;
     plan.add_all(entries, &mut |_, failure| {
@@ -61,7 +62,7 @@ fn check_plan(tree: Tree<'_>, entries: &[Entry<'_>]) -> Option<String> {
     });
     let shown = plan.to_string();
     check_steps(&plan, &shown);
-    assert!(plan.steps().iter().all(|step| usize::from(step.request) < 1024));
+    assert!(plan.steps().iter().all(|step| usize::from(step.wanted) < 1024));
     (refused == 0).then_some(shown)
 }
 
@@ -84,7 +85,7 @@ fn check_steps(plan: &Plan<'_>, shown: &str) {
 
 /// An entry on its own: what the line of its module lists is there and, where no soft dependency leads elsewhere first,
 /// comes before it.
-fn check_alone(tree: Tree<'_>, entry: &Entry<'_>) {
+fn check_alone(tree: Sources<'_>, entry: &Entry<'_>) {
     let mut plan = Plan::new(tree);
     if let Err(failure) = plan.add(entry, Options::default()) {
         check_refusal(&failure);
@@ -104,13 +105,13 @@ fn check_alone(tree: Tree<'_>, entry: &Entry<'_>) {
     let on_itself = line.dependencies().any(|path| same(Module::in_file(path).name, module.name));
     for path in line.dependencies() {
         let dependency = at(&Module::in_file(path)).expect("a dependency has a step");
-        assert!(has_softdeps || plan.steps()[dependency].required);
+        assert!(has_softdeps || plan.steps()[dependency].consequence != Consequence::Nothing);
         assert!(has_softdeps || on_itself || dependency < own);
     }
 }
 
 /// The same as modprobe plans it, with each of its flags.
-fn check_as_modprobe(tree: Tree<'_>, entry: &Entry<'_>) {
+fn check_as_modprobe(tree: Sources<'_>, entry: &Entry<'_>) {
     let Ok(found) = lookup(&tree, entry.name.as_bytes()).inspect_err(check_refusal) else { return };
     let mut plan = Plan::new(tree);
     for module in &found {
@@ -132,13 +133,13 @@ fn names_are_plain(entries: &[Entry<'_>], config: &[Directive<'_>]) -> bool {
 }
 
 /// On the tree's binary form, the plan is the same.
-fn check_binary(tree: Tree<'_>, indexes: &[Index<'_>; 5], entries: &[Entry<'_>], shown: &str) {
+fn check_binary(tree: Sources<'_>, indexes: &[Index<'_>; 5], entries: &[Entry<'_>], shown: &str) {
     let Some(forms) = indexes.iter().map(index::binary).collect::<Option<Vec<_>>>() else { return };
-    let mut indexes = Kind::ALL.map(Index::absent);
-    for ((index, kind), bytes) in indexes.iter_mut().zip(Kind::ALL).zip(&forms) {
+    let mut indexes = IndexKind::ALL.map(Index::absent);
+    for ((index, kind), bytes) in indexes.iter_mut().zip(IndexKind::ALL).zip(&forms) {
         *index = Index::binary(kind, bytes).expect("what is written can be read");
     }
-    let mut plan = Plan::new(Tree { indexes: &indexes, ..tree });
+    let mut plan = Plan::new(Sources { indexes: &indexes, ..tree });
     plan.add_all(entries, &mut |_, failure| panic!("{failure}"));
     assert_eq!(plan.to_string(), shown);
 }

@@ -1,11 +1,11 @@
 //! The kernel command line, module lists, and how modprobe is called.
 
 use guest_init::failure::{Failure, Report};
+use guest_init::request::kernel::root::Root;
+use guest_init::request::kernel::words::{before_end, is_space, words};
 use guest_init::request::list::{self, Entry};
 use guest_init::request::location::Location;
-use guest_init::request::modprobe::{Asked, Call, environment_words, quoted};
-use guest_init::request::root::Root;
-use guest_init::request::words::{before_end, is_space, words};
+use guest_init::request::modprobe::call::{Asked, Call, environment_words, quoted};
 use guest_init::request::{MOST_ENTRIES, MOST_FILES, Request};
 
 use super::{check_failure, check_printable, check_within, first_line, parts};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use guest_init::guest::unpack::Format;
+use guest_init::guest::modules::unpack::Format;
 
 use super::check_printable;
 

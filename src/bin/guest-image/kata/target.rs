@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use guest_init::failure::{Code, Failure};
-use guest_init::request::{MOST_ENTRIES, list, words::words};
+use guest_init::request::{MOST_ENTRIES, kernel::words::words, list};
 use guest_init::text::Shown;
 use serde::Serialize;
 

@@ -1,0 +1,82 @@
+//! The hand-off: PID 1 becomes the agent, or says exactly why it can't.
+
+extern crate alloc;
+
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+
+use rustix::fs::{Access, CWD, accessat, stat};
+use syscalls::Errno;
+
+use crate::elf::Elf;
+use crate::failure::{Code, Failure};
+use crate::guest::modules::refusal::other_machine;
+use crate::guest::system::errno::strerror;
+use crate::guest::system::files::{map, open_directory, open_regular};
+use crate::guest::system::invocation::Strings;
+use crate::guest::system::syscalls::execve;
+use crate::request::Request;
+use crate::text::Shown;
+
+/// Executes the agent. Descriptors above 2 were all opened close-on-exec, and nothing else of the state that the kernel
+/// gave PID 1 was ever changed: no signal, no mask, no limit, no working directory, no environment.
+///
+/// Failures: [`Code::AgentMissing`], [`Code::AgentNotExecutable`], [`Code::InterpreterMissing`], [`Code::AgentRefused`].
+pub fn become_agent(request: &Request<'_>, environment: Strings) -> Result<Infallible, Failure> {
+    let string = |bytes: Vec<u8>| {
+        CString::new(bytes).map_err(|_| Failure::new(Code::BadValue, "guest_init.agent", "it holds a NUL byte"))
+    };
+    let path = string(request.agent.to_vec())?;
+    let arguments = request.arguments.clone().map(|word| string(word.argument().concat()));
+    let arguments = core::iter::once(Ok(path.clone())).chain(arguments).collect::<Result<Vec<_>, _>>()?;
+    let errno = execve(&path, arguments.iter().map(CString::as_c_str), environment);
+    Err(explain(request.agent, errno))
+}
+
+/// ENOENT and EACCES have several causes each; a host has only one line to find out.
+fn explain(path: &[u8], errno: Errno) -> Failure {
+    let subject = Shown(path);
+    let failure = |code, reason: &str| Failure::from_errno(code, subject, errno, reason);
+    match errno {
+        Errno::ENOENT if stat(path).is_err() => failure(Code::AgentMissing, "there is no such file"),
+        Errno::ENOTDIR | Errno::ELOOP => failure(Code::AgentMissing, "its path leads nowhere"),
+        Errno::ENOENT => match interpreter(path) {
+            Some(name) => {
+                let reason = format_args!("its interpreter {} is not there", Shown(&name));
+                Failure::from_errno(Code::InterpreterMissing, subject, errno, reason)
+            }
+            None => failure(Code::InterpreterMissing, "its interpreter is not there"),
+        },
+        Errno::EACCES if stat(path).is_ok_and(|file| file.st_mode & 0o170_000 != 0o100_000) => {
+            failure(Code::AgentNotExecutable, "it is no regular file")
+        }
+        Errno::EACCES if accessat(CWD, path, Access::EXEC_OK, rustix::fs::AtFlags::empty()).is_err() => {
+            failure(Code::AgentNotExecutable, "no execute bit in its mode, or on its way")
+        }
+        Errno::EACCES => {
+            failure(Code::AgentNotExecutable, "its file system is mounted noexec, or its interpreter's is")
+        }
+        Errno::ENOEXEC => match contents(path).and_then(other_machine) {
+            Some(reason) => Failure::from_errno(Code::AgentRefused, subject, errno, reason),
+            None => failure(Code::AgentRefused, "no program for this machine: neither ELF of its kind nor #!"),
+        },
+        other => failure(Code::AgentRefused, strerror(other)),
+    }
+}
+
+fn contents(path: &[u8]) -> Option<&'static [u8]> {
+    map(&open_regular(&open_directory("/").ok()?, path).ok()?).ok()
+}
+
+/// What the file names as its interpreter: behind `#!`, or in an ELF program header.
+fn interpreter(path: &[u8]) -> Option<Vec<u8>> {
+    let file = contents(path)?;
+    match file.strip_prefix(b"#!") {
+        Some(script) => {
+            let line = script.split(|&b| b == b'\n').next()?.trim_ascii();
+            line.split(|&b| b == b' ' || b == b'\t').next().map(Vec::from)
+        }
+        None => Elf::new(file)?.interpreter().map(Vec::from),
+    }
+}

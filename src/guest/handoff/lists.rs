@@ -1,0 +1,71 @@
+//! Module lists in files: opened once, bounded, and read whole, before anything is planned.
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+use core::fmt::Display;
+
+use rustix::fd::AsFd;
+use rustix::io::{self, Errno};
+
+use crate::failure::{Code, Failure, Report};
+use crate::guest::places::share::Shares;
+use crate::guest::system::errno::{errno, strerror};
+use crate::guest::system::files::read;
+use crate::guest::watch::deadline::note;
+use crate::request::Request;
+use crate::request::location::Location;
+
+/// The longest list, in bytes.
+const LONGEST: usize = 64 << 10;
+
+/// Adds the entries of the request's files to the request; all that is wrong with the files and in them goes to `report`.
+/// The texts stay for as long as the process lives.
+///
+/// Failures: [`Code::ListMissing`], [`Code::ListOutside`], [`Code::ListNotAFile`], [`Code::ListTooLong`],
+/// [`Code::ListNotText`], [`Code::ListUnreadable`], those of mounting a share, and those of lists themselves.
+pub fn add<'a>(request: &mut Request<'a>, shares: &mut Shares<'a>, report: &mut Report<'_>) -> Result<(), Failure> {
+    let mut texts = Vec::new();
+    for file in &request.files {
+        let text = read_one(&file.location, shares);
+        texts.push(text.unwrap_or_else(|failure| {
+            report.add(failure);
+            &[]
+        }));
+    }
+    request.insert_lists(&texts, report);
+    report.verdict()
+}
+
+fn read_one<'a>(location: &Location<'a>, shares: &mut Shares<'a>) -> Result<&'static [u8], Failure> {
+    note(format_args!("reading {location}"));
+    text(location, shares.file(location)?)
+}
+
+/// The text of a list, whose file, opened, is called `name` in failures. It stays for as long as the process lives.
+///
+/// Failures: those of files, as above.
+pub fn text(name: &dyn Display, file: io::Result<impl AsFd>) -> Result<&'static [u8], Failure> {
+    let text = file.and_then(|file| read(&file, LONGEST)).map_err(|error| unreadable(name, error))?;
+    match str::from_utf8(&text) {
+        Ok(_) => Ok(text.leak()),
+        Err(error) => {
+            let reason = alloc::format!("not UTF-8, at offset {:#x}", error.valid_up_to());
+            Err(Failure::new(Code::ListNotText, name, reason))
+        }
+    }
+}
+
+fn unreadable(name: &dyn Display, error: io::Errno) -> Failure {
+    let (code, reason) = match error {
+        Errno::NOENT | Errno::NOTDIR => (Code::ListMissing, "there is no such file"),
+        Errno::LOOP => (Code::ListMissing, "its path leads nowhere"),
+        Errno::XDEV => (Code::ListOutside, "its path, or a symbolic link on it, leads out of the share"),
+        Errno::ISDIR => (Code::ListNotAFile, "it is a directory"),
+        Errno::INVAL => (Code::ListNotAFile, "it is a FIFO or a device"),
+        Errno::NXIO => (Code::ListNotAFile, "it is a socket or a device"),
+        Errno::FBIG => (Code::ListTooLong, "it has more than 64 KiB"),
+        other => (Code::ListUnreadable, strerror(errno(other))),
+    };
+    Failure::from_errno(code, name, errno(error), reason)
+}

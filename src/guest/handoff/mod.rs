@@ -1,0 +1,6 @@
+//! From the module lists to the agent.
+
+pub mod agent;
+pub mod lists;
+pub mod load_stage;
+pub mod root;

@@ -1,0 +1,68 @@
+//! What modprobe says, and where: results on stdout, messages on stderr or the kernel log.
+
+extern crate alloc;
+
+use alloc::format;
+use core::fmt;
+
+use rustix::fd::AsFd;
+use rustix::io::{fcntl_getfd, retry_on_intr, write};
+
+use crate::guest::boot::console::{stderr, stdout};
+use crate::guest::watch::logger;
+use crate::request::modprobe::call::{ERROR, WARNING};
+
+/// Where results and messages go. A module request of the kernel starts its program with no descriptor open, and whatever
+/// is opened then takes their places.
+pub struct Output {
+    /// Whether there is a stdout.
+    prints: bool,
+    /// Whether messages go to the kernel log in place of stderr.
+    pub log: bool,
+    /// The least of what is told, by syslog's numbers.
+    pub verbosity: i32,
+}
+
+impl Output {
+    /// Results and messages where they are expected, if these descriptors are open: ask before anything is opened.
+    pub fn of_this_process() -> Self {
+        Self { prints: fcntl_getfd(stdout()).is_ok(), log: fcntl_getfd(stderr()).is_err(), verbosity: WARNING }
+    }
+
+    /// A result; true, since nobody fails for it.
+    pub fn print(&self, text: &[u8]) -> bool {
+        if self.prints {
+            write_all(stdout(), text);
+        }
+        true
+    }
+
+    /// A message, if it is of such weight that it is wanted; false, so that it can be what a failure ends with.
+    pub fn say(&self, priority: i32, text: impl fmt::Display) -> bool {
+        let weight = match priority {
+            ERROR => "ERROR",
+            WARNING => "WARNING",
+            _ => "FATAL",
+        };
+        priority <= self.verbosity && self.message(format_args!("modprobe: {weight}: {text}"))
+    }
+
+    /// A message whatever is wanted; false, as above.
+    pub fn message(&self, text: fmt::Arguments<'_>) -> bool {
+        if self.log {
+            logger::start();
+            log::error!("{text}");
+        } else {
+            write_all(stderr(), format!("{text}\n").as_bytes());
+        }
+        false
+    }
+}
+
+fn write_all(file: impl AsFd, mut text: &[u8]) {
+    while !text.is_empty()
+        && let Ok(count) = retry_on_intr(|| write(&file, text))
+    {
+        text = text.get(count..).unwrap_or_default();
+    }
+}

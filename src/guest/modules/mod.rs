@@ -1,0 +1,9 @@
+//! Modules: the tree that they lie in, their files, and loading them.
+
+pub mod file;
+pub mod loaded;
+pub mod ready;
+pub mod refusal;
+pub mod schedule;
+pub mod tree;
+pub mod unpack;

@@ -1,0 +1,256 @@
+//! Loading: a finished plan, step by step, by one thread or several.
+
+extern crate alloc;
+
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+
+use rustix::io::{self, fcntl_dupfd_cloexec};
+use rustix_futex_sync::OnceLock;
+use syscalls::Errno;
+
+use crate::failure::{Code, Failure, Report};
+use crate::guest::boot::console::stdin;
+use crate::guest::modules::file::{ModuleFile, is_live, kernel_format};
+use crate::guest::modules::loaded;
+use crate::guest::modules::refusal::explain;
+use crate::guest::modules::schedule::{Prepared, Schedule};
+use crate::guest::modules::tree::ModuleTree;
+use crate::guest::modules::unpack::Format;
+use crate::guest::system::errno::errno;
+use crate::guest::system::initramfs::{is_initramfs, remove_file};
+use crate::guest::system::thread::together;
+use crate::guest::watch::deadline::note_of;
+use crate::guest::watch::kernel_messages::KernelMessages;
+use crate::guest::watch::logger::tell_ignored;
+use crate::request::Request;
+use crate::resolve::modinfo::ModInfo;
+use crate::resolve::parameters;
+use crate::resolve::plan::consequence::Consequence;
+use crate::resolve::plan::{Action, Plan, Step};
+use crate::text::Shown;
+
+/// How many files wait for their turn open; those behind them are opened twice.
+const MOST_OPEN: usize = 512;
+/// Entries from which on so many files are likely that room is made for them.
+const MANY: usize = 16;
+
+/// A thread's stack, in bytes: the decoders' frames and a kernel record's lie on it.
+const STACK: usize = 256 << 10;
+
+/// How a plan is done.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// How many threads load.
+    pub threads: usize,
+    /// Whether a parameter that can't be applied is a failure.
+    pub strict: bool,
+    /// Whether the files of loaded modules stay in an initramfs.
+    pub keep_modules: bool,
+}
+
+/// A plan whose files are open: what is missing is known before the first of them is loaded.
+pub struct Ready<'p, 'a> {
+    plan: &'p Plan<'a>,
+    tree: &'p ModuleTree,
+    options: LoadOptions,
+    steps: Vec<Prepared>,
+    kernel_format: OnceLock<Option<Format>>,
+}
+
+/// Makes room for the descriptors that a long list takes, as long as there is but one thread: with two, the kernel lets
+/// each wait some milliseconds at every doubling of their table (expand_fdtable in fs/file.c).
+pub fn make_room(request: &Request<'_>) {
+    if request.entries.len() >= MANY || !request.files.is_empty() {
+        let _ = fcntl_dupfd_cloexec(stdin(), MOST_OPEN as i32);
+    }
+}
+
+impl<'p, 'a> Ready<'p, 'a> {
+    /// Opens the files of a plan and looks their parameters up; all that are missing go to `report`.
+    ///
+    /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`],
+    /// [`Code::InstallCommand`], and if strict, [`Code::UnknownParameter`].
+    pub fn open(plan: &'p Plan<'a>, tree: &'p ModuleTree, options: LoadOptions, report: &mut Report<'_>) -> Self {
+        let keep_modules = options.keep_modules || !is_initramfs(tree.directory());
+        let options = LoadOptions { keep_modules, ..options };
+        let steps = Vec::with_capacity(plan.steps().len());
+        let mut ready = Self { plan, tree, options, steps, kernel_format: OnceLock::new() };
+        for step in plan.steps() {
+            let mut prepared = ready.prepare(step, report).unwrap_or_else(|failure| {
+                if step.consequence == Consequence::EndsTheVm {
+                    report.add(failure);
+                }
+                Prepared::default()
+            });
+            prepared.file.take_if(|_| ready.steps.len() >= MOST_OPEN);
+            ready.steps.push(prepared);
+        }
+        ready
+    }
+
+    /// What can be known of a step before anything is loaded.
+    fn prepare(&self, step: &Step<'a>, report: &mut Report<'_>) -> Result<Prepared, Failure> {
+        let mut parameters = Vec::new();
+        match step.action {
+            // The options are applied when it is loaded.
+            Action::Adjust => parameters.extend_from_slice(step.entry_parameters),
+            _ => self.plan.parameters(step).each_piece(&mut |piece| parameters.extend_from_slice(piece)),
+        }
+        let file = match step.action {
+            Action::Load(_) if parameters.is_empty() && self.is_open(step) => None,
+            Action::Load(path) => self.open_file(step, path)?,
+            Action::Missing => return Err(dangling(step)),
+            Action::Install(command) => install(step, command).map(|()| None)?,
+            Action::Adjust | Action::BuiltIn | Action::Blacklisted => None,
+        };
+        if let Some(file) = file.as_ref().filter(|_| !parameters.is_empty()) {
+            self.check(step, &parameters, file, report)?;
+        }
+        Ok(Prepared { file, parameters, is_there: false })
+    }
+
+    /// Whether an earlier step is for the same module, which then may be there.
+    fn comes_again(&self, step: &Step<'a>) -> bool {
+        self.plan.earlier_steps(step).next().is_some()
+    }
+
+    /// Whether the file is open for an earlier step. By the time of this one its module is most likely loaded.
+    fn is_open(&self, step: &Step<'a>) -> bool {
+        let file_of = |number: usize| self.steps.get(number).and_then(|prepared| prepared.file.as_ref());
+        self.plan.earlier_steps(step).any(|(number, other)| other.action == step.action && file_of(number).is_some())
+    }
+
+    /// The kernel passes over a parameter that a module does not have; no loader ever tells.
+    fn check(&self, step: &Step<'a>, text: &[u8], file: &ModuleFile, report: &mut Report<'_>) -> Result<(), Failure> {
+        let contents = file.contents(&step.module)?;
+        let Some(info) = ModInfo::find(&contents) else { return Ok(()) };
+        let is_failure = self.options.strict && step.consequence == Consequence::EndsTheVm;
+        parameters::unknown(&step.module, text, &info, &mut |failure| match is_failure {
+            true => report.add(failure),
+            false => tell_ignored(&failure),
+        });
+        Ok(())
+    }
+
+    /// Does it.
+    ///
+    /// Failures: all of stage load.
+    pub fn load(mut self) -> Result<(), Failure> {
+        let steps = core::mem::take(&mut self.steps);
+        let threads = self.options.threads.min(steps.len());
+        let schedule = Schedule::new(self.plan, steps, threads)?;
+        let started = together(threads, STACK, &|number| self.work(&schedule, number));
+        // With fewer it takes longer, and nothing else.
+        if started < threads {
+            log::warn!("{started} threads in place of {threads}: no more could be started");
+        }
+        let loaded = schedule.result()?;
+        note_of(0, "on the way to the agent");
+        log::info!("modules loaded: {loaded}");
+        Ok(())
+    }
+
+    /// What one thread does.
+    fn work(&self, schedule: &Schedule<'_, 'a>, thread: usize) {
+        let mut messages = if thread == 0 { KernelMessages::shared() } else { KernelMessages::open() };
+        while let Some((number, step, prepared)) = schedule.next() {
+            note_of(thread, format_args!("loading {}", step.module));
+            schedule.done(number, step, self.step(step, prepared, &mut messages));
+            note_of(thread, "");
+        }
+    }
+
+    /// Does one step; whether a module was loaded that was not there before.
+    fn step(&self, step: &Step<'a>, prepared: Prepared, messages: &mut KernelMessages) -> Result<bool, Failure> {
+        let Prepared { file, parameters, is_there } = prepared;
+        let path = match step.action {
+            Action::Load(path) => path,
+            Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
+            Action::Install(command) => return install(step, command).map(|()| false),
+            Action::Blacklisted => {
+                log::info!("{}: not loaded: it is blacklisted, and was asked for by an alias", step.module);
+                return Ok(false);
+            }
+            Action::Missing => return Err(dangling(step)),
+        };
+        // To find that out, the kernel would read the whole file, and verify its signature.
+        if is_there || self.comes_again(step) && is_live(&step.module) {
+            return self.adjust(step, &parameters).map(|()| false);
+        }
+        let Some(file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {
+            return self.adjust(step, &parameters).map(|()| false);
+        };
+        // Which format the kernel knows matters to no plain module.
+        let format = if path.ends_with(b".ko") { None } else { *self.kernel_format.get_or_init(kernel_format) };
+        let was_loaded = insert(step, &file, &parameters, format, messages)?;
+        if !self.options.keep_modules {
+            remove_file(self.tree.directory(), path);
+        }
+        match was_loaded {
+            true => Ok(true),
+            false => self.adjust(step, &parameters).map(|()| false),
+        }
+    }
+
+    /// The file of a step; none where it is not there because its module is loaded already.
+    fn open_file(&self, step: &Step<'a>, path: &[u8]) -> Result<Option<ModuleFile>, Failure> {
+        match ModuleFile::open(self.tree.directory(), path) {
+            Err(failure) if failure.code == Code::MissingFile && is_live(&step.module) => Ok(None),
+            file => file.map(Some),
+        }
+    }
+
+    /// Gives a module that is there already the parameters that it would have been loaded with.
+    fn adjust(&self, step: &Step<'a>, parameters: &[u8]) -> Result<(), Failure> {
+        loaded::adjust(&step.module, parameters, &mut |failure| match self.options.strict {
+            true => Err(failure),
+            false => {
+                tell_ignored(&failure);
+                Ok(())
+            }
+        })
+    }
+}
+
+/// Loads the file of a step with these parameters; false if its module is there already: someone was faster, or the file is
+/// loaded under another name.
+///
+/// Failures: all of stage load.
+pub fn insert(
+    step: &Step<'_>,
+    file: &ModuleFile,
+    parameters: &[u8],
+    format: Option<Format>,
+    messages: &mut KernelMessages,
+) -> Result<bool, Failure> {
+    let text = CString::new(parameters)
+        .map_err(|_| Failure::new(Code::BadParameter, step.module, "its parameters hold a NUL byte"))?;
+    messages.skip_to_end();
+    match file.load(&step.module, &text, format, messages)? {
+        Ok(()) => Ok(true),
+        Err(io::Errno::EXIST) => Ok(false),
+        Err(error) => Err(explain(step, file, &text, errno(error), messages)),
+    }
+}
+
+/// An alias that means a module which does not exist.
+pub fn dangling(step: &Step<'_>) -> Failure {
+    Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it, and it does not exist")
+}
+
+/// There is no shell: `/bin/true` and `/bin/false`, wherever they are said to lie, mean "skip" and "refuse".
+pub fn install(step: &Step<'_>, command: &[u8]) -> Result<(), Failure> {
+    let program = Shown(command.trim_ascii());
+    match program.0.rsplit(|&b| b == b'/').next().unwrap_or_default() {
+        b"true" | b":" => Ok(()),
+        b"false" => {
+            let reason = format_args!("modprobe.d has `install {program}` for it");
+            Err(Failure::from_errno(Code::InstallCommand, step.module, Errno::EPERM, reason))
+        }
+        _ => {
+            let reason = format_args!("modprobe.d has `install {program}` for it, and there is no shell to run that");
+            Err(Failure::new(Code::InstallCommand, step.module, reason))
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The module tree on disk: `/lib/modules/RELEASE`, its indexes mapped, its configuration read.
+
+extern crate alloc;
+
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ffi::CStr;
+use core::fmt::{Display, Write};
+
+use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::io::{self, Errno};
+use rustix_futex_sync::OnceLock;
+
+use crate::failure::{Code, Failure, Report};
+use crate::guest::system::errno::errno;
+use crate::guest::system::files::{Directory, read};
+use crate::guest::watch::logger::tell_passed_over;
+use crate::request::list::Entry;
+use crate::request::name::normal;
+use crate::resolve::plan::consequence::Consequence;
+use crate::resolve::tree::config::{self, Directive};
+use crate::resolve::tree::index::{Index, IndexKind};
+use crate::resolve::tree::{Indexes, Sources};
+use crate::text::Shown;
+
+/// Where module trees are.
+pub const MODULES: &str = "/lib/modules";
+/// Where configuration is, the most important first: of two files with one name, the first counts (modprobe.d(5)).
+pub const CONFIG: [&str; 5] =
+    ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+/// The longest configuration file that is read, in bytes.
+const LONGEST_CONFIG: usize = 1 << 20;
+/// The longest index that is read from a share, in bytes; those of a distribution's kernel have 2 MB.
+const LONGEST_INDEX: usize = 64 << 20;
+
+/// An open module tree.
+#[derive(Debug)]
+pub struct ModuleTree {
+    release: String,
+    /// Holds a tree for each release, if it is known.
+    modules: Option<Directory>,
+    directory: Directory,
+    indexes: [OnceLock<Index<'static>>; 5],
+    /// The text of the configuration, in the order in which it counts, lines unfolded.
+    config: Vec<Vec<u8>>,
+}
+
+impl ModuleTree {
+    /// Opens the tree of `release` below a directory, and the files of the directories of `config`.
+    ///
+    /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`].
+    pub fn open(modules: &str, release: &str, config: &[&str]) -> Result<Self, Failure> {
+        Self::open_in(Directory::open(modules), &modules, release, config)
+    }
+
+    /// The same in a directory that may be a share's; in failures it is called `name`.
+    ///
+    /// Failures: as above.
+    pub fn open_in(
+        modules: io::Result<Directory>,
+        name: &dyn Display,
+        release: &str,
+        config: &[&str],
+    ) -> Result<Self, Failure> {
+        const CLOSED: &str = "the directory can't be opened";
+        let failure = |path: &dyn Display, error, reason: &dyn Display| {
+            Failure::from_errno(Code::NoModuleTree, path, errno(error), reason)
+        };
+        let modules = modules.map_err(|error| failure(name, error, &CLOSED))?;
+        let missing = |error, reason: &str| {
+            let others = entries(&modules).unwrap_or_default();
+            let reason = alloc::format!("{reason}{}", Listed("; there is ", &others));
+            let name = alloc::format!("{name}/");
+            failure(&alloc::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes())), error, &reason)
+        };
+        let directory = modules.directory(release).map_err(|error| missing(error, CLOSED))?;
+        let files = Self::of(directory, release, config);
+        match files.index(IndexKind::Dep)?.exists() {
+            true => Ok(Self { modules: Some(modules), ..files }),
+            false => Err(missing(Errno::NOENT, "it has no modules.dep.bin and no modules.dep")),
+        }
+    }
+
+    /// The tree of `release` in an open directory, even if it has no modules.dep.
+    pub fn of(directory: Directory, release: &str, config: &[&str]) -> Self {
+        let config = read_config(&directory, config);
+        Self { release: release.to_string(), modules: None, directory, indexes: Default::default(), config }
+    }
+
+    /// All lines of configuration: the files', then those of a kernel command line.
+    pub fn config<'a>(&'a self, command_line: &'a [u8]) -> Vec<Directive<'a>> {
+        let files = self.config.iter().flat_map(|text| config::directives(text));
+        files.chain(config::command_line(command_line)).collect()
+    }
+
+    /// The tree as the resolver takes it.
+    pub fn sources<'a>(&'a self, config: &'a [Directive<'a>]) -> Sources<'a> {
+        Sources { release: &self.release, indexes: self, config }
+    }
+
+    /// Passes over an optional entry that can't be had, and reports any other, with the other releases that have it.
+    pub fn refuse(&self, entry: &Entry<'_>, mut failure: Failure, report: &mut Report<'_>) {
+        let unknown = failure.code == Code::UnknownModule;
+        if unknown {
+            let _ = write!(failure.reason, "{}", Listed("; it is in ", &self.others_with(entry.name.as_bytes())));
+        }
+        match Consequence::of_refusal(entry, &failure) {
+            Consequence::EndsTheVm => report.add(failure),
+            _ => tell_passed_over(&failure),
+        }
+    }
+
+    /// The releases beside this one whose trees have a module.
+    fn others_with(&self, name: &[u8]) -> Vec<String> {
+        let Some(modules) = &self.modules else { return Vec::new() };
+        let has_it = |release: &String| {
+            let tree = modules.directory(release.as_str()).ok()?;
+            let index = open_index(&tree, IndexKind::Dep).ok()?;
+            normal(name, |key| index.exact(key).ok()).flatten().flatten()
+        };
+        let others = entries(modules).unwrap_or_default().into_iter().filter(|release| *release != self.release);
+        others.filter(|release| has_it(release).is_some()).collect()
+    }
+
+    /// The directory, to open modules below.
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+}
+
+impl Indexes for ModuleTree {
+    fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure> {
+        let Some(slot) = self.indexes.get(kind as usize) else { return Ok(Index::absent(kind)) };
+        if let Some(index) = slot.get() {
+            return Ok(*index);
+        }
+        let index = open_index(&self.directory, kind)?;
+        Ok(*slot.get_or_init(|| index))
+    }
+}
+
+/// The release of the running kernel.
+pub fn running_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+fn open_index(directory: &Directory, kind: IndexKind) -> Result<Index<'static>, Failure> {
+    let [binary, text] = kind.files();
+    let bytes = |name| match directory.regular(name).and_then(|file| file.contents(LONGEST_INDEX)) {
+        Ok(Cow::Borrowed(bytes)) => bytes,
+        // As what is mapped, for as long as the process lives.
+        Ok(Cow::Owned(bytes)) => bytes.leak(),
+        Err(_) => &[],
+    };
+    match bytes(binary) {
+        // An empty file is what a depmod without its libraries leaves behind: the text may be whole.
+        [] => Ok(match bytes(text) {
+            [] => Index::absent(kind),
+            lines => Index::text(kind, lines),
+        }),
+        trie => Index::binary(kind, trie),
+    }
+}
+
+/// The files `*.conf` of all directories, which are the image's, by name, modules.softdep of the tree among them under
+/// its own name.
+fn read_config(tree: &Directory, directories: &[&str]) -> Vec<Vec<u8>> {
+    const SOFTDEP: &str = "modules.softdep";
+    let mut files = Vec::from([(SOFTDEP.to_string(), read_text(tree, SOFTDEP))]);
+    for path in directories {
+        let directory = match Directory::open(*path) {
+            Ok(directory) => directory,
+            // modprobe -C takes a single file as well, whatever its name.
+            Err(Errno::NOTDIR) => {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                if files.iter().all(|(known, _)| known != name) {
+                    files.push((name.to_string(), read_text(tree, path)));
+                }
+                continue;
+            }
+            Err(_) => continue,
+        };
+        for name in entries(&directory).unwrap_or_default() {
+            let counts = name.ends_with(".conf") && !name.starts_with('.') && !is_directory(&directory, &name);
+            if counts && files.iter().all(|(known, _)| *known != name) {
+                let text = read_text(&directory, &name);
+                files.push((name, text));
+            }
+        }
+    }
+    files.sort_by(|(a, _), (b, _)| a.cmp(b));
+    files.into_iter().map(|(_, text)| text).collect()
+}
+
+fn is_directory(directory: &Directory, name: &str) -> bool {
+    let file = statat(directory, name, AtFlags::empty());
+    file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::Directory)
+}
+
+/// A file that can't be read says nothing, as to modprobe; a link to /dev/null is how one is masked.
+fn read_text(directory: &Directory, name: &str) -> Vec<u8> {
+    let mut text = directory.regular(name).and_then(|file| read(&file, LONGEST_CONFIG)).unwrap_or_default();
+    let length = config::unfold(&mut text);
+    text.truncate(length);
+    text
+}
+
+/// The names in a directory, but for `.` and `..`.
+fn entries(directory: &Directory) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name: &CStr = entry.file_name();
+        if name != c"." && name != c".." {
+            names.extend(name.to_str().map(ToString::to_string));
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Displays names behind a few words, or as nothing where there is none.
+struct Listed<'a>(&'a str, &'a [String]);
+
+impl core::fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (n, name) in self.1.iter().enumerate() {
+            write!(f, "{}{}", if n == 0 { self.0 } else { ", " }, Shown(name.as_bytes()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,4 @@
+//! The kernel's own words of its command line.
+
+pub mod root;
+pub mod words;

@@ -1,0 +1,98 @@
+//! The words of a kernel command line, cut exactly as the kernel cuts them (`next_arg` in lib/cmdline.c, KMOD 3.3).
+
+/// One word: `name` or `name=value`, outer quotes gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word<'a> {
+    /// What stands before the first `=`, or the whole word.
+    pub name: &'a [u8],
+    /// What stands behind it.
+    pub value: Option<&'a [u8]>,
+    /// The word as it stands on the command line.
+    pub raw: &'a [u8],
+    /// Whether its quotes close. An open quote takes the rest of the line into the word.
+    pub closed: bool,
+}
+
+impl<'a> Word<'a> {
+    /// The parts that, put together, are the argument that the kernel would hand to init.
+    pub fn argument(&self) -> [&'a [u8]; 3] {
+        match self.value {
+            Some(value) => [self.name, b"=", value],
+            None => [self.name, b"", b""],
+        }
+    }
+
+    /// Whether this is the `--` behind which all belongs to init.
+    pub fn is_end(&self) -> bool {
+        self.name == b"--" && self.value.is_none()
+    }
+}
+
+/// The words of `line`, `--` and what follows it included.
+///
+/// ```
+/// use guest_init::request::kernel::words::words;
+///
+/// let mut line = words(br#"quiet root="a b" -- x"#);
+/// assert_eq!(line.next().map(|word| word.name), Some(&b"quiet"[..]));
+/// assert_eq!(line.next().and_then(|word| word.value), Some(&b"a b"[..]));
+/// assert!(line.next().is_some_and(|word| word.is_end()));
+/// ```
+pub const fn words(line: &[u8]) -> Words<'_> {
+    Words(line)
+}
+
+/// The part of a command line before its ` -- `: the kernel's words, and those of its modules.
+pub fn before_end(line: &[u8]) -> &[u8] {
+    let end = words(line).find(Word::is_end).map(|word| word.raw.as_ptr().addr() - line.as_ptr().addr());
+    line.get(..end.unwrap_or(line.len())).unwrap_or_default()
+}
+
+/// Iterator of [`words`].
+#[derive(Clone, Debug)]
+pub struct Words<'a>(&'a [u8]);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        let start = self.0.iter().position(|&b| !is_space(b))?;
+        let line = self.0.get(start..)?;
+        let mut in_quotes = false;
+        let end = line.iter().position(|&byte| {
+            in_quotes ^= byte == b'"';
+            !in_quotes && is_space(byte)
+        });
+        let (raw, rest) = line.split_at_checked(end.unwrap_or(line.len()))?;
+        self.0 = rest;
+        Some(word(raw, !in_quotes))
+    }
+}
+
+/// Takes the quotes off as the kernel does: round the whole word, or round the value.
+fn word(raw: &[u8], closed: bool) -> Word<'_> {
+    let whole = raw.strip_prefix(b"\"");
+    let inner = whole.unwrap_or(raw);
+    // The kernel takes position 0 for "no `=` seen", so a leading `=` belongs to the name.
+    let Some(equals) = inner.iter().skip(1).position(|&b| b == b'=').map(|at| at + 1) else {
+        let name = if whole.is_some() { unquoted_end(inner) } else { inner };
+        return Word { name, value: None, raw, closed };
+    };
+    let (name, value) = inner.split_at(equals);
+    let value = value.get(1..).unwrap_or_default();
+    let value = match value.strip_prefix(b"\"") {
+        Some(value) => unquoted_end(value),
+        None if whole.is_some() => unquoted_end(value),
+        None => value,
+    };
+    Word { name, value: Some(value), raw, closed }
+}
+
+fn unquoted_end(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(b"\"").unwrap_or(bytes)
+}
+
+/// The kernel's isspace: ASCII's six, and the Latin-1 no-break space.
+pub const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r' | 0xa0)
+}

@@ -1,0 +1,4 @@
+//! How modprobe is called.
+
+pub mod call;
+pub mod getopt;

@@ -1,0 +1,44 @@
+//! What it means that a step, or an entry, fails: the one rule that PID 1, modprobe, `guest-image check` and
+//! `guest-image build` share.
+
+use crate::failure::{Code, Failure};
+use crate::request::list::Entry;
+
+/// What the failure of a step means.
+///
+/// ```
+/// use guest_init::resolve::plan::consequence::Consequence;
+///
+/// let (is_required, is_optional) = (true, true);
+/// assert_eq!(Consequence::of_step(is_required, is_optional), Consequence::EndsItsEntry);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// The entry cannot do without the step, and the VM cannot do without the entry.
+    EndsTheVm,
+    /// The entry cannot do without the step. The entry is optional, so its other steps are passed over.
+    EndsItsEntry,
+    /// Only a soft dependency asks for the step. The entry's other steps go on.
+    Nothing,
+}
+
+impl Consequence {
+    /// The consequence for a step that its entry requires, or that only a soft dependency asks for, of an entry that is
+    /// optional or not.
+    pub const fn of_step(is_required: bool, is_optional: bool) -> Self {
+        match (is_required, is_optional) {
+            (false, _) => Self::Nothing,
+            (true, true) => Self::EndsItsEntry,
+            (true, false) => Self::EndsTheVm,
+        }
+    }
+
+    /// The consequence of an entry that cannot be planned. `?` passes over whatever is wrong with the entry itself. A damaged
+    /// index is no fault of the entry: it would hide other modules as well, so it ends the VM.
+    pub fn of_refusal(entry: &Entry<'_>, failure: &Failure) -> Self {
+        match entry.optional && failure.code != Code::CorruptIndex {
+            true => Self::EndsItsEntry,
+            false => Self::EndsTheVm,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! One wanted module on its way through its dependencies and soft dependencies: the steps that it takes, in their order.
+
+use crate::failure::Failure;
+use crate::resolve::lookup::{Module, lookup};
+use crate::resolve::plan::consequence::Consequence;
+use crate::resolve::plan::steps_by_name::Link;
+use crate::resolve::plan::{Action, Options, Plan, Step, Wanted, too_large};
+use crate::resolve::tree::config::{self, Side};
+use crate::resolve::tree::dep::Line;
+use crate::text::Shown;
+
+/// Most modules that one wanted module may lead to by soft dependencies, of soft dependencies, and so on.
+const MOST_VISITED: usize = 128;
+
+/// A wanted module, and the modules that were walked through for it.
+pub(super) struct Walk<'p, 'a> {
+    plan: &'p mut Plan<'a>,
+    wanted: Wanted<'a>,
+    /// The wanted module's line of modules.dep.
+    line: Line<'a>,
+    number: u16,
+    options: Options,
+    visited: heapless::Vec<Module<'a>, MOST_VISITED>,
+}
+
+impl<'p, 'a> Walk<'p, 'a> {
+    /// At the start: nothing was walked through.
+    #[inline(always)]
+    pub(super) const fn new(
+        plan: &'p mut Plan<'a>,
+        wanted: Wanted<'a>,
+        line: Line<'a>,
+        number: u16,
+        options: Options,
+    ) -> Self {
+        Self { plan, wanted, line, number, options, visited: heapless::Vec::new() }
+    }
+
+    /// Adds a module behind all that its line of modules.dep lists. A module is walked through once, so soft dependencies
+    /// that lead back to it end.
+    pub(super) fn with_dependencies(&mut self, module: &Module<'a>, line: Line<'a>) -> Result<(), Failure> {
+        if self.visited.iter().any(|seen| seen.is(module)) {
+            return Ok(());
+        }
+        let is_first = self.visited.is_empty();
+        let ignore_install = self.options.ignore_install && is_first;
+        let subject = Shown(self.wanted.module.name);
+        self.visited.push(*module).map_err(|_| too_large(subject, "more than 128 soft dependencies"))?;
+        for path in line.dependencies() {
+            self.between_soft_dependencies(&Module::in_file(path), Some(path), is_first)?;
+        }
+        match ignore_install {
+            true => self.step(module, self.action(module, line.path())?, is_first),
+            false => self.between_soft_dependencies(module, line.path(), is_first),
+        }
+    }
+
+    /// Adds a module between its soft dependencies. `is_listed`: it is the wanted module, or on that one's line.
+    fn between_soft_dependencies(
+        &mut self,
+        module: &Module<'a>,
+        path: Option<&'a [u8]>,
+        is_listed: bool,
+    ) -> Result<(), Failure> {
+        let softdeps = config::softdeps(self.plan.sources.config, module.name);
+        self.soft_dependencies(softdeps.clone(), Side::Before)?;
+        self.step(module, self.action(module, path)?, is_listed)?;
+        self.soft_dependencies(softdeps, Side::After)
+    }
+
+    fn soft_dependencies(
+        &mut self,
+        softdeps: impl Iterator<Item = (Side, &'a [u8])>,
+        side: Side,
+    ) -> Result<(), Failure> {
+        softdeps.filter(|(of, _)| *of == side).try_for_each(|(_, name)| self.soft_dependency(name))
+    }
+
+    /// Adds each module that a soft dependency's name means. Out of line, because few modules have soft dependencies, and
+    /// the others do without the pages of stack that this takes.
+    #[inline(never)]
+    fn soft_dependency(&mut self, name: &'a [u8]) -> Result<(), Failure> {
+        for module in &lookup(&self.plan.sources, name)? {
+            let line = self.plan.sources.line_of(module)?;
+            self.with_dependencies(module, line)?;
+        }
+        Ok(())
+    }
+
+    /// The action for a module. Its install command replaces the load, except
+    ///
+    /// 1. with `-i` for the wanted module, even if a soft dependency leads back to it;
+    /// 2. for a module that has a soft dependency that exists (kmod issue 446).
+    fn action(&self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<Action<'a>, Failure> {
+        let config = self.plan.sources.config;
+        let ignores_install = self.options.ignore_install && module.is(&self.wanted.module);
+        // A module with neither a file nor an alias was found by the very name of its install command.
+        let by_name = path.is_none() && module.alias.is_none();
+        Ok(match (config::install(config, module.name, by_name), path) {
+            (Some(command), _) if !ignores_install && !self.has_softdeps(module)? => Action::Install(command),
+            (_, Some(path)) => Action::Load(path),
+            (_, None) if self.plan.sources.has_built_in(module)? => Action::BuiltIn,
+            (_, None) => Action::Missing,
+        })
+    }
+
+    /// Whether a soft dependency of a module exists. Out of line, because few modules have an install command.
+    #[inline(never)]
+    fn has_softdeps(&self, module: &Module<'a>) -> Result<bool, Failure> {
+        let mut softdeps = config::softdeps(self.plan.sources.config, module.name);
+        softdeps.try_fold(false, |any, (_, name)| Ok(any || !lookup(&self.plan.sources, name)?.is_empty()))
+    }
+
+    /// Adds a step for a module.
+    pub(super) fn step(&mut self, module: &Module<'a>, action: Action<'a>, is_listed: bool) -> Result<(), Failure> {
+        let asked_for = module.is(&self.wanted.module);
+        // A soft dependency may be on the wanted module's line as well.
+        let is_required = is_listed || self.line.dependencies().any(|path| Module::in_file(path).is(module));
+        self.plan.push(Step {
+            module: *module,
+            action,
+            entry_parameters: if asked_for { self.wanted.parameters } else { b"" },
+            consequence: Consequence::of_step(is_required, self.wanted.is_optional),
+            asked_for,
+            wanted: self.number,
+            before: Link::default(),
+        })
+    }
+}

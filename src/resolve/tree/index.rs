@@ -1,0 +1,165 @@
+//! An index of the module tree, whichever way it is written: depmod's `.bin`, its text, or not at all.
+//!
+//! libkmod reads only the `.bin`; text serves where there is none (KMOD, deliberate difference 4).
+
+use crate::failure::{Code, Failure};
+use crate::request::name::{is_key, normal, same};
+use crate::resolve::tree::dep::{Line as DepLine, module_of};
+use crate::resolve::tree::glob::glob;
+use crate::resolve::tree::trie::{Corrupt, Trie, Visit};
+
+/// The indexes that a tree has. Sorted as libkmod searches them, but for the configuration's lines in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IndexKind {
+    /// modules.dep: a module's line, by its name.
+    Dep,
+    /// modules.symbols: the module that exports `symbol:NAME`.
+    Symbols,
+    /// modules.alias: modules by pattern.
+    Alias,
+    /// modules.builtin: what is in the kernel itself.
+    Builtin,
+    /// modules.builtin.alias: the same by pattern.
+    BuiltinAlias,
+}
+
+impl IndexKind {
+    /// All five.
+    pub const ALL: [Self; 5] = [Self::Dep, Self::Symbols, Self::Alias, Self::Builtin, Self::BuiltinAlias];
+
+    /// The file's name in its two forms, the binary one first.
+    pub const fn files(self) -> [&'static str; 2] {
+        match self {
+            Self::Dep => ["modules.dep.bin", "modules.dep"],
+            Self::Symbols => ["modules.symbols.bin", "modules.symbols"],
+            Self::Alias => ["modules.alias.bin", "modules.alias"],
+            Self::Builtin => ["modules.builtin.bin", "modules.builtin"],
+            // depmod writes no text of it, but makes it from this file.
+            Self::BuiltinAlias => ["modules.builtin.alias.bin", "modules.builtin.modinfo"],
+        }
+    }
+}
+
+/// One index of a tree.
+///
+/// ```
+/// use guest_init::resolve::tree::index::{Index, IndexKind};
+///
+/// let builtin = Index::text(IndexKind::Builtin, b"kernel/fs/ext4/ext4.ko\n");
+/// assert!(builtin.exact(b"ext4")?.is_some());
+/// assert!(builtin.exact(b"xfs")?.is_none());
+/// # Ok::<(), guest_init::failure::Failure>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Index<'a> {
+    kind: IndexKind,
+    encoding: Encoding<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Encoding<'a> {
+    Absent,
+    Binary(Trie<'a>),
+    Text(&'a [u8]),
+}
+
+impl<'a> Index<'a> {
+    /// No such file: nothing is found.
+    pub const fn absent(kind: IndexKind) -> Self {
+        Self { kind, encoding: Encoding::Absent }
+    }
+
+    /// The text encoding.
+    pub const fn text(kind: IndexKind, bytes: &'a [u8]) -> Self {
+        Self { kind, encoding: Encoding::Text(bytes) }
+    }
+
+    /// The binary encoding; an empty file is an index without entries.
+    ///
+    /// Failure: [`Code::CorruptIndex`], for this and all look-ups below.
+    pub fn binary(kind: IndexKind, bytes: &'a [u8]) -> Result<Self, Failure> {
+        if bytes.is_empty() {
+            return Ok(Self::absent(kind));
+        }
+        let encoding = Encoding::Binary(Trie::new(bytes).map_err(|corrupt| damaged(kind, corrupt))?);
+        Ok(Self { kind, encoding })
+    }
+
+    /// Whether there is a file at all.
+    pub const fn exists(&self) -> bool {
+        !matches!(self.encoding, Encoding::Absent)
+    }
+
+    /// The value of exactly this normalised key, if it has one.
+    pub fn exact(&self, key: &[u8]) -> Result<Option<&'a [u8]>, Failure> {
+        match &self.encoding {
+            Encoding::Absent => Ok(None),
+            Encoding::Binary(trie) => trie.exact(key).map_err(|corrupt| damaged(self.kind, corrupt)),
+            Encoding::Text(text) => Ok(lines(self.kind, text).find(|line| same(line.key, key)).map(|line| line.value)),
+        }
+    }
+
+    /// Every value whose key, taken as a pattern, matches the normalised `name`.
+    pub fn matching(&self, name: &[u8], visit: Visit<'_, 'a>) -> Result<(), Failure> {
+        match &self.encoding {
+            Encoding::Absent => {}
+            Encoding::Binary(trie) => trie.matching(name, visit).map_err(|corrupt| damaged(self.kind, corrupt))?,
+            Encoding::Text(text) => {
+                for (line, priority) in lines(self.kind, text).zip(0..).filter(|(line, _)| glob(line.key, name)) {
+                    if is_key(line.key) {
+                        visit(line.key, priority, line.value);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every entry: normalised key, priority, value.
+    pub fn each(&self, visit: Visit<'_, 'a>) -> Result<(), Failure> {
+        match &self.encoding {
+            Encoding::Absent => {}
+            Encoding::Binary(trie) => trie.each(visit).map_err(|corrupt| damaged(self.kind, corrupt))?,
+            Encoding::Text(text) => {
+                for (line, priority) in lines(self.kind, text).zip(0..) {
+                    normal(line.key, |key| visit(key, priority, line.value));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn damaged(kind: IndexKind, Corrupt { offset, what }: Corrupt) -> Failure {
+    let [file, _] = kind.files();
+    Failure::new(Code::CorruptIndex, file, format_args!("at offset {offset:#x}: {what}"))
+}
+
+/// A line of a text index as its `.bin` would have it.
+struct Line<'a> {
+    key: &'a [u8],
+    value: &'a [u8],
+}
+
+/// The lines of a text index; one that is none of its kind is passed over, as depmod's own comments are.
+fn lines(kind: IndexKind, text: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    let end = if kind == IndexKind::BuiltinAlias { b'\0' } else { b'\n' };
+    text.split(move |&b| b == end).filter_map(move |line| match kind {
+        IndexKind::Dep => {
+            let path = DepLine::new(line).path()?;
+            Some(Line { key: module_of(path), value: line })
+        }
+        IndexKind::Builtin => (!line.is_empty()).then(|| Line { key: module_of(line), value: b"" }),
+        IndexKind::Symbols | IndexKind::Alias => {
+            // A pattern may hold blanks, a module's name never does.
+            let rest = line.strip_prefix(b"alias ")?;
+            let blank = rest.iter().rposition(|&b| b == b' ')?;
+            Some(Line { key: rest.get(..blank)?, value: rest.get(blank + 1..)? })
+        }
+        IndexKind::BuiltinAlias => {
+            let dot = line.iter().position(|&b| b == b'.')?;
+            let (module, rest) = line.split_at_checked(dot)?;
+            Some(Line { key: rest.strip_prefix(b".alias=")?, value: module })
+        }
+    })
+}

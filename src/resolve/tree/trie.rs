@@ -1,0 +1,270 @@
+//! The binary index that depmod writes, read where it lies, without copying (KMOD 1.3, kmod's libkmod-index.c).
+//!
+//! ```text
+//! file  u32 magic 0xB007F457 | u32 version 0x0002xxxx | node reference of the root      all big-endian, unaligned
+//! node reference             flags (top 4 bits) | offset from the start of the file; offset 0: no node
+//! node  prefix\0             if flag 0x8
+//!       first last ref…      if flag 0x2: u8, u8, then one node reference for each byte from first to last
+//!       count value…         if flag 0x4: u32, then that many of { u32 priority, string\0 }
+//! ```
+//! A file from outside is hostile: every read is checked against its end, every walk is bounded by the key's length or,
+//! where a whole subtree is listed, by the bytes of the file, none of which belongs to two nodes.
+
+use crate::resolve::tree::glob::glob;
+
+/// The first word of a file.
+pub const MAGIC: u32 = 0xB007_F457;
+/// The upper half of the second word.
+pub const MAJOR: u32 = 2;
+/// Of a node reference: the node has a prefix.
+pub const PREFIX: u32 = 0x8000_0000;
+/// The node has values: a key ends here.
+pub const VALUES: u32 = 0x4000_0000;
+/// The node has children.
+pub const CHILDREN: u32 = 0x2000_0000;
+/// Where the node is.
+pub const OFFSET: u32 = 0x0FFF_FFFF;
+/// The longest key that is listed, in bytes; depmod's longest modaliases stay below 512.
+const LONGEST_KEY: usize = 1024;
+
+/// Where and why an index can't be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt {
+    /// Byte offset in the file.
+    pub offset: usize,
+    /// What is wrong there.
+    pub what: &'static str,
+}
+
+/// What an index may hand its entries to: key or pattern, priority, value.
+pub type Visit<'v, 'a> = &'v mut dyn FnMut(&[u8], u32, &'a [u8]);
+
+/// A binary index.
+#[derive(Clone, Copy, Debug)]
+pub struct Trie<'a> {
+    bytes: &'a [u8],
+    root: u32,
+}
+
+struct Node<'a> {
+    prefix: &'a [u8],
+    first: u8,
+    /// Node references, four bytes each, for the bytes from `first` on.
+    children: &'a [u8],
+    values: Values<'a>,
+}
+
+impl<'a> Trie<'a> {
+    /// Checks the head of the file; nodes are checked as they are reached.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Corrupt> {
+        let mut head = Cursor { bytes, at: 0 };
+        if head.u32()? != MAGIC {
+            return Err(Corrupt { offset: 0, what: "no index file of depmod: wrong magic number" });
+        }
+        if head.u32()? >> 16 != MAJOR {
+            return Err(Corrupt { offset: 4, what: "an index format that is not version 2" });
+        }
+        Ok(Self { bytes, root: head.u32()? })
+    }
+
+    /// The first value of exactly this key.
+    pub fn exact(&self, key: &[u8]) -> Result<Option<&'a [u8]>, Corrupt> {
+        let mut node = self.node(self.root)?;
+        let mut rest = key;
+        while let Some(here) = node {
+            let Some(behind) = rest.strip_prefix(here.prefix) else { return Ok(None) };
+            let Some((&byte, behind)) = behind.split_first() else {
+                return Ok(here.values.into_iter().next().transpose()?.map(|(_, value)| value));
+            };
+            rest = behind;
+            node = self.child(&here, byte)?;
+        }
+        Ok(None)
+    }
+
+    /// Every value whose key, taken as a pattern, matches `name`.
+    pub fn matching(&self, name: &[u8], visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
+        let mut found = |pattern: &[u8], from: usize, priority, value| {
+            // The path down to `from` was compared byte by byte.
+            let rest = (pattern.get(from..).unwrap_or_default(), name.get(from..).unwrap_or_default());
+            if glob(rest.0, rest.1) {
+                visit(pattern, priority, value);
+            }
+        };
+        let mut node = self.node(self.root)?;
+        let mut depth = 0;
+        while let Some(here) = node {
+            let rest = name.get(depth..).unwrap_or_default();
+            let same = here.prefix.iter().zip(rest).take_while(|(a, b)| a == b && !is_wild(**a)).count();
+            if same < here.prefix.len() {
+                if here.prefix.get(same).copied().is_some_and(is_wild) {
+                    let mut listing = Listing::new(self, name.get(..depth).unwrap_or_default())?;
+                    listing.node(&here, &mut |pattern, priority, value| found(pattern, depth, priority, value))?;
+                }
+                return Ok(());
+            }
+            depth += same;
+            for wild in *b"*?[" {
+                if let Some(child) = self.child(&here, wild)? {
+                    let mut listing = Listing::new(self, name.get(..depth).unwrap_or_default())?;
+                    listing.push(wild)?;
+                    listing.node(&child, &mut |pattern, priority, value| found(pattern, depth, priority, value))?;
+                }
+            }
+            let Some(&byte) = name.get(depth) else {
+                for value in here.values {
+                    let (priority, value) = value?;
+                    visit(name, priority, value);
+                }
+                return Ok(());
+            };
+            depth += 1;
+            node = self.child(&here, byte)?;
+        }
+        Ok(())
+    }
+
+    /// Every entry, in the order of the keys' bytes.
+    pub fn each(&self, visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
+        match self.node(self.root)? {
+            Some(root) => Listing::new(self, b"")?.node(&root, visit),
+            None => Ok(()),
+        }
+    }
+
+    fn node(&self, reference: u32) -> Result<Option<Node<'a>>, Corrupt> {
+        let offset = (reference & OFFSET) as usize;
+        if offset == 0 {
+            return Ok(None);
+        }
+        let mut cursor = Cursor { bytes: self.bytes, at: offset };
+        let prefix = if reference & PREFIX != 0 { cursor.string()? } else { b"" };
+        let (first, children) = if reference & CHILDREN != 0 { cursor.children()? } else { (0, &b""[..]) };
+        let count = if reference & VALUES != 0 { cursor.u32()? } else { 0 };
+        Ok(Some(Node { prefix, first, children, values: Values { cursor, count } }))
+    }
+
+    fn child(&self, node: &Node<'a>, byte: u8) -> Result<Option<Node<'a>>, Corrupt> {
+        let slot = byte.checked_sub(node.first).and_then(|n| node.children.get(usize::from(n) * 4..)?.first_chunk());
+        slot.map_or(Ok(None), |reference| self.node(u32::from_be_bytes(*reference)))
+    }
+}
+
+const fn is_wild(byte: u8) -> bool {
+    matches!(byte, b'*' | b'?' | b'[')
+}
+
+/// A depth-first walk over a subtree, with the key as it grows.
+struct Listing<'t, 'a> {
+    trie: &'t Trie<'a>,
+    key: heapless::Vec<u8, LONGEST_KEY>,
+    /// How many bytes of the file there may still be to list.
+    rest: usize,
+}
+
+impl<'t, 'a> Listing<'t, 'a> {
+    fn new(trie: &'t Trie<'a>, start: &[u8]) -> Result<Self, Corrupt> {
+        let mut listing = Self { trie, key: heapless::Vec::new(), rest: trie.bytes.len() };
+        start.iter().try_for_each(|&byte| listing.push(byte))?;
+        Ok(listing)
+    }
+
+    fn push(&mut self, byte: u8) -> Result<(), Corrupt> {
+        self.key.push(byte).map_err(|_| Corrupt { offset: 0, what: "a key of more than 1,024 bytes" })
+    }
+
+    /// Counts what was listed, so that loops end, and so do nodes that share what is below them.
+    fn spend(&mut self, bytes: usize) -> Result<(), Corrupt> {
+        let rest = self.rest.checked_sub(bytes);
+        self.rest = rest.ok_or(Corrupt { offset: 0, what: "more than the file can hold: a loop" })?;
+        Ok(())
+    }
+
+    /// Visits `node` and all below it; recursion ends at the longest key, since each level adds a byte.
+    fn node(&mut self, node: &Node<'a>, visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
+        self.spend(node.prefix.len() + 1)?;
+        let depth = self.key.len();
+        node.prefix.iter().try_for_each(|&byte| self.push(byte))?;
+        let bytes = node.first..=u8::MAX;
+        for (reference, byte) in node.children.as_chunks().0.iter().zip(bytes) {
+            if let Some(child) = self.trie.node(u32::from_be_bytes(*reference))? {
+                self.push(byte)?;
+                self.node(&child, visit)?;
+                self.key.pop();
+            }
+        }
+        for value in node.values {
+            let (priority, value) = value?;
+            self.spend(size_of_val(&priority) + value.len() + 1)?;
+            visit(&self.key, priority, value);
+        }
+        self.key.truncate(depth);
+        Ok(())
+    }
+}
+
+/// The values of a node, read as they are asked for.
+#[derive(Clone, Copy)]
+struct Values<'a> {
+    cursor: Cursor<'a>,
+    count: u32,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Result<(u32, &'a [u8]), Corrupt>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.count = self.count.checked_sub(1)?;
+        let value = self.cursor.u32().and_then(|priority| Ok((priority, self.cursor.string()?)));
+        if value.is_err() {
+            self.count = 0;
+        }
+        Some(value)
+    }
+}
+
+/// Reads forward, never past the end.
+#[derive(Clone, Copy)]
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Corrupt> {
+        let taken = self.bytes.get(self.at..).and_then(|rest| rest.get(..length)).ok_or(self.past_the_end())?;
+        self.at += length;
+        Ok(taken)
+    }
+
+    fn u8(&mut self) -> Result<u8, Corrupt> {
+        self.take(1).map(|bytes| bytes.first().copied().unwrap_or_default())
+    }
+
+    fn u32(&mut self) -> Result<u32, Corrupt> {
+        self.take(4).map(|bytes| bytes.first_chunk().copied().map_or(0, u32::from_be_bytes))
+    }
+
+    /// A string up to its NUL, which is passed over.
+    fn string(&mut self) -> Result<&'a [u8], Corrupt> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length = rest.iter().position(|&b| b == 0).ok_or(self.past_the_end())?;
+        let string = self.take(length)?;
+        self.at += 1;
+        Ok(string)
+    }
+
+    /// The first byte with a child, and the references.
+    fn children(&mut self) -> Result<(u8, &'a [u8]), Corrupt> {
+        let offset = self.at;
+        let (first, last) = (self.u8()?, self.u8()?);
+        if last < first || last > 127 {
+            return Err(Corrupt { offset, what: "children outside of ASCII" });
+        }
+        Ok((first, self.take((usize::from(last - first) + 1) * 4)?))
+    }
+
+    const fn past_the_end(&self) -> Corrupt {
+        Corrupt { offset: self.at, what: "this points past the end of the file" }
+    }
+}
