@@ -1,6 +1,6 @@
 //! How guest-init fails: one type, one line, one code.
 //!
-//! Owns the table of codes (DESIGN: "Ending"), which the README's table, `guest-image explain` and the tests read,
+//! Owns the table of codes, which the README's table, `guest-image explain` and the tests read,
 //! and the text of the line. Leaves to `guest` how the line reaches the kernel log.
 
 use core::fmt::{self, Write};

@@ -100,3 +100,51 @@ fn the_faults_are_counted_as_the_tests_are() {
         assert!(prose().contains(&told), "README.md does not say: {told}");
     }
 }
+
+/// The files of a folder of this repository, and of all folders below it.
+fn files_below(folder: &str) -> Vec<std::path::PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap()) {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => files.push(entry.path()),
+            }
+        }
+    }
+    files
+}
+
+/// The rules that `text` cites, such as `MODPROBE.md 5.3, 5.4`. Comments are joined first, since a line may end inside a
+/// citation.
+fn cited_rules(text: &str) -> Vec<String> {
+    let words = text.split_whitespace().filter(|word| !matches!(*word, "//" | "///" | "//!"));
+    let text = words.collect::<Vec<_>>().join(" ");
+    let citations = text.split("MODPROBE.md ").skip(1);
+    let numbers = citations.filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit() && !"., ".contains(c)).next());
+    let rules = numbers.flat_map(|numbers| numbers.split([',', ' '])).map(|rule| rule.trim_end_matches('.'));
+    rules.filter(|rule| !rule.is_empty()).map(String::from).collect()
+}
+
+#[test]
+fn every_rule_of_modprobe_that_is_cited_exists() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/src/resolve/MODPROBE.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let headings = page.lines().filter_map(|line| line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")));
+    let rules: Vec<_> = headings.filter_map(|heading| heading.split(' ').next()).collect();
+    let mut count = 0;
+    for file in ["src", "tests"].into_iter().flat_map(files_below) {
+        if file.extension().is_some_and(|extension| extension == "rs") {
+            for rule in cited_rules(&std::fs::read_to_string(&file).unwrap()) {
+                assert!(rules.contains(&rule.as_str()), "{}: MODPROBE.md has no rule {rule}", file.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 10, "only {count} citations found");
+}
+
+#[test]
+fn citations_are_found_across_lines() {
+    assert_eq!(cited_rules("/// (MODPROBE.md 5.3,\n/// 10.4). MODPROBE.md 6."), ["5.3", "10.4", "6"]);
+}

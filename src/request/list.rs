@@ -1,4 +1,4 @@
-//! The grammar of module lists (DESIGN section 1, "Module list").
+//! The grammar of module lists.
 //!
 //! ```text
 //! # what pod 7 needs            a comment: `#` at the start of a line

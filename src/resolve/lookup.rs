@@ -1,4 +1,4 @@
-//! From a name to modules: the sources of a name in libkmod's order; the first that knows it wins (KMOD 2.2).
+//! From a name to modules: the sources of a name in libkmod's order; the first that knows it wins (MODPROBE.md 4.1).
 
 use crate::failure::{Code, Failure};
 use crate::request::name::{normal, same};

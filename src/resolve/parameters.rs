@@ -1,4 +1,4 @@
-//! The parameters that a module is loaded with (KMOD 2.6).
+//! The parameters that a module is loaded with (MODPROBE.md 8.1, 8.2).
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! libkmod as an oracle: what it would do for a name, without doing it (KMOD section 7).
+//! libkmod as an oracle: what it would do for a name, without doing it.
 //!
 //! It is asked with DRY_RUN alone, by a thread that has given up CAP_SYS_MODULE and sees a /proc/cmdline of its own.
 //! Owns that thread and the form in which plans are compared; what is asked is the tests'.

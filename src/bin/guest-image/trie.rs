@@ -1,4 +1,4 @@
-//! The writer of depmod's binary index; `guest_init::resolve::tree::trie`, its reader, draws the format (KMOD 1.3).
+//! The writer of depmod's binary index; `guest_init::resolve::tree::trie`, its reader, draws the format (MODPROBE.md 3.1).
 //!
 //! Nodes are written children first, as depmod up to kmod 33 does it, so each reference is known when it is written and
 //! no second pass is needed. From the same entries that depmod makes the same bytes.

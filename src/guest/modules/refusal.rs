@@ -1,5 +1,5 @@
 //! Why the kernel refused a module: its errno, what it said on its log, and what the file says of itself, in one line
-//! (KMOD 3.2).
+//! (MODPROBE.md 10.4).
 
 use core::ffi::CStr;
 

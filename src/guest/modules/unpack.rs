@@ -1,4 +1,4 @@
-//! Compressed modules that the kernel does not take as they are: the one part of the guest with decoders (KMOD 4).
+//! Compressed modules that the kernel does not take as they are: the one part of the guest with decoders (MODPROBE.md 11, 12.3).
 
 extern crate alloc;
 

@@ -1,4 +1,4 @@
-//! The words of a kernel command line, cut exactly as the kernel cuts them (`next_arg` in lib/cmdline.c, KMOD 3.3).
+//! The words of a kernel command line, cut exactly as the kernel cuts them: `next_arg` of lib/cmdline.c (MODPROBE.md 7.1).
 
 /// One word: `name` or `name=value`, outer quotes gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The plan: which files are loaded, in which order, with which parameters. It stands whole before the first load.
 //!
-//! The algorithm is libkmod's (`kmod_module_probe_insert_module`, KMOD 2.3): dependencies as modules.dep lists them,
+//! The algorithm is libkmod's (`kmod_module_probe_insert_module`, MODPROBE.md 5): dependencies as modules.dep lists them,
 //! read from right to left; soft dependencies round each module, with dependencies of their own; each module once.
 
 pub mod consequence;

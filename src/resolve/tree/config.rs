@@ -1,4 +1,5 @@
-//! modprobe.d: the lines of configuration files, of modules.softdep, and of the kernel command line (KMOD 2.5 to 2.7).
+//! modprobe.d: the lines of configuration files, of modules.softdep, and of the kernel command line
+//! (MODPROBE.md 6, 7).
 
 use crate::request::kernel::words::words;
 use crate::request::name::{is_key, same};
@@ -118,7 +119,7 @@ const fn is_blank(byte: u8) -> bool {
 }
 
 /// What a kernel command line, up to its ` -- `, sets for modules: `module.parameter[=value]`, and
-/// `modprobe.blacklist=a,b`, whose names are normalised and whose quotes are gone (deliberate difference 1).
+/// `modprobe.blacklist=a,b`, whose names are normalised and whose quotes are gone (MODPROBE.md 12.1).
 pub fn command_line(line: &[u8]) -> impl Iterator<Item = Directive<'_>> {
     words(line).filter(|word| word.closed).flat_map(|word| {
         let quoted = word.raw.starts_with(b"\"");

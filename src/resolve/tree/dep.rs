@@ -1,4 +1,4 @@
-//! A line of modules.dep: a module's file and the files that it depends on (KMOD 1.2).
+//! A line of modules.dep: a module's file and the files that it depends on (MODPROBE.md 2.2).
 
 /// `PATH: DEPENDENCY…`; the empty line of a module that is not listed has neither.
 #[derive(Clone, Copy, Debug, Default)]

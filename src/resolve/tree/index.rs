@@ -1,6 +1,6 @@
 //! An index of the module tree, whichever way it is written: depmod's `.bin`, its text, or not at all.
 //!
-//! libkmod reads only the `.bin`; text serves where there is none (KMOD, deliberate difference 4).
+//! libkmod reads only the `.bin`; text serves where there is none (MODPROBE.md 12.4).
 
 use crate::failure::{Code, Failure};
 use crate::request::name::{is_key, normal, same};

@@ -1,4 +1,4 @@
-//! The binary index that depmod writes, read where it lies, without copying (KMOD 1.3, kmod's libkmod-index.c).
+//! The binary index that depmod writes, read where it lies, without copying (MODPROBE.md 3.1).
 //!
 //! ```text
 //! file  u32 magic 0xB007F457 | u32 version 0x0002xxxx | node reference of the root      all big-endian, unaligned
