@@ -1,33 +1,35 @@
-//! A line of modules.dep: a module's file and the files that it depends on (MODPROBE.md 2.2).
+//! A line of modules.dep: the file of a module, and the files that the module depends on (MODPROBE.md 2.2).
 
-/// `PATH: DEPENDENCY…`; the empty line of a module that is not listed has neither.
+/// A line `PATH: DEPENDENCY…`. A module that modules.dep does not list has an empty line: no path and no dependencies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Line<'a>(&'a [u8]);
 
 impl<'a> Line<'a> {
-    /// A line as the index has it.
+    /// Takes a line as the index holds it.
     pub const fn new(line: &'a [u8]) -> Self {
         Self(line)
     }
 
-    /// The module's own file.
+    /// The path of the module's own file.
     pub fn path(&self) -> Option<&'a [u8]> {
         self.parts().map(|(path, _)| path)
     }
 
-    /// What is loaded before it, in the order of loading: the line read from right to left.
+    /// The paths of the files that are loaded before the module, in the order of loading: from right to left
+    /// (MODPROBE.md 2.3).
     pub fn dependencies(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let paths = self.parts().map_or(&b""[..], |(_, paths)| paths);
         paths.rsplit(|&b| matches!(b, b' ' | b'\t')).filter(|path| !path.is_empty())
     }
 
+    /// The text before the colon, and the text after it.
     fn parts(&self) -> Option<(&'a [u8], &'a [u8])> {
         let colon = self.0.iter().position(|&b| b == b':')?;
         Some((self.0.get(..colon)?, self.0.get(colon + 1..)?))
     }
 }
 
-/// The name of the module in a file: the path's last part up to the first dot, not normalised.
+/// The name of the module in a file, not normalised: the last part of the path, up to its first dot (MODPROBE.md 1.3).
 pub fn module_of(path: &[u8]) -> &[u8] {
     let file = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
     file.split(|&b| b == b'.').next().unwrap_or_default()

@@ -1,14 +1,18 @@
-//! Patterns of aliases: fnmatch(3) with no flags, as libkmod calls it, with `-` as `_` on both sides.
+//! Patterns of aliases: fnmatch(3) without flags (MODPROBE.md 1.4).
+//!
+//! Outside of brackets, `-` and `_` are equal in the pattern and in the name (MODPROBE.md 1.1, 1.2). libkmod replaces
+//! dashes before it calls fnmatch; the comparison here does both at once and needs no copy.
 
 use crate::request::name::underscore;
 
-/// Whether all of `name` matches `pattern`: `*`, `?`, `[a-z]`, `[!a-z]`, `[^a-z]`, and `\` before a plain character.
+/// Whether all of `name` matches `pattern`, which may hold `*`, `?`, `[a-z]`, `[!a-z]`, `[^a-z]`, and `\` before a
+/// character that stands for itself.
 ///
-/// Time is at most the product of the lengths. A bracket that is never closed matches a `[`, as in glibc.
+/// The time is at most proportional to the product of the two lengths. A `[` without `]` matches a `[`, as in glibc.
 #[inline]
 pub fn glob(pattern: &[u8], name: &[u8]) -> bool {
     match (pattern.first(), name.first()) {
-        // Most patterns are other plain names.
+        // Most patterns begin with a character that the name does not begin with.
         (Some(first), Some(other)) if first.is_ascii_alphanumeric() && first != other => false,
         _ => matches(pattern, name),
     }
@@ -16,7 +20,8 @@ pub fn glob(pattern: &[u8], name: &[u8]) -> bool {
 
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut pattern, mut name) = (pattern, name);
-    // Where to go on when what follows the last `*` does not match: that `*` then takes a byte more.
+    // The rest of the pattern after the last `*`, and the rest of the name that it is compared with. If they don't
+    // match, the `*` takes one more byte of the name, and the comparison starts again.
     let mut retry = None;
     loop {
         if let Some(behind) = pattern.strip_prefix(b"*") {
@@ -41,7 +46,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// What remains of `pattern` once its first element has matched `byte`.
+/// Matches `byte` with the first element of `pattern`. Returns the rest of the pattern, or `None` if it does not match.
 fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     let (&first, rest) = pattern.split_first()?;
     match first {
@@ -58,7 +63,8 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// A bracket expression behind its `[`: whether it holds `byte`, and what follows its `]`. `None`: no `]`.
+/// Reads a bracket expression; `set` begins after its `[`. Returns whether it matches `byte`, and the pattern after its
+/// `]`. `None`: there is no `]`.
 fn bracket(set: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let negated = matches!(set.first(), Some(b'!' | b'^'));
     let mut set = if negated { set.get(1..)? } else { set };

@@ -1,6 +1,6 @@
-//! An index of the module tree, whichever way it is written: depmod's `.bin`, its text, or not at all.
+//! One index of a module tree, from depmod's binary file or from its text form.
 //!
-//! libkmod reads only the `.bin`; text serves where there is none (MODPROBE.md 12.4).
+//! libkmod reads only the binary file. The text form is read if there is no binary file (MODPROBE.md 2.1, 2.4, 12.4).
 
 use crate::failure::{Code, Failure};
 use crate::request::name::{is_key, normal, same};
@@ -8,18 +8,18 @@ use crate::resolve::tree::dep::{Line as DepLine, module_of};
 use crate::resolve::tree::glob::glob;
 use crate::resolve::tree::trie::{Corrupt, Trie, Visit};
 
-/// The indexes that a tree has. Sorted as libkmod searches them, but for the configuration's lines in between.
+/// The five indexes of a tree, in the order in which a lookup searches them (MODPROBE.md 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IndexKind {
-    /// modules.dep: a module's line, by its name.
+    /// modules.dep: the line of a module, by the module's name.
     Dep,
-    /// modules.symbols: the module that exports `symbol:NAME`.
+    /// modules.symbols: the module that exports a symbol, by `symbol:NAME`.
     Symbols,
-    /// modules.alias: modules by pattern.
+    /// modules.alias: the modules that have an alias, by the alias, which may be a pattern.
     Alias,
-    /// modules.builtin: what is in the kernel itself.
+    /// modules.builtin: built-in modules, by name.
     Builtin,
-    /// modules.builtin.alias: the same by pattern.
+    /// modules.builtin.alias: built-in modules, by alias.
     BuiltinAlias,
 }
 
@@ -27,14 +27,14 @@ impl IndexKind {
     /// All five.
     pub const ALL: [Self; 5] = [Self::Dep, Self::Symbols, Self::Alias, Self::Builtin, Self::BuiltinAlias];
 
-    /// The file's name in its two forms, the binary one first.
+    /// The names of the binary file and of the text file.
     pub const fn files(self) -> [&'static str; 2] {
         match self {
             Self::Dep => ["modules.dep.bin", "modules.dep"],
             Self::Symbols => ["modules.symbols.bin", "modules.symbols"],
             Self::Alias => ["modules.alias.bin", "modules.alias"],
             Self::Builtin => ["modules.builtin.bin", "modules.builtin"],
-            // depmod writes no text of it, but makes it from this file.
+            // depmod writes no text form of this index. It makes the index from modules.builtin.modinfo.
             Self::BuiltinAlias => ["modules.builtin.alias.bin", "modules.builtin.modinfo"],
         }
     }
@@ -64,19 +64,19 @@ enum Encoding<'a> {
 }
 
 impl<'a> Index<'a> {
-    /// No such file: nothing is found.
+    /// An index without a file. It has no entries.
     pub const fn absent(kind: IndexKind) -> Self {
         Self { kind, encoding: Encoding::Absent }
     }
 
-    /// The text encoding.
+    /// An index from its text form.
     pub const fn text(kind: IndexKind, bytes: &'a [u8]) -> Self {
         Self { kind, encoding: Encoding::Text(bytes) }
     }
 
-    /// The binary encoding; an empty file is an index without entries.
+    /// An index from its binary file. An empty file is an index without entries.
     ///
-    /// Failure: [`Code::CorruptIndex`], for this and all look-ups below.
+    /// Failure: [`Code::CorruptIndex`], here and in every lookup below.
     pub fn binary(kind: IndexKind, bytes: &'a [u8]) -> Result<Self, Failure> {
         if bytes.is_empty() {
             return Ok(Self::absent(kind));
@@ -85,12 +85,12 @@ impl<'a> Index<'a> {
         Ok(Self { kind, encoding })
     }
 
-    /// Whether there is a file at all.
+    /// Whether the index has a file.
     pub const fn exists(&self) -> bool {
         !matches!(self.encoding, Encoding::Absent)
     }
 
-    /// The value of exactly this normalised key, if it has one.
+    /// The value of a key, if the index has the key. `key` must be normalised ([`normal`]).
     pub fn exact(&self, key: &[u8]) -> Result<Option<&'a [u8]>, Failure> {
         match &self.encoding {
             Encoding::Absent => Ok(None),
@@ -99,7 +99,8 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// Every value whose key, taken as a pattern, matches the normalised `name`.
+    /// Visits every value whose key, taken as a pattern, matches `name`. `name` must be normalised ([`normal`]). In a
+    /// text form the number of a line is its priority, because depmod writes the lines in the order of the priorities.
     pub fn matching(&self, name: &[u8], visit: Visit<'_, 'a>) -> Result<(), Failure> {
         match &self.encoding {
             Encoding::Absent => {}
@@ -115,7 +116,7 @@ impl<'a> Index<'a> {
         Ok(())
     }
 
-    /// Every entry: normalised key, priority, value.
+    /// Visits every entry, with its key normalised.
     pub fn each(&self, visit: Visit<'_, 'a>) -> Result<(), Failure> {
         match &self.encoding {
             Encoding::Absent => {}
@@ -135,13 +136,13 @@ fn damaged(kind: IndexKind, Corrupt { offset, what }: Corrupt) -> Failure {
     Failure::new(Code::CorruptIndex, file, format_args!("at offset {offset:#x}: {what}"))
 }
 
-/// A line of a text index as its `.bin` would have it.
+/// A line of a text form, as the key and the value that the binary file would have for it.
 struct Line<'a> {
     key: &'a [u8],
     value: &'a [u8],
 }
 
-/// The lines of a text index; one that is none of its kind is passed over, as depmod's own comments are.
+/// The lines of a text form (MODPROBE.md 2.4). Lines of another form are passed over, such as the comments of depmod.
 fn lines(kind: IndexKind, text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     let end = if kind == IndexKind::BuiltinAlias { b'\0' } else { b'\n' };
     text.split(move |&b| b == end).filter_map(move |line| match kind {
@@ -151,7 +152,7 @@ fn lines(kind: IndexKind, text: &[u8]) -> impl Iterator<Item = Line<'_>> {
         }
         IndexKind::Builtin => (!line.is_empty()).then(|| Line { key: module_of(line), value: b"" }),
         IndexKind::Symbols | IndexKind::Alias => {
-            // A pattern may hold blanks, a module's name never does.
+            // The last blank separates the two: a pattern may hold blanks, a module's name never does.
             let rest = line.strip_prefix(b"alias ")?;
             let blank = rest.iter().rposition(|&b| b == b' ')?;
             Some(Line { key: rest.get(..blank)?, value: rest.get(blank + 1..)? })

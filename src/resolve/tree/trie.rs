@@ -1,4 +1,5 @@
-//! The binary index that depmod writes, read where it lies, without copying (MODPROBE.md 3.1).
+//! The reader of the binary index that depmod writes (MODPROBE.md 3). It copies nothing: results are slices of the
+//! file.
 //!
 //! ```text
 //! file  u32 magic 0xB007F457 | u32 version 0x0002xxxx | node reference of the root      all big-endian, unaligned
@@ -7,55 +8,60 @@
 //!       first last ref…      if flag 0x2: u8, u8, then one node reference for each byte from first to last
 //!       count value…         if flag 0x4: u32, then that many of { u32 priority, string\0 }
 //! ```
-//! A file from outside is hostile: every read is checked against its end, every walk is bounded by the key's length or,
-//! where a whole subtree is listed, by the bytes of the file, none of which belongs to two nodes.
+//! For example, the keys `ext2` and `ext4` are three nodes. The root has the prefix `ext` and the children `2` and `4`.
+//! Each child is a node with a value and nothing else.
+//!
+//! The file may be hostile. Every read is checked against the end of the file. A lookup takes at most as many steps as
+//! the key has bytes. A listing ends after as many bytes as the file has, because no two nodes of a sound file share a
+//! byte.
 
 use crate::resolve::tree::glob::glob;
 
-/// The first word of a file.
+/// The first word of an index file.
 pub const MAGIC: u32 = 0xB007_F457;
-/// The upper half of the second word.
+/// The upper half of the second word: the version of the format.
 pub const MAJOR: u32 = 2;
-/// Of a node reference: the node has a prefix.
+/// Flag of a node reference: the node has a prefix.
 pub const PREFIX: u32 = 0x8000_0000;
-/// The node has values: a key ends here.
+/// Flag of a node reference: the node has values, so a key ends here.
 pub const VALUES: u32 = 0x4000_0000;
-/// The node has children.
+/// Flag of a node reference: the node has children.
 pub const CHILDREN: u32 = 0x2000_0000;
-/// Where the node is.
+/// The bits of a node reference that hold the node's offset in the file.
 pub const OFFSET: u32 = 0x0FFF_FFFF;
-/// The longest key that is listed, in bytes; depmod's longest modaliases stay below 512.
+/// The longest key that is listed, in bytes. The longest modaliases of Debian's kernels have under 512.
 const LONGEST_KEY: usize = 1024;
 
-/// Where and why an index can't be right.
+/// Where an index is damaged, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt {
     /// Byte offset in the file.
     pub offset: usize,
-    /// What is wrong there.
+    /// The damage, in words.
     pub what: &'static str,
 }
 
-/// What an index may hand its entries to: key or pattern, priority, value.
+/// A function that is called with the key or pattern, the priority and the value of each entry.
 pub type Visit<'v, 'a> = &'v mut dyn FnMut(&[u8], u32, &'a [u8]);
 
-/// A binary index.
+/// A binary index file.
 #[derive(Clone, Copy, Debug)]
 pub struct Trie<'a> {
     bytes: &'a [u8],
     root: u32,
 }
 
+/// A node, decoded up to its values.
 struct Node<'a> {
     prefix: &'a [u8],
     first: u8,
-    /// Node references, four bytes each, for the bytes from `first` on.
+    /// The children's node references, four bytes each. The first is that of the byte `first`.
     children: &'a [u8],
     values: Values<'a>,
 }
 
 impl<'a> Trie<'a> {
-    /// Checks the head of the file; nodes are checked as they are reached.
+    /// Checks the head of the file. Nodes are checked when a lookup reaches them.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Corrupt> {
         let mut head = Cursor { bytes, at: 0 };
         if head.u32()? != MAGIC {
@@ -67,7 +73,7 @@ impl<'a> Trie<'a> {
         Ok(Self { bytes, root: head.u32()? })
     }
 
-    /// The first value of exactly this key.
+    /// The first value of this key (MODPROBE.md 3.2).
     pub fn exact(&self, key: &[u8]) -> Result<Option<&'a [u8]>, Corrupt> {
         let mut node = self.node(self.root)?;
         let mut rest = key;
@@ -82,10 +88,10 @@ impl<'a> Trie<'a> {
         Ok(None)
     }
 
-    /// Every value whose key, taken as a pattern, matches `name`.
+    /// Visits every value whose key, taken as a pattern, matches `name` (MODPROBE.md 3.3).
     pub fn matching(&self, name: &[u8], visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
         let mut found = |pattern: &[u8], from: usize, priority, value| {
-            // The path down to `from` was compared byte by byte.
+            // The first `from` bytes are equal: the walk from the root compared them.
             let rest = (pattern.get(from..).unwrap_or_default(), name.get(from..).unwrap_or_default());
             if glob(rest.0, rest.1) {
                 visit(pattern, priority, value);
@@ -124,7 +130,7 @@ impl<'a> Trie<'a> {
         Ok(())
     }
 
-    /// Every entry, in the order of the keys' bytes.
+    /// Visits every entry in the order of the keys' bytes, except that a key comes after the keys that begin with it.
     pub fn each(&self, visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
         match self.node(self.root)? {
             Some(root) => Listing::new(self, b"")?.node(&root, visit),
@@ -132,6 +138,7 @@ impl<'a> Trie<'a> {
         }
     }
 
+    /// The node that a reference points to. `None`: the reference says that there is none.
     fn node(&self, reference: u32) -> Result<Option<Node<'a>>, Corrupt> {
         let offset = (reference & OFFSET) as usize;
         if offset == 0 {
@@ -144,6 +151,7 @@ impl<'a> Trie<'a> {
         Ok(Some(Node { prefix, first, children, values: Values { cursor, count } }))
     }
 
+    /// The child of a node for a byte, if it has one.
     fn child(&self, node: &Node<'a>, byte: u8) -> Result<Option<Node<'a>>, Corrupt> {
         let slot = byte.checked_sub(node.first).and_then(|n| node.children.get(usize::from(n) * 4..)?.first_chunk());
         slot.map_or(Ok(None), |reference| self.node(u32::from_be_bytes(*reference)))
@@ -154,11 +162,11 @@ const fn is_wild(byte: u8) -> bool {
     matches!(byte, b'*' | b'?' | b'[')
 }
 
-/// A depth-first walk over a subtree, with the key as it grows.
+/// A depth-first walk over a subtree, with the key of the current node.
 struct Listing<'t, 'a> {
     trie: &'t Trie<'a>,
     key: heapless::Vec<u8, LONGEST_KEY>,
-    /// How many bytes of the file there may still be to list.
+    /// How many more bytes the listing may take before it must be going in circles.
     rest: usize,
 }
 
@@ -173,14 +181,16 @@ impl<'t, 'a> Listing<'t, 'a> {
         self.key.push(byte).map_err(|_| Corrupt { offset: 0, what: "a key of more than 1,024 bytes" })
     }
 
-    /// Counts what was listed, so that loops end, and so do nodes that share what is below them.
+    /// Counts bytes that were listed. More than the file has can only come from a loop, or from nodes that share
+    /// children.
     fn spend(&mut self, bytes: usize) -> Result<(), Corrupt> {
         let rest = self.rest.checked_sub(bytes);
         self.rest = rest.ok_or(Corrupt { offset: 0, what: "more than the file can hold: a loop" })?;
         Ok(())
     }
 
-    /// Visits `node` and all below it; recursion ends at the longest key, since each level adds a byte.
+    /// Visits `node` and every node below it. Each level of recursion adds a byte to the key, so `LONGEST_KEY` bounds
+    /// the depth.
     fn node(&mut self, node: &Node<'a>, visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
         self.spend(node.prefix.len() + 1)?;
         let depth = self.key.len();
@@ -203,7 +213,7 @@ impl<'t, 'a> Listing<'t, 'a> {
     }
 }
 
-/// The values of a node, read as they are asked for.
+/// Iterator over the values of a node.
 #[derive(Clone, Copy)]
 struct Values<'a> {
     cursor: Cursor<'a>,
@@ -223,7 +233,7 @@ impl<'a> Iterator for Values<'a> {
     }
 }
 
-/// Reads forward, never past the end.
+/// A position in the file. Reads move it forward and fail at the end of the file.
 #[derive(Clone, Copy)]
 struct Cursor<'a> {
     bytes: &'a [u8],
@@ -245,7 +255,7 @@ impl<'a> Cursor<'a> {
         self.take(4).map(|bytes| bytes.first_chunk().copied().map_or(0, u32::from_be_bytes))
     }
 
-    /// A string up to its NUL, which is passed over.
+    /// The bytes before the next NUL. The position moves past the NUL.
     fn string(&mut self) -> Result<&'a [u8], Corrupt> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let length = rest.iter().position(|&b| b == 0).ok_or(self.past_the_end())?;
@@ -254,7 +264,7 @@ impl<'a> Cursor<'a> {
         Ok(string)
     }
 
-    /// The first byte with a child, and the references.
+    /// The first byte that has a child, and the node references of the children.
     fn children(&mut self) -> Result<(u8, &'a [u8]), Corrupt> {
         let offset = self.at;
         let (first, last) = (self.u8()?, self.u8()?);
