@@ -32,6 +32,13 @@ extern "C" fn main(_count: c_int, arguments: *const *const c_char, environment: 
     last_word::report_failure(&failure)
 }
 
+/// Where a panic ends, in a program without std.
+#[cfg(feature = "bare")]
+#[panic_handler]
+fn on_panic(panic: &core::panic::PanicInfo<'_>) -> ! {
+    crash::on_panic(panic)
+}
+
 /// The mission.
 fn init(environment: Strings) -> Result<Infallible, Failure> {
     logger::start();

@@ -5,7 +5,6 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::arch::asm;
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -14,6 +13,8 @@ use linux_raw_sys::general as linux;
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use rustix::thread::futex;
+
+use crate::bare::start::clone;
 
 /// Two threads of one process, with all in common that can be.
 const ALIKE: u32 = linux::CLONE_VM
@@ -81,8 +82,11 @@ impl<'w> Thread<'w> {
         let stack = Stack::new(stack)?;
         let start = &*Box::leak(Box::new(Start { work, number, running: AtomicU32::new(1) }));
         // SAFETY: what is leaked lives for ever, and the stack until the thread has ended, since dropping this waits for it.
-        unsafe { clone(&stack, start) }?;
-        Ok(Self { start, _stack: stack })
+        let result = unsafe { clone(ALIKE as usize, stack.top(), &start.running, run, start) };
+        match i32::try_from(result) {
+            Ok(error) if error < 0 => Err(Errno::from_raw_os_error(-error)),
+            _ => Ok(Self { start, _stack: stack }),
+        }
     }
 }
 
@@ -98,72 +102,6 @@ impl Drop for Thread<'_> {
 /// What the thread itself does.
 extern "C" fn run(start: &Start<'_>) {
     (start.work)(start.number);
-}
-
-/// Starts a thread on `stack` (clone(2)).
-///
-/// # Safety
-///
-/// Both arguments must live until the thread has ended.
-#[allow(unsafe_code)]
-unsafe fn clone(stack: &Stack, start: &Start<'_>) -> io::Result<()> {
-    let result: isize;
-    // SAFETY: the new thread returns from the call on a stack of its own, and leaves this code for `run` and for exit; it
-    // touches nothing of this frame. In this thread it is a call like any other.
-    #[cfg(target_arch = "x86_64")]
-    unsafe {
-        asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r9",
-            "call r12",
-            "xor edi, edi",
-            "mov eax, {exit}",
-            "syscall",
-            "2:",
-            exit = const linux::__NR_exit,
-            inlateout("rax") linux::__NR_clone as isize => result,
-            in("rdi") ALIKE as usize,
-            in("rsi") stack.top(),
-            in("rdx") 0,
-            in("r10") &raw const start.running,
-            in("r8") 0,
-            in("r9") start,
-            in("r12") run,
-            lateout("rcx") _,
-            lateout("r11") _,
-        );
-    }
-    // SAFETY: as above.
-    #[cfg(target_arch = "aarch64")]
-    unsafe {
-        asm!(
-            "svc #0",
-            "cbnz x0, 2f",
-            "mov x29, xzr",
-            "mov x0, x5",
-            "blr x6",
-            "mov x0, xzr",
-            "mov x8, {exit}",
-            "svc #0",
-            "2:",
-            exit = const linux::__NR_exit,
-            in("x8") linux::__NR_clone,
-            inlateout("x0") ALIKE as isize => result,
-            in("x1") stack.top(),
-            in("x2") 0,
-            in("x3") 0,
-            in("x4") &raw const start.running,
-            in("x5") start,
-            in("x6") run,
-        );
-    }
-    match i32::try_from(result) {
-        Ok(error) if error < 0 => Err(Errno::from_raw_os_error(-error)),
-        _ => Ok(()),
-    }
 }
 
 /// A thread's stack, with a guard below: whoever overflows it ends by SIGSEGV, and does not write on.
