@@ -43,7 +43,7 @@ impl<'a> Boots<'a> {
     /// Of the image from which all ways but the peers' can be chosen.
     pub fn from(source: Source, kernel: &'a Kernel, lists: &[List]) -> Self {
         let image = way::common(kernel, lists);
-        let image = if source == Source::Sources { image.options(["--all-modules"]) } else { image };
+        let image = if source == Source::Tree { image.options(["--all-modules"]) } else { image };
         Self::of(source, kernel, image.build())
     }
 
