@@ -1,4 +1,5 @@
-//! From a name to modules: the sources of a name in libkmod's order; the first that knows it wins (MODPROBE.md 4.1).
+//! The lookup: which modules a name means. Seven sources are asked in the order of libkmod, and the first source that
+//! knows the name decides (MODPROBE.md 4.1).
 
 use crate::failure::{Code, Failure};
 use crate::request::name::{normal, same};
@@ -12,28 +13,30 @@ use crate::text::Shown;
 /// A module that a name means.
 #[derive(Clone, Copy, Debug)]
 pub struct Module<'a> {
-    /// Its name as some file or someone wrote it; `-` = `_`.
+    /// The module's name, as the file or the person that named it wrote it. `-` and `_` are equal.
     pub name: &'a [u8],
-    /// The pattern or the name by which it was found, where that is no name of its own: options may be set for it.
+    /// The alias that the module was found by: the pattern of a configuration line, or the name that was looked up.
+    /// `None` if the module was found by its own name. Options may be set for the alias (MODPROBE.md 8.1).
     pub alias: Option<&'a [u8]>,
-    /// Whether an index of what is built in gave it.
+    /// Whether the module was found in an index of built-in modules.
     pub built_in: bool,
-    /// Where it stands among all that one name means: behind those with less, before those with the same.
+    /// The priority of the index entry. The modules of a lookup are sorted by it (MODPROBE.md 3.4).
     priority: u32,
 }
 
 impl<'a> Module<'a> {
-    /// A module by its own name.
+    /// A module that was found by its own name.
     pub const fn named(name: &'a [u8]) -> Self {
         Self { name, alias: None, built_in: false, priority: 0 }
     }
 
-    /// The module in a file of the tree.
+    /// The module in the file `path`.
     pub fn in_file(path: &'a [u8]) -> Self {
         Self::named(module_of(path))
     }
 
-    /// Whether both are one module object to libkmod, which tells the same module under two aliases apart.
+    /// Whether both are one module object to libkmod. The same module under two aliases is two objects
+    /// (MODPROBE.md 1.5).
     pub fn is(&self, other: &Self) -> bool {
         let aliases = match (self.alias, other.alias) {
             (Some(a), Some(b)) => same(a, b),
@@ -53,13 +56,14 @@ impl core::fmt::Display for Module<'_> {
     }
 }
 
-/// The modules that one name means, best priority first.
+/// The modules that one name means, smallest priority first.
 pub type Found<'a> = heapless::Vec<Module<'a>, MOST_FOUND>;
 
-/// Most modules that one name may mean; a CPU's own modalias means about thirty.
+/// The number of modules that one name may mean. The modalias of a CPU means about thirty.
 pub const MOST_FOUND: usize = 64;
 
-/// Looks `name` up. Nothing found is no failure here: to a soft dependency, it is nothing at all.
+/// The modules that `name` means. If there are none, that is no failure here: a soft dependency that does not exist is
+/// passed over (MODPROBE.md 4.5).
 ///
 /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for more than 64 modules.
 pub fn lookup<'a>(sources: &Sources<'a>, name: &'a [u8]) -> Result<Found<'a>, Failure> {
@@ -71,6 +75,7 @@ pub fn lookup<'a>(sources: &Sources<'a>, name: &'a [u8]) -> Result<Found<'a>, Fa
     }
 }
 
+/// A lookup in progress.
 struct Search<'t, 'a> {
     sources: &'t Sources<'a>,
     name: &'a [u8],
@@ -79,6 +84,7 @@ struct Search<'t, 'a> {
 }
 
 impl<'a> Search<'_, 'a> {
+    /// Asks the seven sources in turn, until one has a result. `key` is the normalised name.
     fn run(&mut self, key: &[u8]) -> Result<(), Failure> {
         self.config_aliases(key);
         if self.found.is_empty() && !key.contains(&b':') && self.sources.index_of(IndexKind::Dep)?.exact(key)?.is_some()
@@ -103,7 +109,8 @@ impl<'a> Search<'_, 'a> {
         Ok(())
     }
 
-    /// All that match, in the order of the configuration; they hide modules of that very name.
+    /// All aliases that match, in the order of the configuration. They hide a module of that very name
+    /// (MODPROBE.md 4.2).
     fn config_aliases(&mut self, key: &[u8]) {
         for directive in self.sources.config {
             if let Directive::Alias { pattern, module } = directive
@@ -114,6 +121,7 @@ impl<'a> Search<'_, 'a> {
         }
     }
 
+    /// Whether a line of the configuration has a command for this very name (MODPROBE.md 4.3).
     fn has_command(&self, key: &[u8]) -> bool {
         self.sources.config.iter().any(|directive| match directive {
             Directive::Install { pattern, .. } | Directive::Remove(pattern) => same(pattern, key),
@@ -121,6 +129,7 @@ impl<'a> Search<'_, 'a> {
         })
     }
 
+    /// All modules whose pattern in an index matches.
     fn patterns(&mut self, kind: IndexKind, key: &[u8]) -> Result<(), Failure> {
         let (index, alias) = (self.sources.index_of(kind)?, Some(self.name));
         let built_in = kind == IndexKind::BuiltinAlias;
@@ -129,7 +138,7 @@ impl<'a> Search<'_, 'a> {
         })
     }
 
-    /// libkmod's `add_value`: before the first of the same or a greater priority.
+    /// Inserts a module before the first one of the same or a greater priority (MODPROBE.md 3.4).
     fn add(&mut self, priority: u32, module: Module<'a>) {
         let at = self.found.iter().position(|other| other.priority >= priority).unwrap_or(self.found.len());
         self.overflow |= self.found.insert(at, Module { priority, ..module }).is_err();

@@ -1,6 +1,8 @@
-//! What a request takes: names to modules, modules to the files and parameters that load them, in order.
+//! What a request takes: which modules its names mean, and the files and parameters to load, in order.
 //!
-//! Pure: borrowed index files and configuration in, a [`plan::Plan`] or [`Failure`](crate::failure::Failure)s out.
+//! The input is a request, and the indexes and configuration of a module tree as bytes. The output is a [`plan::Plan`]
+//! or [`Failure`](crate::failure::Failure)s. Nothing here makes a system call or allocates. `MODPROBE.md` in this
+//! folder states the rules of modprobe that the code follows.
 
 pub mod lookup;
 pub mod modinfo;

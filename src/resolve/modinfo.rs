@@ -1,14 +1,14 @@
-//! What a module says of itself: the `.modinfo` section of its file, strings `key=value` (modinfo(8)).
+//! The `.modinfo` section of a module's file: NUL-terminated strings `key=value`, as modinfo(8) prints them.
 
 use core::ffi::CStr;
 
 use crate::elf::Elf;
 use crate::request::name::same;
 
-/// sizeof(struct kernel_param) on every 64-bit machine (linux/moduleparam.h).
+/// The size of struct kernel_param on every 64-bit machine, in bytes (linux/moduleparam.h).
 const KERNEL_PARAM: usize = 40;
 
-/// The strings of a module.
+/// The `.modinfo` strings of a module.
 ///
 /// ```no_run
 /// use guest_init::resolve::modinfo::ModInfo;
@@ -23,12 +23,12 @@ const KERNEL_PARAM: usize = 40;
 pub struct ModInfo<'a> {
     file: &'a [u8],
     strings: &'a [u8],
-    /// How many parameters its code has.
+    /// The number of entries in the section `__param`: one for each parameter that the code has.
     parameters: usize,
 }
 
 impl<'a> ModInfo<'a> {
-    /// Finds them. `None`: the file is no module, or not whole.
+    /// Finds the section in a file. `None`: the file is no module, or is cut short.
     pub fn find(file: &'a [u8]) -> Option<Self> {
         let elf = Elf::new(file)?;
         let parameters = elf.section(b"__param").unwrap_or_default().len() / KERNEL_PARAM;
@@ -46,36 +46,39 @@ impl<'a> ModInfo<'a> {
         strings.filter_map(move |string| string.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
     }
 
-    /// The kernel release that it was built for: the first word of its `vermagic`.
+    /// The kernel release that the module was built for: the first word of `vermagic`.
     pub fn release(&self) -> Option<&'a [u8]> {
         self.values("vermagic").next()?.split(|&b| b == b' ').next()
     }
 
-    /// The names of its parameters, as far as it says, some of them twice: `parmtype=NAME:TYPE`, and
-    /// `parm=NAME:DESCRIPTION`.
+    /// The names of the parameters that `.modinfo` lists, by `parmtype=NAME:TYPE` and by `parm=NAME:DESCRIPTION`. A
+    /// name that has both comes twice.
     pub fn parameters(&self) -> impl Iterator<Item = &'a [u8]> {
         self.names("parmtype").chain(self.names("parm"))
     }
 
-    /// Whether it has a parameter.
+    /// Whether the module has a parameter.
     ///
-    /// A parameter with call-backs and without a description is not among the strings. Where the code has more than are,
-    /// a name counts that stands in the file as a string of its own.
+    /// module_param_cb without MODULE_PARM_DESC leaves nothing in `.modinfo` (MODPROBE.md 8.5). If `__param` has more
+    /// entries than `.modinfo` has names, any NUL-terminated string of the file that equals `name` is accepted.
     pub fn has_parameter(&self, name: &[u8]) -> bool {
         self.parameters().any(|known| same(known, name)) || self.has_hidden_parameters() && self.has_string(name)
     }
 
+    /// Whether the code has parameters that `.modinfo` does not list.
     fn has_hidden_parameters(&self) -> bool {
         let typed = self.names("parmtype").count();
         let is_typed = |name: &&[u8]| self.names("parmtype").any(|other| same(other, name));
-        // Nearly always all are typed, which is soon seen.
+        // Nearly always every parameter has a type. Then the second count, which takes longer, is not needed.
         typed < self.parameters && typed + self.names("parm").filter(|name| !is_typed(name)).count() < self.parameters
     }
 
+    /// The names before the colon in all values of a key.
     fn names(&self, key: &str) -> impl Iterator<Item = &'a [u8]> {
         self.values(key).filter_map(|value| value.split(|&b| b == b':').next())
     }
 
+    /// Whether the file holds a string, with a NUL or an end of the file on either side.
     fn has_string(&self, name: &[u8]) -> bool {
         self.file.split(|&b| b == 0).any(|string| same(string, name))
     }

@@ -1,4 +1,6 @@
-//! What someone may have meant: the names nearest to one that does not exist.
+//! Proposals for a misspelt name: the names that exist and differ from it least.
+//!
+//! Two names differ by as many letters as must be changed, inserted, left out or swapped with their neighbour.
 
 use core::fmt;
 
@@ -9,18 +11,18 @@ use crate::resolve::tree::config::is_blacklisted;
 use crate::resolve::tree::index::IndexKind;
 use crate::text::{Shown, Text};
 
-/// The longest name that is compared, in bytes; the kernel's own end at 55.
+/// The longest name that is compared, in bytes. The kernel's names have at most 55 (MODULE_NAME_LEN of linux/module.h).
 const LONGEST: usize = 63;
-/// How many names are proposed.
+/// The number of names that are proposed at most.
 const PROPOSED: usize = 3;
 
 type Word = heapless::Vec<u8, LONGEST>;
 
-/// The names nearest to a wrong one; displays as `; nearest: a, b`, or as nothing.
+/// The names nearest to a misspelt one. It displays as `; nearest: a, b`, or as nothing if no name is near.
 #[derive(Clone, Debug)]
 pub struct Nearest {
     wrong: Word,
-    /// The best first.
+    /// The nearest first.
     names: heapless::Vec<Proposal, PROPOSED>,
 }
 
@@ -32,13 +34,14 @@ struct Proposal {
 }
 
 impl Nearest {
-    /// Nothing proposed yet for `wrong`.
+    /// Starts the search for names near to `wrong`. A name of more than 63 bytes counts as empty.
     pub fn to(wrong: &[u8]) -> Self {
         let wrong = normal(wrong, |key| Word::from_slice(key).ok()).flatten().unwrap_or_default();
         Self { wrong, names: heapless::Vec::new() }
     }
 
-    /// Considers a name that exists, shown with a note. It is near if at most every third character is another one.
+    /// Considers a name that exists. It is near if at most a third of the letters, or one, differ. `note` is displayed
+    /// after the name.
     pub fn consider(&mut self, name: &[u8], note: &'static str) {
         let Ok(name) = Word::from_slice(name) else { return };
         let most = (self.wrong.len() / 3).max(1);
@@ -66,7 +69,7 @@ impl fmt::Display for Nearest {
     }
 }
 
-/// Why `name` can't be had, with the names of modules and built-ins that are near.
+/// The failure for a name that means nothing, with the modules and built-ins whose names are near.
 pub fn unknown_module(sources: &Sources<'_>, name: Name<'_>) -> Failure {
     let mut nearest = Nearest::to(name.as_bytes());
     for kind in [IndexKind::Dep, IndexKind::Builtin] {
@@ -84,7 +87,8 @@ pub fn unknown_module(sources: &Sources<'_>, name: Name<'_>) -> Failure {
     Failure::new(Code::UnknownModule, name, Text::<480>::of(reason))
 }
 
-/// How many letters to change, insert, leave out or swap with their neighbour.
+/// The number of letters by which two names differ (the optimal string alignment distance). Takes a row of the table at
+/// a time, and needs the two rows above it.
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut above: [usize; LONGEST + 1] = [0; LONGEST + 1];
     let mut row: [usize; LONGEST + 1] = core::array::from_fn(|n| n);

@@ -1,4 +1,4 @@
-//! The parameters that a module is loaded with (MODPROBE.md 8.1, 8.2).
+//! The parameters that a module is loaded with (MODPROBE.md 8), and the check that the module has them.
 
 use core::fmt;
 
@@ -11,8 +11,8 @@ use crate::resolve::nearest::Nearest;
 use crate::resolve::tree::config::Directive;
 use crate::text::{Shown, Text};
 
-/// All parameters of a step: `options` lines and `module.parameter=` words whose name is the module's or that of the
-/// alias it was found by, in their order, then what its entry says. The kernel applies them from left to right.
+/// All parameters of a step: the options that the configuration has for its module, then those of its entry
+/// (MODPROBE.md 8.1, 8.2). The kernel applies them from left to right, so the entry wins (MODPROBE.md 8.3).
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters<'a> {
     pub(super) config: &'a [Directive<'a>],
@@ -21,8 +21,8 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Hands the text to `push` piece by piece, as modprobe joins it: with single blanks, tabs of the
-    /// configuration and the command line as blanks.
+    /// Passes the text to `push`, piece by piece, so that no room for the whole is needed. The text is that of
+    /// modprobe: one blank between two options, and blanks for the tabs of the configuration (MODPROBE.md 8.2).
     pub fn each_piece(&self, push: &mut dyn FnMut(&[u8])) {
         let mut first = true;
         let mut separate = |push: &mut dyn FnMut(&[u8])| {
@@ -47,12 +47,13 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// Whether options for `name` are for the module: it is the module's name, or the alias that it was found by.
     fn are_for(&self, name: &[u8]) -> bool {
         same(name, self.module.name) || self.module.alias.is_some_and(|alias| same(name, alias))
     }
 }
 
-/// `text` with blanks for tabs.
+/// Passes `text` to `push`, with blanks for tabs.
 fn with_blanks(text: &[u8], push: &mut dyn FnMut(&[u8])) {
     for (number, run) in text.split(|&b| b == b'\t').enumerate() {
         if number > 0 {
@@ -62,9 +63,10 @@ fn with_blanks(text: &[u8], push: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Every word of `text` that names no parameter of the module, with the nearest names that there are.
+/// Finds the words of `text` that name no parameter of the module. `tell` is called with a failure for each, which
+/// proposes the nearest names (MODPROBE.md 12.5). Every module has `dyndbg` and `async_probe` (MODPROBE.md 8.4).
 ///
-/// `dyndbg` and `async_probe` are the kernel's own, for every module (`unknown_module_param_cb` in kernel/module).
+/// The kernel ignores what follows `--` (MODPROBE.md 8.3), so that is one more failure.
 pub fn unknown(module: &Module<'_>, text: &[u8], info: &ModInfo<'_>, tell: &mut dyn FnMut(Failure)) {
     const EVERY_MODULES: [&[u8]; 2] = [b"dyndbg", b"async_probe"];
     let mut words = words(text);

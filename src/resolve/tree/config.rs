@@ -1,57 +1,61 @@
-//! modprobe.d: the lines of configuration files, of modules.softdep, and of the kernel command line
+//! The configuration of modprobe: lines of modprobe.d and of modules.softdep, and words of the kernel command line
 //! (MODPROBE.md 6, 7).
+//!
+//! Owns how a line or a word becomes a [`Directive`], and the questions that a plan asks about a module. Leaves to
+//! `guest` which files are read, and in which order.
 
 use crate::request::kernel::words::words;
 use crate::request::name::{is_key, same};
 use crate::resolve::tree::glob::glob;
 
-/// What one line says. Names are as written; they are compared with `-` as `_`.
+/// One line of the configuration. Names are kept as written, and compared with `-` equal to `_`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directive<'a> {
     /// `alias PATTERN MODULE`
     Alias {
-        /// Names that it stands for.
+        /// The names that the alias stands for.
         pattern: &'a [u8],
-        /// What they mean; not looked up as an alias again.
+        /// The module that the names mean. It is not looked up as an alias again.
         module: &'a [u8],
     },
-    /// `blacklist MODULE`: its internal aliases don't count.
+    /// `blacklist MODULE`, or a name of `modprobe.blacklist=`
     Blacklist(&'a [u8]),
-    /// `options MODULE TEXT`
+    /// `options MODULE TEXT`, or `module.parameter=value` on the kernel command line
     Options {
-        /// A module or an alias.
+        /// The name of a module, or an alias that it may be found by.
         module: &'a [u8],
-        /// Its parameters.
+        /// The parameters.
         text: &'a [u8],
     },
-    /// `module.parameter=value` of the kernel command line, the whole word quoted: the quote belongs before the value.
+    /// `"module.parameter=value"` on the kernel command line: the opening quote belongs before the value
+    /// (MODPROBE.md 7.4).
     QuotedOption {
-        /// A module or an alias.
+        /// The name of a module, or an alias that it may be found by.
         module: &'a [u8],
         /// The parameter's name.
         parameter: &'a [u8],
-        /// Its value, up to and with the closing quote.
+        /// The parameter's value, with the closing quote.
         value: &'a [u8],
     },
     /// `install PATTERN COMMAND`
     Install {
-        /// Modules that are not loaded but for which a command is run.
+        /// The modules for which the command replaces the load.
         pattern: &'a [u8],
         /// The command.
         command: &'a [u8],
     },
-    /// `remove PATTERN COMMAND`: to us, no more than a name that exists.
+    /// `remove PATTERN COMMAND`. Only the pattern matters here: a lookup of this very name finds it (MODPROBE.md 4.3).
     Remove(&'a [u8]),
     /// `softdep PATTERN [pre: MODULE…] [post: MODULE…]`
     Softdep {
-        /// Modules that have it.
+        /// The modules that have these soft dependencies.
         pattern: &'a [u8],
-        /// The rest of the line.
+        /// The rest of the line, which [`softdeps`] cuts into names.
         modules: &'a [u8],
     },
 }
 
-/// Which side of a module a soft dependency is loaded on.
+/// Whether a soft dependency is loaded before its module or after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// `pre:`
@@ -60,8 +64,8 @@ pub enum Side {
     After,
 }
 
-/// Joins continued lines, as libkmod reads a file: a backslash goes, and takes a newline behind it along.
-/// Returns the length of what remains, at the start of `text`.
+/// Joins continued lines in place, and removes backslashes (MODPROBE.md 6.3). Returns the new length of the text, which
+/// is at the start of `text`.
 pub fn unfold(text: &mut [u8]) -> usize {
     if !text.contains(&b'\\') {
         return text.len();
@@ -80,7 +84,8 @@ pub fn unfold(text: &mut [u8]) -> usize {
     written
 }
 
-/// The lines of an unfolded file. What is no directive is passed over, as by modprobe.
+/// The directives of a file that was [unfolded](unfold). Other lines are ignored, as modprobe ignores them
+/// (MODPROBE.md 6.4, 6.5).
 pub fn directives(text: &[u8]) -> impl Iterator<Item = Directive<'_>> {
     text.split(|&b| b == b'\n').filter(|line| !line.starts_with(b"#")).filter_map(directive)
 }
@@ -89,7 +94,7 @@ fn directive(line: &[u8]) -> Option<Directive<'_>> {
     let mut rest = line;
     let command = token(&mut rest)?;
     let name = token(&mut rest).filter(|name| is_key(name));
-    // What follows the one blank behind the name, other blanks included.
+    // The rest after the one blank that ends the name, further blanks included.
     let text = Some(rest).filter(|rest| !rest.is_empty());
     Some(match command {
         b"alias" => {
@@ -105,7 +110,7 @@ fn directive(line: &[u8]) -> Option<Directive<'_>> {
     })
 }
 
-/// strtok: passes over blanks, takes up to the next one, and passes over that one.
+/// The next word, as strtok(3) finds it: skips all blanks before the word, and one blank after it.
 fn token<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let start = rest.iter().position(|&b| !is_blank(b))?;
     let line = rest.get(start..)?;
@@ -118,8 +123,11 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// What a kernel command line, up to its ` -- `, sets for modules: `module.parameter[=value]`, and
-/// `modprobe.blacklist=a,b`, whose names are normalised and whose quotes are gone (MODPROBE.md 12.1).
+/// The directives that a kernel command line stands for: `module.parameter[=value]` and `modprobe.blacklist=a,b`
+/// (MODPROBE.md 7.3, 7.4, 7.5, 7.6).
+///
+/// Every word of `line` counts, so the caller must pass only what stands before ` -- `. Quotes round a name of the
+/// blacklist are removed (MODPROBE.md 12.1).
 pub fn command_line(line: &[u8]) -> impl Iterator<Item = Directive<'_>> {
     words(line).filter(|word| word.closed).flat_map(|word| {
         let quoted = word.raw.starts_with(b"\"");
@@ -137,7 +145,8 @@ fn unquoted(name: &[u8]) -> &[u8] {
     name.strip_suffix(b"\"").unwrap_or(name)
 }
 
-/// libkmod's own cut of a word, which is not the kernel's: one dot before the `=`, no quote before the value.
+/// The options that a word stands for, if any. libkmod cuts words by rules of its own (MODPROBE.md 7.3). `quoted`: the
+/// whole word was quoted; its opening quote is removed from `word`, and its closing quote is not.
 fn option(word: &[u8], quoted: bool) -> Option<Directive<'_>> {
     let head = word.split(|&b| b == b'=').next()?;
     let dot = head.iter().position(|&b| b == b'.')?;
@@ -152,14 +161,14 @@ fn option(word: &[u8], quoted: bool) -> Option<Directive<'_>> {
     }
 }
 
-/// The soft dependencies of a module: those of the first line whose pattern matches its name, even if that has none.
+/// The soft dependencies of a module. Only the first line whose pattern matches its name counts (MODPROBE.md 6.6, 6.7).
 pub fn softdeps<'a>(config: &'a [Directive<'a>], module: &[u8]) -> impl Iterator<Item = (Side, &'a [u8])> + Clone {
     let modules = config.iter().find_map(|directive| match directive {
         Directive::Softdep { pattern, modules } if glob(pattern, module) => Some(*modules),
         _ => None,
     });
     let modules = modules.unwrap_or_default();
-    // To libkmod a lone blank in front is a part of the first word, which then is no `pre:` either.
+    // If exactly one blank stands before the first word, libkmod takes it as part of the word, so even `pre:` is lost.
     let lost = matches!(modules, [a, b, ..] if is_space(*a) && !is_space(*b));
     let words = modules.split(|&b| is_space(b)).filter(|word| !word.is_empty());
     let mut side = None;
@@ -178,7 +187,8 @@ const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// The command of the first `install` line whose pattern matches a module, or, `by_name`, whose pattern is its name.
+/// The install command of a module: that of the first line whose pattern matches (MODPROBE.md 6.7). `by_name`: a line
+/// whose pattern is the module's very name comes before all others (MODPROBE.md 4.3).
 pub fn install<'a>(config: &[Directive<'a>], module: &[u8], by_name: bool) -> Option<&'a [u8]> {
     let lines = || {
         config.iter().filter_map(|directive| match directive {
@@ -190,7 +200,7 @@ pub fn install<'a>(config: &[Directive<'a>], module: &[u8], by_name: bool) -> Op
     named.or_else(|| lines().find(|(pattern, _)| glob(pattern, module))).map(|(_, command)| command)
 }
 
-/// Whether a `blacklist` line names the module.
+/// Whether the module is blacklisted (MODPROBE.md 6.8).
 pub fn is_blacklisted(config: &[Directive<'_>], module: &[u8]) -> bool {
     config.iter().any(|directive| matches!(directive, Directive::Blacklist(name) if same(name, module)))
 }

@@ -1,4 +1,4 @@
-//! The sources of names: a module tree's indexes, and the configuration that goes with it.
+//! Where names are looked up: the indexes of a module tree, and the configuration of modprobe.
 
 pub mod config;
 pub mod dep;
@@ -15,15 +15,15 @@ use config::Directive;
 use dep::Line;
 use index::{Index, IndexKind};
 
-/// Where the indexes of a tree come from: each when it is first asked for, since most plans take but one or two.
+/// The five indexes of a tree. A plan needs only one or two of them, so an index may be opened when it is first needed.
 pub trait Indexes: fmt::Debug + Sync {
-    /// One of them.
+    /// The index of a kind.
     ///
     /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
     fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure>;
 }
 
-/// All of them, in the order of [`IndexKind::ALL`].
+/// All five, in the order of [`IndexKind::ALL`].
 impl Indexes for [Index<'_>; 5] {
     fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure> {
         let [dep, symbols, alias, builtin, builtin_alias] = self;
@@ -37,7 +37,7 @@ impl Indexes for [Index<'_>; 5] {
     }
 }
 
-/// A module tree, `/lib/modules/RELEASE`, and the configuration that goes with it.
+/// A module tree, `/lib/modules/RELEASE`, and the configuration: all that a name is looked up in.
 ///
 /// ```
 /// use guest_init::resolve::tree::Sources;
@@ -57,33 +57,34 @@ impl Indexes for [Index<'_>; 5] {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
-    /// The kernel's release, as uname -r prints it.
+    /// The release of the kernel, as `uname -r` prints it.
     pub release: &'a str,
-    /// The indexes.
+    /// The indexes of the tree.
     pub indexes: &'a dyn Indexes,
-    /// All lines: the files' in their order, then the kernel command line's.
+    /// The configuration: the lines of all files in their order, then the words of the kernel command line
+    /// (MODPROBE.md 6.2).
     pub config: &'a [Directive<'a>],
 }
 
 impl<'a> Sources<'a> {
-    /// One of the indexes.
+    /// The index of a kind.
     ///
     /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
     pub fn index_of(&self, kind: IndexKind) -> Result<Index<'a>, Failure> {
         self.indexes.index(kind)
     }
 
-    /// A module's line of modules.dep, empty for a module that it does not list.
+    /// The line of modules.dep for a module. It is empty if modules.dep does not list the module.
     pub fn line_of(&self, module: &Module<'a>) -> Result<Line<'a>, Failure> {
         Ok(Line::new(self.value_of(IndexKind::Dep, module)?.unwrap_or_default()))
     }
 
-    /// Whether the kernel has the module built in.
+    /// Whether the module is built into the kernel.
     pub fn has_built_in(&self, module: &Module<'a>) -> Result<bool, Failure> {
         Ok(module.built_in || self.value_of(IndexKind::Builtin, module)?.is_some())
     }
 
-    /// What an index has for a module's own name.
+    /// The value that an index has for the module's own name.
     fn value_of(&self, kind: IndexKind, module: &Module<'a>) -> Result<Option<&'a [u8]>, Failure> {
         let index = self.index_of(kind)?;
         normal(module.name, |key| index.exact(key)).unwrap_or(Ok(None))
