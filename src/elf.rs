@@ -1,6 +1,7 @@
-//! The little of ELF that says what a file is: a module's sections, a program's interpreter.
+//! A reader of ELF files, as far as it is needed: the sections of a module, the interpreter and the machine of a
+//! program (elf(5)).
 //!
-//! The file is hostile: every offset in it is checked, and what does not fit is `None`.
+//! The file may be hostile. Every offset in it is checked; one that leads out of the file gives `None`.
 
 /// A 64-bit ELF file of either byte order.
 ///
@@ -19,7 +20,7 @@ pub struct Elf<'a> {
     big_endian: bool,
 }
 
-/// Where a table of headers is, how long each is, and how many there are.
+/// A table of headers: its offset in the file, the size of an entry in bytes, and the number of entries.
 struct Table {
     offset: u64,
     entry: u64,
@@ -27,14 +28,15 @@ struct Table {
 }
 
 impl Table {
+    /// The offsets of the entries in the file.
     fn entries(&self) -> impl Iterator<Item = u64> {
-        // Headers end far below the end of the numbers, so that an offset into one can't overflow.
+        // Below half of the range, so that adding the offset of a field can't overflow.
         (0..self.count).map_while(|number| self.offset.checked_add(number * self.entry).filter(|&at| at < u64::MAX / 2))
     }
 }
 
 impl<'a> Elf<'a> {
-    /// Checks the magic number and the class.
+    /// Checks the magic number and the class. `None`: this is no 64-bit ELF file.
     pub fn new(file: &'a [u8]) -> Option<Self> {
         const CLASS_64: u8 = 2;
         const BIG_ENDIAN: u8 = 2;
@@ -44,19 +46,19 @@ impl<'a> Elf<'a> {
         }
     }
 
-    /// The bytes of the first section of that name.
+    /// The bytes of the first section of a name.
     pub fn section(&self, name: &[u8]) -> Option<&'a [u8]> {
         let table = Table { offset: self.number(0x28, 8)?, entry: self.number(0x3a, 2)?, count: self.number(0x3c, 2)? };
         let section = |header| self.bytes(self.number(header + 0x18, 8)?, self.number(header + 0x20, 8)?);
         let names = section(table.entries().nth(self.number(0x3e, 2)? as usize)?)?;
         table.entries().find_map(|header| {
-            // Not searched for its end: 65,535 headers may name one place, and no NUL need follow.
+            // Compare, and don't search for the NUL: 65,535 headers may point to one long string that has none.
             let behind = names.get(self.number(header, 4)? as usize..)?.strip_prefix(name)?;
             matches!(behind, [] | [0, ..]).then(|| section(header))?
         })
     }
 
-    /// The path in the program header PT_INTERP.
+    /// The path of the interpreter: that of the program header PT_INTERP.
     pub fn interpreter(&self) -> Option<&'a [u8]> {
         const PT_INTERP: u64 = 3;
         let table = Table { offset: self.number(0x20, 8)?, entry: self.number(0x36, 2)?, count: self.number(0x38, 2)? };
@@ -67,7 +69,8 @@ impl<'a> Elf<'a> {
         })
     }
 
-    /// The machine that the file is for, as `uname -m` has it there; `None` for one that is not known here.
+    /// The machine that the file is for, as `uname -m` prints it there. `None`: it is none of those that are listed
+    /// here.
     pub fn machine(&self) -> Option<&'static str> {
         match self.number(0x12, 2)? {
             22 => Some("s390x"),
@@ -78,7 +81,7 @@ impl<'a> Elf<'a> {
         }
     }
 
-    /// The unsigned number of `size` bytes at `offset`.
+    /// The unsigned number of `size` bytes at `offset` of the file.
     fn number(&self, offset: u64, size: u64) -> Option<u64> {
         let bytes = self.bytes(offset, size)?;
         let append = |number, byte: &u8| number << 8 | u64::from(*byte);

@@ -1,10 +1,10 @@
-//! Bounded text: what a failure or a log record says, without a heap.
+//! Text of bounded length for failures and log records, without a heap.
 //!
-//! Owns the one way in which outside bytes become something to print; leaves to others what to say.
+//! Owns the only way in which bytes from outside become text to print: [`Shown`].
 
 use core::fmt::{self, Write};
 
-/// Text of at most `N` bytes; what does not fit is cut at a character and marked with `...`.
+/// Text of at most `N` bytes. A longer text is cut between two characters and ends with `...`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text<const N: usize> {
     inner: heapless::String<N>,
@@ -14,12 +14,12 @@ pub struct Text<const N: usize> {
 impl<const N: usize> Text<N> {
     const MARK: &'static str = "...";
 
-    /// Empty text.
+    /// Creates an empty text.
     pub const fn new() -> Self {
         Self { inner: heapless::String::new(), cut: false }
     }
 
-    /// What `value` displays as, cut to `N` bytes.
+    /// The text that `value` displays as, cut to `N` bytes.
     pub fn of(value: impl fmt::Display) -> Self {
         let mut text = Self::new();
         let _ = write!(text, "{value}");
@@ -52,7 +52,7 @@ impl<const N: usize> Default for Text<N> {
 }
 
 impl<const N: usize> Write for Text<N> {
-    /// Never fails: text that is cut says so itself.
+    /// Never fails. A text that does not fit is cut.
     fn write_str(&mut self, s: &str) -> fmt::Result {
         if !self.cut && self.inner.len() + s.len() + Self::MARK.len() <= N {
             let _ = self.inner.push_str(s);
@@ -75,7 +75,8 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
-/// Bytes from outside as they may stand in a one-line record: printable ASCII as it is, all else as `\xNN`.
+/// Bytes from outside, made fit for a record of one line: printable ASCII stays, every other byte displays as `\xNN`.
+/// So no input can add a line to the log, or control a terminal.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Shown<'a>(pub &'a [u8]);
 

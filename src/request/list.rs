@@ -5,24 +5,26 @@
 //! e1000e EEE=1; ?i915           entries end at `;` or at the end of the line; `?`: may fail
 //! snd id="a; b"                 quotes keep blanks and `;` inside a value
 //! ```
-//! Kata's configuration spells a list as an array of strings, `["e1000e EEE=1", "i915"]`; that is read as well.
+//! Kata's configuration file has a list as an array of strings, `["e1000e EEE=1", "i915"]`. An array is read as well:
+//! each string is a list.
 
 use crate::failure::{Code, Failure};
 use crate::request::name::Name;
 use crate::text::Shown;
 
-/// One thing that was asked for.
+/// An entry of a list: a module that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// The module or alias.
+    /// The name of the module, or an alias.
     pub name: Name<'a>,
-    /// Its parameters, as written, blanks around them removed.
+    /// The parameters as they were written, without the blanks around them.
     pub parameters: &'a [u8],
-    /// `?name`: its failure is logged and passed over.
+    /// Whether the name has a `?` before it. A failure of the entry is then logged and passed over.
     pub optional: bool,
 }
 
-/// Reads `text`, a list called `source` in failures, and hands each entry, or why it is none, to `visit`.
+/// Reads a list. `visit` is called with each entry, or with the reason why a text is no entry. Failures name the list
+/// as `source`.
 ///
 /// Failures: [`Code::BadEntry`], [`Code::UnbalancedQuote`].
 ///
@@ -43,7 +45,7 @@ pub fn read<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry
     }
 }
 
-/// Entries separated by `;` and newlines.
+/// Reads entries that `;` and newlines separate.
 fn read_plain<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry<'a>, Failure>)) {
     for line in text.split(|&b| b == b'\n') {
         if trim(line).starts_with(b"#") {
@@ -62,7 +64,7 @@ fn read_plain<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Ent
     }
 }
 
-/// The strings of an array, each a list of its own; the opening `[` is gone.
+/// Reads an array, of which each string is a list. `array` begins after the `[`.
 fn read_array<'a>(array: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry<'a>, Failure>)) {
     let mut rest = array;
     loop {
@@ -87,7 +89,7 @@ fn read_array<'a>(array: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<En
     }
 }
 
-/// One entry, blanks around it gone.
+/// Reads one entry. `text` has no blanks around it.
 fn entry<'a>(text: &'a [u8], source: &str) -> Result<Entry<'a>, Failure> {
     if text.iter().filter(|&&b| b == b'"').count() % 2 == 1 {
         let subject = format_args!("{source} `{}`", Shown(text));
@@ -113,7 +115,7 @@ fn bad(text: &[u8], source: &str, reason: &str) -> Failure {
     Failure::new(Code::BadEntry, format_args!("{source} `{}`", Shown(text)), reason)
 }
 
-/// Blanks around entries: space, tab, the carriage return of a list written elsewhere, and around arrays newlines.
+/// Removes blanks around an entry or an array. The carriage returns of a file from Windows are blanks as well.
 fn trim(bytes: &[u8]) -> &[u8] {
     bytes.trim_ascii()
 }

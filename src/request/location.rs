@@ -1,14 +1,14 @@
-//! Where a file or a directory is: in the image, `/path`, or on a virtio-fs share of the host's, `virtiofs:TAG:/path`.
+//! Where a file or a directory is: `/path` in the image, or `virtiofs:TAG:/path` on a virtio-fs share of the host.
 
 use core::fmt;
 
 use crate::text::Shown;
 
-/// The longest tag of a share, in bytes (virtio 1.2, 5.11.4).
+/// The longest tag of a share, in bytes (virtio 1.2, section 5.11.4).
 const LONGEST_TAG: usize = 36;
 const SHARE: &[u8] = b"virtiofs:";
 
-/// A place, not yet looked at. It displays as it was written.
+/// The place of a file or directory, which may or may not exist. It displays as it was written.
 ///
 /// ```
 /// use guest_init::request::location::Location;
@@ -19,9 +19,9 @@ const SHARE: &[u8] = b"virtiofs:";
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location<'a> {
-    /// The tag of the share; none for the image itself.
+    /// The tag of the share. `None`: the place is in the image.
     pub tag: Option<&'a [u8]>,
-    /// The path, which begins with `/`: the image's root, or the share's.
+    /// The path. It begins with `/`, which is the root of the image or of the share.
     pub path: &'a [u8],
 }
 
@@ -31,12 +31,12 @@ impl<'a> Location<'a> {
         Self { tag: None, path }
     }
 
-    /// Reads one; the error says what is wrong with it.
+    /// Reads a location. The error says in words what is wrong with the text.
     pub fn parse(text: &'a [u8]) -> Result<Self, &'static str> {
         let location = match text.strip_prefix(SHARE) {
             None => Self::in_image(text),
             Some(rest) => {
-                // A tag may hold a colon, but none that stands before a `/`.
+                // The tag ends at the first `:/`. It may hold other colons.
                 let end = rest.windows(2).position(|pair| pair == b":/").ok_or("a share is `virtiofs:TAG:/path`")?;
                 let (tag, path) = rest.split_at(end);
                 Self { tag: Some(tag), path: path.get(1..).unwrap_or_default() }
@@ -50,7 +50,7 @@ impl<'a> Location<'a> {
         }
     }
 
-    /// The path as it is below the root that it begins with.
+    /// The path relative to the root that it begins with. The root itself is `.`.
     pub fn below(&self) -> &'a [u8] {
         let start = self.path.iter().position(|&b| b != b'/');
         start.and_then(|start| self.path.get(start..)).unwrap_or(b".")

@@ -1,12 +1,14 @@
-//! Names of modules and aliases: what may stand in a list, and when two names are the same.
+//! Names of modules and aliases: which names a list may hold, and when two names are equal (MODPROBE.md 1.1, 1.2).
 
 use crate::text::Shown;
 
-/// The longest name or alias, in bytes; the kernel's own module names end at 55, a CPU's modalias may have over 1,000.
+/// The longest name or alias, in bytes. The modalias of a CPU may have over 1,000.
 pub const LONGEST: usize = 2047;
 
-/// A module name or alias as it was written, valid for a list: it begins with a letter, digit or `_`, so that it can't
-/// become an option, and holds no `/`, so that it can't become a path.
+/// The name of a module, or an alias, as it was written in a list.
+///
+/// It begins with a letter, a digit or `_`, so no program can take it for an option. It holds no `/`, so it can't be
+/// taken for a path.
 ///
 /// ```
 /// use guest_init::request::name::Name;
@@ -19,7 +21,7 @@ pub const LONGEST: usize = 2047;
 pub struct Name<'a>(Shown<'a>);
 
 impl<'a> Name<'a> {
-    /// Checks a name; the error says what is wrong with it.
+    /// Checks a name. The error says in words what is wrong with it.
     pub fn new(bytes: &'a [u8]) -> Result<Self, &'static str> {
         match bytes {
             [] => Err("the name is missing"),
@@ -47,9 +49,9 @@ impl core::fmt::Display for Name<'_> {
     }
 }
 
-/// Hands on `name` with `-` as `_`, except inside `[...]` (kmod's `underscores`): what indexes are searched for.
+/// Calls `then` with the normalised name: `-` is `_`, except inside `[...]`. Indexes are searched for normalised names.
 ///
-/// `None` where kmod's look-up fails: see [`is_key`].
+/// `None` if the name can't be looked up: see [`is_key`].
 pub fn normal<R>(name: &[u8], then: impl FnOnce(&[u8]) -> R) -> Option<R> {
     match is_key(name) {
         true if name.contains(&b'-') => without_dashes(name, then),
@@ -58,7 +60,8 @@ pub fn normal<R>(name: &[u8], then: impl FnOnce(&[u8]) -> R) -> Option<R> {
     }
 }
 
-/// Most names have none, and do without the room of the longest on their stack.
+/// The same for a name with a dash. Out of line, because most names have none, and need no room for the longest name on
+/// the stack.
 #[inline(never)]
 fn without_dashes<R>(name: &[u8], then: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let mut room = heapless::Vec::<u8, LONGEST>::new();
@@ -70,19 +73,19 @@ fn without_dashes<R>(name: &[u8], then: impl FnOnce(&[u8]) -> R) -> Option<R> {
     Some(then(&room))
 }
 
-/// Whether kmod can look `name` up: no lone `]`, no open `[`, at most [`LONGEST`] bytes.
+/// Whether `name` can be looked up: it has no `]` without `[`, no `[` without `]`, and at most [`LONGEST`] bytes.
 pub fn is_key(name: &[u8]) -> bool {
     let mut brackets = name.iter().filter(|byte| matches!(byte, b'[' | b']'));
     let closed = brackets.try_fold(false, |open, byte| if *byte == b'[' { Some(true) } else { open.then_some(false) });
     name.len() <= LONGEST && closed == Some(false)
 }
 
-/// Whether two names without brackets are the same to modprobe.
+/// Whether two names without brackets are equal to modprobe.
 pub fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| underscore(a) == underscore(b))
 }
 
-/// `-` as `_`.
+/// A byte of a name, with `_` for `-`.
 pub const fn underscore(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte }
 }

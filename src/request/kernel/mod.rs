@@ -1,4 +1,4 @@
-//! The kernel's own words of its command line.
+//! The kernel's own part of its command line, before ` -- `.
 
 pub mod root;
 pub mod words;

@@ -1,55 +1,56 @@
-//! How modprobe is called: what its arguments and MODPROBE_OPTIONS ask for (tools/modprobe.c of kmod 30).
+//! A call of modprobe: what its arguments and MODPROBE_OPTIONS ask for (MODPROBE.md 9.1, 9.2, 9.3).
 //!
-//! Leaves to `getopt` how arguments become options and names.
+//! Leaves to `getopt` how arguments become options and operands, and to `guest` what a call does.
 
 use crate::request::modprobe::getopt::{FIRST_TIME, Part, UsageError, parts};
 
-/// What modprobe is asked to do.
+/// What a call asks modprobe to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call<'a> {
-    /// `-a`: every operand is a name; without, the first one is, and the others are its parameters.
+    /// `-a`: every operand is a name. Otherwise only the first operand is, and the others are its parameters.
     pub all: bool,
-    /// `-R`: names are looked up and printed.
+    /// `-R`: the modules that the names mean are printed, and nothing is loaded.
     pub resolve: bool,
-    /// `-D`: what is loaded already is planned as well.
+    /// `-D`: modules count as if none were in the kernel yet.
     pub ignore_loaded: bool,
-    /// `-n`, `-D`: nothing is done.
+    /// `-n`, `-D`: nothing is loaded.
     pub dry_run: bool,
-    /// `--first-time`: what is loaded already is a failure.
+    /// `--first-time`: a module that is in the kernel already is a failure.
     pub first_time: bool,
     /// `-i`: the module's own install command and soft dependencies are passed over.
     pub ignore_install: bool,
     /// `-b`: the blacklist counts for names as well.
     pub use_blacklist: bool,
-    /// `-s`: messages go to the log.
+    /// `-s`: messages go to the kernel log in place of stderr.
     pub syslog: bool,
-    /// What is told, by syslog's numbers: warnings and what is worse, one more for each `-v`, nothing with `-q`.
+    /// The least important priority that is printed, in syslog's numbers: [`WARNING`] at first, 0 with `-q`, one more
+    /// for each `-v`.
     pub verbosity: i32,
-    /// `-d`: where `/lib/modules` begins.
+    /// `-d`: the directory that holds `lib/modules`.
     pub root: Option<&'a [u8]>,
-    /// `-S`: the kernel's release in place of the running one's.
+    /// `-S`: the kernel release, in place of the running kernel's.
     pub release: Option<&'a [u8]>,
     arguments: &'a [&'a [u8]],
 }
 
-/// What a call says.
+/// What a call asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked<'a> {
     /// `-h`
     Help,
     /// `-V`
     Version,
-    /// Anything about modules.
+    /// Modules
     Modules(Call<'a>),
 }
 
-/// syslog's number of errors; told unless `-q` stands behind the last `-v`.
+/// The priority of errors, in syslog's numbers.
 pub const ERROR: i32 = 3;
-/// syslog's number of warnings, modprobe's own verbosity.
+/// The priority of warnings, in syslog's numbers. It is modprobe's verbosity at first.
 pub const WARNING: i32 = 4;
 
 impl<'a> Call<'a> {
-    /// Reads the arguments behind the program's name.
+    /// Reads a call. `arguments` begins after the program's name.
     pub fn parse(arguments: &'a [&'a [u8]]) -> Result<Asked<'a>, UsageError<'a>> {
         let mut call = Self::new(arguments);
         for part in parts(arguments) {
@@ -97,12 +98,12 @@ impl<'a> Call<'a> {
             b'v' => self.verbosity = self.verbosity.saturating_add(1),
             b'd' => self.root = Some(value),
             b'S' => self.release = Some(value),
-            // -C may repeat, and is read again by `config`.
+            // -C may repeat. `config` reads it.
             _ => {}
         }
     }
 
-    /// The names, or the name and its parameters, in order.
+    /// The operands in order: the names, or a name and its parameters.
     pub fn operands(&self) -> impl Iterator<Item = &'a [u8]> + Clone + use<'a> {
         parts(self.arguments).filter_map(|part| match part {
             Ok(Part::Operand(operand)) => Some(operand),
@@ -110,7 +111,7 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// `-C`: files and directories of configuration in place of the usual ones, if any.
+    /// `-C`: files and directories with configuration. If there are any, they take the place of the usual directories.
     pub fn config(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         parts(self.arguments).filter_map(|part| match part {
             Ok(Part::Option(b'C', path)) => Some(path),
@@ -118,14 +119,16 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Whether what is done is printed.
+    /// Whether each step is printed.
     pub const fn shows(&self) -> bool {
         self.ignore_loaded || self.verbosity > WARNING
     }
 }
 
-/// Cuts the text of MODPROBE_OPTIONS, whose words stand before the arguments: at single blanks, so that two of them have
-/// an empty word between them; a word in quotes ends with them, and quotes inside a word go.
+/// Cuts the text of MODPROBE_OPTIONS into words, which stand before the arguments (MODPROBE.md 9.1).
+///
+/// Words end at single blanks, so two blanks have an empty word between them. A word that begins with a quote ends at
+/// the next one. Quotes inside a word are removed.
 pub fn environment_words<'a>(text: &'a mut [u8], push: &mut dyn FnMut(&'a [u8])) {
     let (mut rest, mut at, mut quote) = (text, 0, None);
     while let Some(&byte) = rest.get(at) {
@@ -133,7 +136,7 @@ pub fn environment_words<'a>(text: &'a mut [u8], push: &mut dyn FnMut(&'a [u8]))
         match (quote, closes) {
             (None, _) if matches!(byte, b'"' | b'\'') => (quote, at) = (Some(at), at + 1),
             (_, Some(start)) if start > 0 => {
-                // Both quotes go; the bytes between and behind them move up.
+                // Remove both quotes: the bytes between them and after them move up.
                 rest.copy_within(start + 1..at, start);
                 rest.copy_within(at + 1.., at - 1);
                 let length = rest.len() - 2;
@@ -155,7 +158,8 @@ pub fn environment_words<'a>(text: &'a mut [u8], push: &mut dyn FnMut(&'a [u8]))
     }
 }
 
-/// The pieces of a parameter as modprobe passes it on: a value that holds a blank, and is not quoted, is quoted.
+/// The pieces of a parameter as modprobe passes it on: a value that holds a blank is quoted, unless it begins with a
+/// quote (MODPROBE.md 9.2).
 pub fn quoted(parameter: &[u8]) -> [&[u8]; 4] {
     let end = parameter.iter().position(|&b| b == b'=').map_or(parameter.len(), |equals| equals + 1);
     let (name, value) = parameter.split_at_checked(end).unwrap_or((parameter, b""));

@@ -1,35 +1,37 @@
-//! getopt_long with kmod's table for modprobe: how arguments become options and operands, and what is said of a mistake.
+//! The arguments of modprobe as options and operands. It reads them as getopt_long(3) does with kmod's table
+//! (MODPROBE.md 9.2), and its mistakes display as getopt_long prints them.
 //!
-//! Options may stand among the operands, up to `--`; short ones may be bundled, long ones cut short where that means one thing.
-//! What loading takes is understood; options that would remove modules, or show other things, are named and refused.
+//! Options may stand among the operands, up to `--`. Short options may be bundled, as in `-qn`. A long option may be
+//! abbreviated as long as it is unambiguous. Options that remove modules or print other things are refused by name.
 
 use core::fmt;
 
 use crate::text::Shown;
 
-/// Why a call can't be followed. It displays as the line that follows the program's name.
+/// A mistake in the arguments. It displays as the message that getopt_long or modprobe prints after the program's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageError<'a> {
-    /// No such short option.
+    /// There is no such short option.
     Short(u8),
-    /// No such long option.
+    /// There is no such long option.
     Long(&'a [u8]),
-    /// A long option is cut so short that it means several.
+    /// An abbreviation fits several long options.
     Ambiguous(&'a [u8]),
-    /// A short option that needs a value has none.
+    /// A short option lacks its value.
     ShortNeeds(u8),
-    /// A long option that needs a value has none.
+    /// A long option lacks its value.
     LongNeeds(&'static str),
-    /// A long option that takes no value has one.
+    /// A long option has a value, and takes none.
     LongTakesNone(&'static str),
-    /// An option of kmod's that is not for us.
+    /// An option of kmod's modprobe that guest-init does not support.
     Unsupported(u8),
-    /// No module is named.
+    /// The name of a module is missing.
     NoName,
 }
 
 impl UsageError<'_> {
-    /// Whether getopt_long says it, which names the program as it was called.
+    /// Whether getopt_long prints the message. It puts the program's path before it, and modprobe puts `modprobe:
+    /// ERROR`.
     pub const fn is_getopts(&self) -> bool {
         !matches!(self, Self::Unsupported(_) | Self::NoName)
     }
@@ -56,24 +58,27 @@ impl fmt::Display for UsageError<'_> {
     }
 }
 
-/// A long option: the short one that it is, or a number of its own.
+/// A long option. `option` is the short option with the same meaning, or a number below 32 if there is none.
 struct Long {
     name: &'static str,
     option: u8,
 }
 
-/// `--first-time`, which has no short form.
+/// The number of `--first-time`, which has no short form.
 pub const FIRST_TIME: u8 = 3;
-/// Short options, and those of them that take a value.
+/// All short options (`cmdopts_s` of kmod's tools/modprobe.c).
 const SHORT: &[u8] = b"arwRibfDcnCdSsqvVh";
+/// The options that take a value.
 const WITH_VALUE: &[u8] = b"wCdS";
+/// The options that are refused.
 const UNSUPPORTED: &[u8] = b"rwfc\x01\x02\x04\x05\x06";
 
 const fn long(name: &'static str, option: u8) -> Long {
     Long { name, option }
 }
 
-/// kmod's table, in its order.
+/// All long options, in the order of kmod's table, in which getopt_long lists them (`cmdopts` of kmod's
+/// tools/modprobe.c).
 const LONG: [Long; 29] = [
     long("all", b'a'),
     long("remove", b'r'),
@@ -106,7 +111,8 @@ const LONG: [Long; 29] = [
     long("help", b'h'),
 ];
 
-/// What a long option that is cut short may mean: the first that begins so, and those that mean something else.
+/// The long options that an abbreviation may mean: the first that begins with it, and those after it with another
+/// meaning.
 fn possible(text: &[u8]) -> impl Iterator<Item = &'static Long> {
     let name = name_of(text);
     let begin = move || LONG.iter().filter(move |long| long.name.as_bytes().starts_with(name));
@@ -114,30 +120,30 @@ fn possible(text: &[u8]) -> impl Iterator<Item = &'static Long> {
     begin().take(1).chain(begin().filter(move |long| first.is_some_and(|first| first.option != long.option)))
 }
 
-/// What stands before the `=`.
+/// The part of a long option before its `=`.
 fn name_of(text: &[u8]) -> &[u8] {
     text.split(|&b| b == b'=').next().unwrap_or_default()
 }
 
-/// One part of a call: an option with its value, empty for those that take none, or an operand.
+/// A part of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part<'a> {
-    /// The short option, or the number of one without, and its value.
+    /// An option, as its short option or its number, and its value. The value is empty if the option takes none.
     Option(u8, &'a [u8]),
-    /// A name or a parameter.
+    /// An operand: a name or a parameter.
     Operand(&'a [u8]),
 }
 
-/// The parts of a call, the program's name gone.
+/// The parts of a call. `arguments` begins after the program's name.
 pub fn parts<'a>(arguments: &'a [&'a [u8]]) -> Parts<'a> {
     Parts { rest: arguments.iter(), bundle: b"", ended: false }
 }
 
-/// The parts in the order of the arguments, up to the first that is wrong.
+/// Iterator over the parts of a call, in the order of the arguments. What follows a mistake means nothing.
 #[derive(Clone, Debug)]
 pub struct Parts<'a> {
     rest: core::slice::Iter<'a, &'a [u8]>,
-    /// Short options behind the one that was read last.
+    /// The short options of the current argument that are still to be read.
     bundle: &'a [u8],
     /// Whether `--` was read.
     ended: bool,

@@ -1,4 +1,4 @@
-//! How modprobe is called.
+//! guest-init called as modprobe: what a call asks for.
 
 pub mod call;
 pub mod getopt;
