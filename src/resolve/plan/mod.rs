@@ -1,7 +1,8 @@
-//! The plan: which files are loaded, in which order, with which parameters. It stands whole before the first load.
+//! The plan: which files are loaded, in which order, and with which parameters. The whole plan is made before the first
+//! module is loaded.
 //!
-//! The algorithm is libkmod's (`kmod_module_probe_insert_module`, MODPROBE.md 5): dependencies as modules.dep lists them,
-//! read from right to left; soft dependencies round each module, with dependencies of their own; each module once.
+//! `walk` finds the steps for one module as libkmod does (MODPROBE.md 5). A plan for a list differs from modprobe in
+//! that a later entry does not load again what an earlier entry loads (MODPROBE.md 12.10).
 
 pub mod consequence;
 pub mod steps_by_name;
@@ -24,44 +25,44 @@ use crate::resolve::tree::Sources;
 use crate::resolve::tree::config::is_blacklisted;
 use crate::text::Shown;
 
-/// Most steps of a plan.
+/// The number of steps that a plan may have.
 pub const MOST_STEPS: usize = 2048;
-/// Most modules that entries may name: an entry counts once for each module that its name means.
+/// The number of modules that entries may name. An entry counts once for each module that its name means.
 const MOST_WANTED: u16 = 1024;
 
-/// One thing to do.
+/// A step of a plan: what is done for one module.
 #[derive(Clone, Copy, Debug)]
 pub struct Step<'a> {
     /// The module.
     pub module: Module<'a>,
-    /// What to do for it.
+    /// What is done for the module.
     pub action: Action<'a>,
-    /// The parameters of its entry, if this is the entry's own module.
+    /// The parameters of the entry, if this is the entry's own module. Empty for its dependencies.
     pub entry_parameters: &'a [u8],
-    /// What its failure means.
+    /// What a failure of the step means.
     pub consequence: Consequence,
-    /// Whether it is the entry's own module.
+    /// Whether this is the entry's own module.
     pub asked_for: bool,
-    /// The number of the wanted module that it belongs to, counted from 0.
+    /// The number of the wanted module that the step belongs to, counted from 0.
     pub wanted: u16,
-    /// The step before it in its chain.
+    /// The step before this one in its chain of [`StepsByName`].
     before: Link,
 }
 
 /// What is done for a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {
-    /// finit_module of this file, a path below the tree or one that begins with `/`.
+    /// Load this file. A path that begins with `/` is used as it is; any other lies below the tree.
     Load(&'a [u8]),
-    /// Nothing but to set the entry's parameters: an earlier step loads it without them.
+    /// Set the entry's parameters in sysfs, because an earlier step loads the module without them.
     Adjust,
-    /// Nothing but to set parameters: the kernel has it built in.
+    /// Set the parameters in sysfs, because the module is built in.
     BuiltIn,
-    /// An `install` command stands in place of the load.
+    /// Follow this install command, which replaces the load.
     Install(&'a [u8]),
-    /// Nothing: the module was found by an alias and is blacklisted.
+    /// Do nothing. The module is blacklisted and was found by an alias.
     Blacklisted,
-    /// A configuration's alias means a module that does not exist.
+    /// Fail. An alias of the configuration means a module that does not exist.
     Missing,
 }
 
@@ -75,16 +76,16 @@ struct Wanted<'a> {
     is_optional: bool,
 }
 
-/// How names are taken, as modprobe's flags of the same names.
+/// Options of modprobe that change a plan.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// `-i`: the request's own install command and soft dependencies are passed over.
+    /// `-i`: the install command and the soft dependencies of the wanted module are passed over (MODPROBE.md 5.5).
     pub ignore_install: bool,
-    /// `-b`: the blacklist counts for names as it does for aliases.
+    /// `-b`: the blacklist counts for names as well as for aliases (MODPROBE.md 5.2).
     pub use_blacklist: bool,
 }
 
-/// All that is to be done. It displays as one line a step, as `modprobe --show-depends` prints them.
+/// A plan. It displays as one line a step, as `modprobe --show-depends` prints steps.
 ///
 /// ```
 /// use guest_init::failure::Failure;
@@ -104,28 +105,28 @@ pub struct Options {
 /// assert_eq!(plan.to_string(), "insmod kernel/ptp.ko \ninsmod kernel/e1000e.ko EEE=1\n");
 /// # Ok::<(), Failure>(())
 /// ```
-// In this order a short plan touches the fewest pages.
+// The fields are in this order so that a short plan touches the fewest pages of memory.
 #[repr(C)]
 pub struct Plan<'a> {
     sources: Sources<'a>,
-    /// Whether a module has a step each time it comes up, or once.
+    /// Whether a module has a step each time that it comes up. Otherwise it has one.
     keeps_repeats: bool,
-    /// How many modules are wanted.
+    /// The number of modules that are wanted so far.
     wanted: u16,
     by_name: StepsByName,
     steps: heapless::Vec<Step<'a>, MOST_STEPS>,
 }
 
 impl<'a> Plan<'a> {
-    /// Nothing to do yet, on this tree.
-    // It is too large to be made in one place and moved to another.
+    /// Creates a plan without steps.
+    // A plan is large. Inlined, it is made in its place and not moved there.
     #[inline(always)]
     pub const fn new(sources: Sources<'a>) -> Self {
         Self { sources, keeps_repeats: false, wanted: 0, by_name: StepsByName::EMPTY, steps: heapless::Vec::new() }
     }
 
-    /// Plans one module as modprobe does, without what was planned before: each turn of a module is a step, since by
-    /// then it may be loaded, or may have failed as a soft dependency.
+    /// Plans one module as modprobe does, and forgets what was planned before. A module that comes up several times has
+    /// several steps, as in modprobe: an earlier one may fail without ending the request (MODPROBE.md 5.7).
     ///
     /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
     pub fn only(&mut self, module: Module<'a>, parameters: &'a [u8], options: Options) -> Result<(), Failure> {
@@ -134,7 +135,7 @@ impl<'a> Plan<'a> {
         self.want(Wanted { module, parameters, is_optional: false }, options)
     }
 
-    /// Adds what `entries` take. Each that can't be had goes to `refused`, with the reason.
+    /// Adds the steps for each entry. `refused` is called with each entry that can't be planned, and the reason.
     ///
     /// Failures: [`Code::UnknownModule`], [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
     pub fn add_all(&mut self, entries: &[Entry<'a>], refused: &mut dyn FnMut(&Entry<'a>, Failure)) {
@@ -145,7 +146,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Adds what one entry takes, or on failure nothing.
+    /// Adds the steps for one entry. If that fails, nothing is added.
     pub fn add(&mut self, entry: &Entry<'a>, options: Options) -> Result<(), Failure> {
         let (steps, wanted) = (self.steps.len(), self.wanted);
         let result = self.add_found(entry, options);
@@ -155,7 +156,7 @@ impl<'a> Plan<'a> {
         result
     }
 
-    /// Takes back the last steps, so that so many remain.
+    /// Removes the last steps, so that `steps` remain.
     fn truncate(&mut self, steps: usize, wanted: u16) {
         while self.steps.len() > steps
             && let Some(step) = self.steps.pop()
@@ -165,6 +166,8 @@ impl<'a> Plan<'a> {
         self.wanted = wanted;
     }
 
+    /// Adds the steps for every module that an entry's name means. All but the last are optional, because only the last
+    /// decides (MODPROBE.md 4.4).
     fn add_found(&mut self, entry: &Entry<'a>, options: Options) -> Result<(), Failure> {
         let found = lookup(&self.sources, entry.name.as_bytes())?;
         let Some((last, others)) = found.split_last() else {
@@ -176,7 +179,7 @@ impl<'a> Plan<'a> {
         self.want(Wanted { module: *last, parameters: entry.parameters, is_optional: entry.optional }, options)
     }
 
-    /// The tree that it is for.
+    /// The tree and the configuration that the plan is made for.
     pub const fn sources(&self) -> &Sources<'a> {
         &self.sources
     }
@@ -196,6 +199,7 @@ impl<'a> Plan<'a> {
         self.turns(step.before, step.module.name)
     }
 
+    /// The steps for a module in a chain, from `from` back to the first.
     fn turns<'p>(&'p self, from: Link, name: &'p [u8]) -> impl Iterator<Item = (usize, &'p Step<'a>)> {
         let at = |link: Link| {
             let number = link.number()?;
@@ -204,16 +208,17 @@ impl<'a> Plan<'a> {
         successors(at(from), move |(_, step)| at(step.before)).filter(move |(_, step)| same(step.module.name, name))
     }
 
-    /// A step as modprobe's `--show-depends` prints it: what is done, the file or the name, the parameters.
+    /// A step as `modprobe --show-depends` prints it: the action, the file or the name, and the parameters.
     pub fn show<'p>(&'p self, step: &'p Step<'a>) -> impl fmt::Display + use<'p, 'a> {
         Shape(self, step)
     }
 
-    /// The parameters of a step: its options from the configuration and the command line, then its entry's.
+    /// The parameters of a step: those of the configuration and the kernel command line, then those of the entry.
     pub fn parameters(&self, step: &Step<'a>) -> Parameters<'a> {
         Parameters { config: self.sources.config, module: step.module, entry_parameters: step.entry_parameters }
     }
 
+    /// Adds the steps for one wanted module.
     fn want(&mut self, wanted: Wanted<'a>, options: Options) -> Result<(), Failure> {
         let Wanted { module, .. } = wanted;
         let line = self.sources.line_of(&module)?;
@@ -234,8 +239,8 @@ impl<'a> Plan<'a> {
     /// Adds a step unless an earlier step settles its module.
     ///
     /// An earlier step settles it if both belong to one wanted module, or if its failure would end the VM. Then only an
-    /// [`Action::Adjust`] remains, for the entry's own parameters. A blacklisted step settles nothing: a module that depends
-    /// on the blacklisted one still loads it.
+    /// [`Action::Adjust`] remains, for the entry's own parameters. A blacklisted step settles nothing: a module that
+    /// depends on the blacklisted one still loads it.
     fn push(&mut self, step: Step<'a>) -> Result<(), Failure> {
         let name = step.module.name;
         let last = self.steps_for(name).next().map(|(number, _)| number);
@@ -245,11 +250,11 @@ impl<'a> Plan<'a> {
         });
         let action = match settled {
             Some(_) if step.entry_parameters.is_empty() => return Ok(()),
-            // Nothing changed them since.
+            // The last step for the module sets the same parameters.
             Some((number, earlier)) if step.entry_parameters == earlier.entry_parameters && Some(number) == last => {
                 return Ok(());
             }
-            // Its command stands in place of the module.
+            // The install command replaced the module, so there is nothing to set parameters of.
             Some((_, earlier)) if matches!(earlier.action, Action::Install(_)) => return Ok(()),
             Some(_) => Action::Adjust,
             None => step.action,
@@ -266,7 +271,7 @@ fn too_large(subject: impl fmt::Display, reason: &str) -> Failure {
     Failure::new(Code::PlanTooLarge, subject, reason)
 }
 
-/// A step as modprobe's `--show-depends` prints it.
+/// Displays a step as `modprobe --show-depends` prints it.
 struct Shape<'p, 'a>(&'p Plan<'a>, &'p Step<'a>);
 
 impl fmt::Display for Shape<'_, '_> {

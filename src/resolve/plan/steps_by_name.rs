@@ -1,42 +1,43 @@
-//! Where a module's steps are among all: a chain for each hash of a name, from the last step back to the first.
+//! A hash table from a module's name to its steps, so that the time for a module does not grow with the plan.
 //!
-//! So a long list takes hardly longer for each of its modules than a short one.
+//! Each hash has a chain of steps, from the last back to the first. The table holds a link to the last step, and each
+//! step holds a link to the one before it. Names with one hash share a chain, so a reader must compare names.
 
 use crate::request::name::underscore;
 
-/// How many hashes names have.
+/// The number of hashes.
 const HASHES: usize = 256;
 
-/// The next of a chain: one more than its number, or 0 where the chain ends.
+/// A link of a chain: the number of a step plus one, or 0 at the end of the chain.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Link(u16);
 
 impl Link {
-    /// The link to a number below 65,535.
+    /// The link to a step. Its number must be below 65,535; a plan has at most 2,048 steps.
     pub fn to(number: usize) -> Self {
         Self(u16::try_from(number + 1).unwrap_or_default())
     }
 
-    /// The number, unless the chain ends.
+    /// The number of the step. `None`: the chain ends.
     pub fn number(self) -> Option<usize> {
         usize::from(self.0).checked_sub(1)
     }
 }
 
-/// The beginnings of all by_name.
+/// The table: for each hash, a link to the last step of its chain.
 #[derive(Debug)]
 pub struct StepsByName([Link; HASHES]);
 
 impl StepsByName {
-    /// Every chain without a link.
+    /// The table of a plan without steps.
     pub const EMPTY: Self = Self([Link(0); HASHES]);
 
-    /// Where the chain with this name begins.
+    /// The link to the last step of the chain for a name.
     pub fn of(&self, name: &[u8]) -> Link {
         self.0.get(hash(name)).copied().unwrap_or_default()
     }
 
-    /// Has it begin there.
+    /// Makes `link` the beginning of the chain for a name.
     pub fn begin(&mut self, name: &[u8], link: Link) {
         if let Some(first) = self.0.get_mut(hash(name)) {
             *first = link;
@@ -44,7 +45,7 @@ impl StepsByName {
     }
 }
 
-/// The hash of a name, however its dashes are written: less than [`HASHES`].
+/// The hash of a name, below [`HASHES`]. `-` and `_` have the same hash.
 fn hash(name: &[u8]) -> usize {
     name.iter().fold(0_u8, |hash, byte| hash.wrapping_mul(31).wrapping_add(underscore(*byte))).into()
 }

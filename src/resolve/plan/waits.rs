@@ -1,4 +1,4 @@
-//! What must be done before what, where modules are loaded at once: no more than each of them depends on.
+//! Which steps wait for which, if several modules are loaded at once. A step waits only for what its module depends on.
 
 use crate::failure::Failure;
 use crate::resolve::lookup::lookup;
@@ -6,11 +6,13 @@ use crate::resolve::plan::Plan;
 use crate::resolve::tree::config::{self, Side};
 use crate::resolve::tree::dep::module_of;
 
-/// Calls `wait` with the numbers of two steps, the later one's second, wherever it must wait for the other: for the files
-/// that its line of modules.dep lists, for the soft dependencies before it, as one behind another, and for an earlier step
-/// of the same module. A pair may come more than once.
+/// Calls `wait(earlier, later)` with the numbers of two steps if the later one must wait for the earlier one:
 ///
-/// Since nobody waits for a later step, doing the steps in order does them all.
+/// * the earlier step is for the same module;
+/// * its module is on the later module's line of modules.dep;
+/// * it is a soft dependency `pre:` of the later module, or the later one is a soft dependency `post:` of it.
+///
+/// A pair may come more than once. No step waits for a later one, so the order of the plan is always possible.
 ///
 /// Failures: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex),
 /// [`Code::PlanTooLarge`](crate::failure::Code::PlanTooLarge).
@@ -19,13 +21,13 @@ pub fn each_dependency(plan: &Plan<'_>, wait: &mut dyn FnMut(usize, usize)) -> R
     for (number, step) in plan.steps().iter().enumerate() {
         plan.earlier_steps(step).for_each(|(earlier, _)| wait(earlier, number));
         for path in sources.line_of(&step.module)?.dependencies() {
-            before(plan, number, module_of(path), wait);
+            wait_for_earlier(plan, number, module_of(path), wait);
         }
         for (side, name) in config::softdeps(sources.config, step.module.name) {
             for module in &lookup(sources, name)? {
                 match side {
-                    Side::Before => before(plan, number, module.name, wait),
-                    Side::After => behind(plan, number, module.name, wait),
+                    Side::Before => wait_for_earlier(plan, number, module.name, wait),
+                    Side::After => make_later_wait(plan, number, module.name, wait),
                 }
             }
         }
@@ -33,14 +35,14 @@ pub fn each_dependency(plan: &Plan<'_>, wait: &mut dyn FnMut(usize, usize)) -> R
     Ok(())
 }
 
-/// The step waits for the turns of a module that come before it.
-fn before(plan: &Plan<'_>, number: usize, name: &[u8], wait: &mut dyn FnMut(usize, usize)) {
-    let earlier = plan.steps_for(name).filter(|(turn, _)| *turn < number);
-    earlier.for_each(|(turn, _)| wait(turn, number));
+/// The step waits for all earlier steps for a module.
+fn wait_for_earlier(plan: &Plan<'_>, number: usize, name: &[u8], wait: &mut dyn FnMut(usize, usize)) {
+    let earlier = plan.steps_for(name).filter(|(other, _)| *other < number);
+    earlier.for_each(|(other, _)| wait(other, number));
 }
 
-/// The turns of a module that come behind the step wait for it.
-fn behind(plan: &Plan<'_>, number: usize, name: &[u8], wait: &mut dyn FnMut(usize, usize)) {
-    let later = plan.steps_for(name).filter(|(turn, _)| *turn > number);
-    later.for_each(|(turn, _)| wait(number, turn));
+/// All later steps for a module wait for the step.
+fn make_later_wait(plan: &Plan<'_>, number: usize, name: &[u8], wait: &mut dyn FnMut(usize, usize)) {
+    let later = plan.steps_for(name).filter(|(other, _)| *other > number);
+    later.for_each(|(other, _)| wait(number, other));
 }

@@ -1,4 +1,5 @@
-//! One wanted module on its way through its dependencies and soft dependencies: the steps that it takes, in their order.
+//! The walk from a wanted module through its dependencies and soft dependencies, which adds steps in the order of
+//! libkmod (MODPROBE.md 5).
 
 use crate::failure::Failure;
 use crate::resolve::lookup::{Module, lookup};
@@ -9,10 +10,10 @@ use crate::resolve::tree::config::{self, Side};
 use crate::resolve::tree::dep::Line;
 use crate::text::Shown;
 
-/// Most modules that one wanted module may lead to by soft dependencies, of soft dependencies, and so on.
+/// The number of modules that a wanted module may lead to by soft dependencies, of soft dependencies, and so on.
 const MOST_VISITED: usize = 128;
 
-/// A wanted module, and the modules that were walked through for it.
+/// A walk: the wanted module, and the modules that were walked so far.
 pub(super) struct Walk<'p, 'a> {
     plan: &'p mut Plan<'a>,
     wanted: Wanted<'a>,
@@ -24,7 +25,7 @@ pub(super) struct Walk<'p, 'a> {
 }
 
 impl<'p, 'a> Walk<'p, 'a> {
-    /// At the start: nothing was walked through.
+    /// Creates a walk that has not begun.
     #[inline(always)]
     pub(super) const fn new(
         plan: &'p mut Plan<'a>,
@@ -36,8 +37,8 @@ impl<'p, 'a> Walk<'p, 'a> {
         Self { plan, wanted, line, number, options, visited: heapless::Vec::new() }
     }
 
-    /// Adds a module behind all that its line of modules.dep lists. A module is walked through once, so soft dependencies
-    /// that lead back to it end.
+    /// Adds all modules on a module's line of modules.dep, and then the module. Each module is walked once, so loops of
+    /// soft dependencies end (MODPROBE.md 5.4).
     pub(super) fn with_dependencies(&mut self, module: &Module<'a>, line: Line<'a>) -> Result<(), Failure> {
         if self.visited.iter().any(|seen| seen.is(module)) {
             return Ok(());
@@ -55,7 +56,8 @@ impl<'p, 'a> Walk<'p, 'a> {
         }
     }
 
-    /// Adds a module between its soft dependencies. `is_listed`: it is the wanted module, or on that one's line.
+    /// Adds a module between its soft dependencies (MODPROBE.md 5.3). `is_listed`: the module is the wanted one, or is
+    /// on the wanted one's line.
     fn between_soft_dependencies(
         &mut self,
         module: &Module<'a>,
@@ -68,6 +70,7 @@ impl<'p, 'a> Walk<'p, 'a> {
         self.soft_dependencies(softdeps, Side::After)
     }
 
+    /// Adds the soft dependencies of one side.
     fn soft_dependencies(
         &mut self,
         softdeps: impl Iterator<Item = (Side, &'a [u8])>,
@@ -76,8 +79,8 @@ impl<'p, 'a> Walk<'p, 'a> {
         softdeps.filter(|(of, _)| *of == side).try_for_each(|(_, name)| self.soft_dependency(name))
     }
 
-    /// Adds each module that a soft dependency's name means. Out of line, because few modules have soft dependencies, and
-    /// the others do without the pages of stack that this takes.
+    /// Adds each module that a soft dependency's name means. Out of line, because few modules have soft dependencies,
+    /// and the others do without the pages of stack that this takes.
     #[inline(never)]
     fn soft_dependency(&mut self, name: &'a [u8]) -> Result<(), Failure> {
         for module in &lookup(&self.plan.sources, name)? {
@@ -89,12 +92,12 @@ impl<'p, 'a> Walk<'p, 'a> {
 
     /// The action for a module. Its install command replaces the load, except
     ///
-    /// 1. with `-i` for the wanted module, even if a soft dependency leads back to it;
-    /// 2. for a module that has a soft dependency that exists (kmod issue 446).
+    /// 1. with `-i` for the wanted module, even if a soft dependency leads back to it (MODPROBE.md 5.5);
+    /// 2. for a module that has a soft dependency that exists (MODPROBE.md 5.6).
     fn action(&self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<Action<'a>, Failure> {
         let config = self.plan.sources.config;
         let ignores_install = self.options.ignore_install && module.is(&self.wanted.module);
-        // A module with neither a file nor an alias was found by the very name of its install command.
+        // A module with neither a file nor an alias was found by the very name of its command (MODPROBE.md 4.3).
         let by_name = path.is_none() && module.alias.is_none();
         Ok(match (config::install(config, module.name, by_name), path) {
             (Some(command), _) if !ignores_install && !self.has_softdeps(module)? => Action::Install(command),
@@ -111,10 +114,10 @@ impl<'p, 'a> Walk<'p, 'a> {
         softdeps.try_fold(false, |any, (_, name)| Ok(any || !lookup(&self.plan.sources, name)?.is_empty()))
     }
 
-    /// Adds a step for a module.
+    /// Adds the step for a module (MODPROBE.md 5.7).
     pub(super) fn step(&mut self, module: &Module<'a>, action: Action<'a>, is_listed: bool) -> Result<(), Failure> {
         let asked_for = module.is(&self.wanted.module);
-        // A soft dependency may be on the wanted module's line as well.
+        // A module that is a soft dependency may be on the wanted module's line as well.
         let is_required = is_listed || self.line.dependencies().any(|path| Module::in_file(path).is(module));
         self.plan.push(Step {
             module: *module,
