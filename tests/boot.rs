@@ -25,10 +25,8 @@ fn the_demonstration() {
     if Kernel::under_test().release.starts_with("6.1.") && machine.name == "q35" {
         assert_eq!(modules.len(), 12, "{modules:?}");
     }
-    let bound = console
-        .to_string()
-        .lines()
-        .any(|line| line.starts_with("  eth0") && line.contains(&format!("  {}  ", card.driver)));
+    let bound =
+        console.report().any(|line| line.starts_with("  eth0") && line.contains(&format!("  {}  ", card.driver)));
     assert!(bound, "{console}");
 }
 

@@ -76,8 +76,7 @@ fn an_index_that_is_cut_short_while_it_is_read() {
 fn a_kernel_that_would_wait_for_ever_after_a_panic() {
     let image = Image::new().build();
     let boot = |words: &str| {
-        let words = format!("console={} {words}", Machine::under_test().arch.serial);
-        Vm::new(&image).options(["--bare-append", &words]).run()
+        Vm::new(&image).bare().append(&format!("console={} {words}", Machine::under_test().arch.serial)).run()
     };
     boot("guest_init.agent=/none")
         .has("guest-init: kernel.panic was 0, with which a VM waits for ever after a panic: set to -1")

@@ -38,7 +38,7 @@ fn path(module: &str) -> String {
 
 /// Asserts that modprobe says these lines and nothing else, but for what a kernel says in its own words.
 fn all(console: &Console, lines: &[String]) {
-    let said = console.lines().filter(|line| line.contains("/sbin/modprobe: "));
+    let said = console.report().filter(|line| line.contains("/sbin/modprobe: "));
     let said: Vec<_> = said.map(|line| line.split("; the kernel says: ").next().unwrap_or_default()).collect();
     assert_eq!(said, lines, "{console}");
 }

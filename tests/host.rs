@@ -39,13 +39,13 @@ fn on_hvc0(words: &str) -> support::Console {
     let file = directory.path().join("hvc0");
     let Machine { virtio, bus, .. } = Machine::under_test();
     let image = small().modules(&format!("{virtio}; virtio_console")).build();
-    let words = format!("console=hvc0 panic=-1 {words}");
     let (serial, chardev) = (format!("virtio-serial-{bus}"), format!("file,id=hvc0,path={}", file.display()));
     Vm::new(&image)
-        .options(["--bare-append", &words, "--", "-device", &serial, "-chardev", &chardev])
-        .options(["-device", "virtconsole,chardev=hvc0"])
+        .bare()
+        .append(&format!("console=hvc0 panic=-1 {words}"))
+        .devices(["-device", &serial, "-chardev", &chardev, "-device", "virtconsole,chardev=hvc0"])
         .run();
-    support::Console::new(std::fs::read(file).unwrap())
+    support::Console::new(&std::fs::read(file).unwrap())
 }
 
 #[test]
@@ -75,8 +75,8 @@ fn without_a_console_the_event_and_the_end_tell() {
     // Some machines have a console that they name themselves; this one shows nothing to anybody.
     let words = format!("console=tty0 panic=-1 {FAILING} {list}");
     let events = Events::of(&socket);
-    let options = ["--qmp", socket.to_str().unwrap(), "--bare-append", &words];
-    let console = Vm::new(&image).options(option).options(options).run();
+    let options = ["--qmp", socket.to_str().unwrap()];
+    let console = Vm::new(&image).options(option).options(options).bare().append(&words).run();
     console.has_not("guest-init");
     let events = events.text();
     assert_eq!(events.contains("GUEST_PANICKED"), Machine::under_test().pvpanic, "{events}");
@@ -98,10 +98,14 @@ fn an_agent_that_ends_well_is_no_panic() {
 #[test]
 fn the_agent_finds_its_process_as_the_kernel_makes_it() {
     let look = "--quiet --cat /proc/self/status --cat /proc/self/limits --cat /proc/self/stat --cat /proc/self/cgroup";
+    // Nothing mounts /dev for an agent that the kernel starts, so its image has the node of the port that it reports on.
+    let (_, port) = Machine::under_test().arch.second_serial;
+    let node = format!("\"/dev/ttyS{port}\" = {{ kind = \"char\", major = 4, minor = {}, mode = 0o600 }}", 64 + port);
+    let layout = include_str!("../initramfs/layout.toml").replace("[devices]", &format!("[devices]\n{node}"));
     let state = |words: &str| {
-        let console = boot(small(), words).agent_ran().to_string();
+        let console = boot(small().layout(&layout), words).agent_ran();
         let line = |line: &str| line.strip_prefix("agent: /proc/self/").map(String::from);
-        console.lines().filter_map(line).filter_map(|line| comparable(&line)).collect::<Vec<_>>()
+        console.report().filter_map(line).filter_map(|line| comparable(&line)).collect::<Vec<_>>()
     };
     let direct = state(&format!("rdinit=/sbin/agent -- --mount proc proc /proc {look}"));
     let handed = state(&format!("guest_init.modules=dummy -- {look}"));

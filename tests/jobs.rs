@@ -66,7 +66,7 @@ fn the_deadline_names_all_that_is_in_progress() {
     let vm = Vm::new(&image).options(["--smp", &(2 + spare).to_string()]);
     let console = vm.append(&words).run().timed_out(Code::DeadlinePassed, line);
     // Which of the two threads has which module is nobody's promise.
-    let told = console.lines().find(|told| told.contains(line)).expect("it was told");
+    let told = console.log().find(|told| told.contains(line)).expect("it was told");
     assert!(["loading dummy", " and ", "loading ifb"].iter().all(|part| told.contains(part)), "{told}");
 }
 

@@ -62,8 +62,7 @@ impl Drop for Removed {
 
 /// A figure of the report, in KiB.
 fn memory(console: &Console, name: &str) -> u64 {
-    let console = console.to_string();
-    let line = console.lines().find(|line| line.trim_start().starts_with(name)).expect("the report has it");
+    let line = console.report().find(|line| line.trim_start().starts_with(name)).expect("the report has it");
     line.split_whitespace().nth(1).and_then(|figure| figure.parse().ok()).expect("a figure")
 }
 

@@ -113,7 +113,7 @@ pub fn images(choice: &Choice<'_>, list: &List) {
         let image = made.unwrap_or_else(|| way::own(way, kernel, list).build());
         let size = fs::metadata(&image.path).expect("the image is there").len() as f64 / 1e6;
         let console = Boots::of(Source::Closure, kernel, image).boot(way, list, None, &COUNTED);
-        let free = console.lines().find_map(|line| line.trim_start().strip_prefix("MemFree")).expect("a report");
+        let free = console.report().find_map(|line| line.trim_start().strip_prefix("MemFree")).expect("a report");
         vec![way.name().into(), format!("{size:.2}"), millions(from_kernel(&console)), free.trim().into()]
     });
     let title = format!("Images for the list {}, compressed by zstd, the agent in them", list.name);

@@ -189,7 +189,7 @@ pub fn from_kernel(console: &Console) -> u64 {
 
 /// A row of the agent's report in ms with three places.
 fn thousands(console: &Console, row: &str) -> u64 {
-    let line = console.lines().find_map(|line| line.trim_start().strip_prefix(row));
+    let line = console.report().find_map(|line| line.trim_start().strip_prefix(row));
     let number = line.and_then(|line| line.split_whitespace().next()?.replace('.', "").parse().ok());
     number.unwrap_or_else(|| panic!("the agent does not say {row}:\n{console}"))
 }

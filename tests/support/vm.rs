@@ -1,25 +1,34 @@
-//! A VM, from its start to its end, which is bounded; and what its console said.
+//! A VM, from its start to its end, which is bounded, and the two streams of text that come out of it.
+//!
+//! The kernel's console is the first serial port, and the demonstration agent reports on a second one, so no record of
+//! the kernel's log can stand between the lines of the report, or within one. A file on the host takes each port's output.
 
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use guest_init::failure::Code;
+use tempfile::TempDir;
 
 use super::image::Built;
 use super::{Kernel, Machine, root};
 
-/// Seconds after which a VM is ended and its test fails; a boot takes 3 to 8.
-const LIMIT: &str = "90";
-/// Seconds between PID 1's start and the VM's panic, where the command line does not say.
+/// Seconds after which a VM is ended and its test fails. A boot takes 3 to 8 where nothing else runs.
+const LIMIT: &str = "300";
+/// Seconds that guest-init has from its start to the hand-off if the command line does not say.
 const DEADLINE: f64 = 30.0;
-/// Seconds for what is before and after the deadline: on a busy machine, the mounts and the panic itself.
+/// Seconds beside the deadline, between the kernel's records of the start of PID 1 and of the end of the VM: for
+/// guest-init's first mounts, and for the panic.
 const SLACK: f64 = 5.0;
 
 /// A VM in the making.
 pub struct Vm {
     command: Command,
+    bare: bool,
     append: String,
     options: Vec<String>,
+    devices: Vec<String>,
 }
 
 impl Vm {
@@ -34,12 +43,18 @@ impl Vm {
         let machine = Machine::under_test();
         command.args(["--arch", machine.arch.name, "--machine", machine.name]);
         command.args(["--timeout", LIMIT]).arg("--kernel").arg(&kernel.directory).arg("--initrd").arg(&image.path);
-        Self { command, append: String::new(), options: Vec::new() }
+        Self { command, bare: false, append: String::new(), options: Vec::new(), devices: Vec::new() }
     }
 
     /// More options of scripts/vm.
     pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
         self.options.extend(options.into_iter().map(String::from));
+        self
+    }
+
+    /// More arguments of QEMU.
+    pub fn devices<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.devices.extend(arguments.into_iter().map(String::from));
         self
     }
 
@@ -50,71 +65,97 @@ impl Vm {
         self
     }
 
-    /// Boots it and waits for its end.
+    /// Leaves `console=` and `panic=-1` out of the kernel command line.
+    pub fn bare(self) -> Self {
+        Self { bare: true, ..self }
+    }
+
+    /// Boots the VM and waits for its end.
     pub fn run(self) -> Console {
         self.watched(|_| {})
     }
 
-    /// The same, and shows each line of the console to `watch` when it comes.
+    /// The same, and shows each line of the kernel's console to `watch` as soon as the VM has written it.
     pub fn watched(mut self, mut watch: impl FnMut(&str)) -> Console {
-        if !self.append.is_empty() {
-            self.command.args(["--append", &self.append]);
-        }
-        self.command.args(&self.options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let folder = TempDir::new().expect("a temporary directory");
+        let report = folder.path().join("report");
+        self.command.arg(if self.bare { "--bare-append" } else { "--append" });
+        let (device, port) = Machine::under_test().arch.second_serial;
+        self.command.arg(format!("agent_report=/dev/ttyS{port}{}", self.append));
+        self.command.args(&self.options).arg("--").args(serial_port(device, &report)).args(&self.devices);
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut vm = self.command.spawn().expect("scripts/vm starts");
-        let mut console = Console { text: String::new(), deadline: self.deadline() };
+        let mut log = String::new();
         for line in BufReader::new(vm.stdout.take().expect("a pipe")).split(b'\n') {
-            let line = String::from_utf8_lossy(&line.expect("the console can be read")).replace('\r', "");
+            let line = text(&line.expect("the console can be read"));
             watch(&line);
-            console.text += &(line + "\n");
+            log += &(line + "\n");
         }
         let output = vm.wait_with_output().expect("scripts/vm ends");
-        assert!(
-            output.status.success(),
-            "scripts/vm: {}\n{}\n{console}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let report = text(&fs::read(report).unwrap_or_default());
+        let console = Console { log, report, deadline: self.deadline() };
+        assert!(output.status.success(), "scripts/vm: {}\n{}\n{console}", output.status, text(&output.stderr));
         console
     }
 
-    /// What the kernel command line has as the deadline.
+    /// The deadline that the kernel command line sets.
     fn deadline(&self) -> f64 {
-        let mut words = self.options.iter().chain([&self.append]).flat_map(|text| text.split_whitespace());
-        let value = words.find_map(|word| word.strip_prefix("guest_init.deadline="));
+        let value = self.append.split_whitespace().find_map(|word| word.strip_prefix("guest_init.deadline="));
         value.map_or(DEADLINE, |value| value.parse().expect("a number of seconds"))
     }
 }
 
-/// All that a VM said before it ended.
+/// QEMU's arguments for a serial port whose output goes into `file`, in which a comma is doubled for QEMU.
+fn serial_port(device: &str, file: &Path) -> [String; 4] {
+    let file = file.to_str().expect("a path in UTF-8").replace(',', ",,");
+    let device = format!("{device},chardev=report");
+    ["-chardev".into(), format!("file,id=report,path={file}"), "-device".into(), device]
+}
+
+/// A terminal's output without the carriage returns.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\r', "")
+}
+
+/// All that a VM wrote before it ended.
 pub struct Console {
-    text: String,
+    log: String,
+    report: String,
     deadline: f64,
 }
 
 impl std::fmt::Display for Console {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
+        write!(f, "{}-- the agent's report:\n{}", self.log, self.report)
     }
 }
 
 impl Console {
-    /// What was written to a console, as text.
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self { text: String::from_utf8_lossy(&bytes).replace('\r', ""), deadline: DEADLINE }
+    /// Another console of the kernel's, on which no agent reports.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self { log: text(bytes), report: String::new(), deadline: DEADLINE }
+    }
+
+    /// The lines of the kernel's console, guest-init's among them.
+    pub fn log(&self) -> impl Iterator<Item = &str> {
+        self.log.lines()
+    }
+
+    /// The lines that the agent wrote.
+    pub fn report(&self) -> impl Iterator<Item = &str> {
+        self.report.lines()
     }
 
     /// Asserts that the agent ran to its end.
     pub fn agent_ran(self) -> Self {
-        self.has("agent: ready").has("agent: done").has_not("Kernel panic")
+        self.in_order(&["agent: ready", "agent: done"]).has_not("Kernel panic")
     }
 
     /// Asserts that guest-init failed with this line, that the kernel panicked with its code, in time, and that no agent
     /// ran.
     pub fn failed(self, code: Code, line: &str) -> Self {
-        let line = format!("guest-init: failed: {line}");
         let panic = format!("Attempted to kill init! exitcode=0x0000{:02x}00", code as u8);
-        self.has(&line).has(&format!("(exit {code})")).has(&panic).has_not("agent: ready").in_time()
+        self.ended(code, line).has(&panic).in_time()
     }
 
     /// Asserts that the deadline's thread ended the VM, with this line, in time, and that no agent ran.
@@ -124,7 +165,9 @@ impl Console {
 
     /// Asserts that the last word was this line with this code, and that no agent ran.
     pub fn ended(self, code: Code, line: &str) -> Self {
-        self.has(&format!("guest-init: failed: {line}")).has(&format!("(exit {code})")).has_not("agent: ready")
+        let console = self.has(&format!("guest-init: failed: {line}")).has(&format!("(exit {code})"));
+        assert!(console.report.is_empty(), "an agent ran:\n{console}");
+        console.has_not("agent: ready")
     }
 
     /// Asserts that no more than the deadline and some slack passed, by the guest's own clock, between the start of
@@ -143,42 +186,43 @@ impl Console {
 
     /// Asserts that a line contains this text.
     pub fn has(self, text: &str) -> Self {
-        assert!(self.text.lines().any(|line| line.contains(text)), "no line has `{text}`:\n{self}");
+        assert!(self.lines().any(|line| line.contains(text)), "no line has `{text}`:\n{self}");
         self
     }
 
     /// Asserts that no line contains this text.
     pub fn has_not(self, text: &str) -> Self {
-        assert!(!self.text.lines().any(|line| line.contains(text)), "a line has `{text}`:\n{self}");
+        assert!(!self.lines().any(|line| line.contains(text)), "a line has `{text}`:\n{self}");
         self
     }
 
-    /// Asserts that lines with these texts follow one another, perhaps with others between them.
+    /// Asserts that lines of one stream with these texts follow one another, perhaps with others between them.
     pub fn in_order(self, texts: &[&str]) -> Self {
-        let mut lines = self.text.lines();
-        for text in texts {
-            assert!(lines.any(|line| line.contains(text)), "no line has `{text}` in its turn:\n{self}");
-        }
+        let follow = |stream: &String| {
+            let mut lines = stream.lines();
+            texts.iter().all(|text| lines.any(|line| line.contains(text)))
+        };
+        assert!([&self.log, &self.report].into_iter().any(follow), "no lines have {texts:?} in this order:\n{self}");
         self
     }
 
-    /// When lines that begin like this were logged, in seconds from the kernel's start.
+    /// The lines of both streams.
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        self.log().chain(self.report())
+    }
+
+    /// When records of the kernel's log that begin like this were made, in seconds from the kernel's start.
     fn times(&self, begins: &str) -> impl Iterator<Item = f64> {
         let time = move |line: &str| {
             let (head, _) = line.split_once(&format!("] {begins}"))?;
             head.rsplit_once('[')?.1.trim().parse().ok()
         };
-        self.lines().filter_map(time)
-    }
-
-    /// The lines.
-    pub fn lines(&self) -> impl Iterator<Item = &str> {
-        self.text.lines()
+        self.log().filter_map(time)
     }
 
     /// The loaded modules that the agent's report lists, in the order of loading.
     pub fn modules(&self) -> Vec<&str> {
-        let lines = self.text.lines().skip_while(|line| !line.starts_with("Modules: ")).skip(1);
+        let lines = self.report().skip_while(|line| !line.starts_with("Modules: ")).skip(1);
         let lines = lines.take_while(|line| !line.is_empty());
         // Lines that continue a module's parameters are further in.
         lines.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next()).collect()

@@ -32,6 +32,7 @@
 
 mod actions;
 mod arguments;
+mod channel;
 mod clock;
 mod modules;
 mod network;
@@ -48,13 +49,15 @@ fn main() -> ExitCode {
     let request = Request::parse(&arguments);
     // A report's times end here: what follows is this program's own work.
     let marked = !request.quiet && clock::mark();
+    let descriptors = report::open_descriptors();
+    channel::open();
 
     text::say("agent: ready");
     for action in &request.actions {
         actions::perform(action);
     }
     if !request.quiet {
-        report::print(&arguments, started, marked);
+        report::print(&arguments, &descriptors, started, marked);
     }
     text::say("agent: done");
     end(request.end)

@@ -9,14 +9,15 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-/// Prints all of it. `started`: when this program began; `marked`: whether it has a record in the
-/// kernel log.
-pub fn print(arguments: &[OsString], started: Duration, marked: bool) {
+/// Prints all of it. `descriptors`: those that were open when this program began; `started`: when that was; `marked`:
+/// whether it has a record in the kernel log.
+pub fn print(arguments: &[OsString], descriptors: &[Vec<String>], started: Duration, marked: bool) {
     say("================ demo-agent: what guest-init handed over ================");
     process(arguments);
     environment();
     mounts();
-    descriptors();
+    heading(&format!("Open descriptors: {}", descriptors.len()));
+    table(descriptors);
     modules::print();
     network::print();
     memory();
@@ -60,9 +61,9 @@ fn mount(line: &str) -> Option<Vec<String>> {
     Some([point, kind, source, options].map(|field| printable(field.as_bytes())).to_vec())
 }
 
-/// The open descriptors. The links are read after the listing is closed, so that its own descriptor
-/// has none to read.
-fn descriptors() {
+/// The open descriptors, each with its number and its file. The links are read after the listing is closed, so that the
+/// listing's own descriptor has no link to read.
+pub fn open_descriptors() -> Vec<Vec<String>> {
     let mut numbers: Vec<u32> = fs::read_dir("/proc/self/fd")
         .into_iter()
         .flatten()
@@ -70,15 +71,11 @@ fn descriptors() {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect();
     numbers.sort_unstable();
-    let rows: Vec<Vec<String>> = numbers
-        .iter()
-        .filter_map(|number| {
-            let target = fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
-            Some(vec![number.to_string(), printable(target.as_os_str().as_bytes())])
-        })
-        .collect();
-    heading(&format!("Open descriptors: {}", rows.len()));
-    table(&rows);
+    let row = |number: &u32| {
+        let target = fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
+        Some(vec![number.to_string(), printable(target.as_os_str().as_bytes())])
+    };
+    numbers.iter().filter_map(row).collect()
 }
 
 fn memory() {
