@@ -1,19 +1,19 @@
-//! The keys of the kernel command line, as users read of them: the README's table, and guest-init(8)'s.
+//! The keys of the kernel command line as the README and guest-init(8) explain them.
 //!
-//! What takes their values is [`super::Request::parse`]; `tests/docs.rs` checks that both know the same keys.
+//! [`super::Request::parse`] reads their values. A test checks that both know the same keys.
 
-/// A key, in words. Backticks are round what is written as it stands.
+/// The explanation of a key. Text in backticks is to be written as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Its name, without `guest_init.`.
+    /// The key's name, without `guest_init.`.
     pub name: &'static str,
-    /// What its value is, and does.
+    /// The meaning of the value.
     pub value: &'static str,
-    /// Its value where it does not stand; `None` where it then is as if it did not exist.
+    /// The value that counts if the key is absent. `None`: an absent key has no effect.
     pub default: Option<&'static str>,
 }
 
-/// Every key, in the order in which they are explained.
+/// Every key, in the order of the README.
 pub const KEYS: &[Key] = &[
     Key { name: "modules", value: "a module list; may repeat, lists are joined in order", default: None },
     Key {

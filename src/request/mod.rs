@@ -1,6 +1,7 @@
-//! What was asked: the kernel command line, read once, and the module lists that it holds or names.
+//! What this VM was asked for: the `guest_init.` keys of the kernel command line, and the module lists.
 //!
-//! Pure: bytes in, a [`Request`] out, or a [`Report`] of all that is wrong with them.
+//! The input is bytes. The output is a [`Request`], and a [`Report`] of all mistakes. Nothing here makes a system call
+//! or allocates. The words of the command line that are not guest-init's own stay text, in [`Request::command_line`].
 
 pub mod kernel;
 pub mod keys;
@@ -21,21 +22,21 @@ use list::Entry;
 use location::Location;
 use name::same;
 
-/// Most entries that all lists together may have.
+/// The number of entries that all lists together may have.
 pub const MOST_ENTRIES: usize = 512;
-/// Most files with lists.
+/// The number of files with lists that a command line may name.
 pub const MOST_FILES: usize = 32;
-/// Where module trees are, if `guest_init.module_dir` does not say otherwise.
+/// The directory of module trees, unless `guest_init.module_dir` names another.
 pub const DEFAULT_MODULE_DIR: &[u8] = b"/lib/modules";
-/// The agent where `guest_init.agent` names none.
+/// The agent, unless `guest_init.agent` names another.
 pub const DEFAULT_AGENT: &[u8] = b"/sbin/agent";
 
-/// Most modules that are loaded at once.
+/// The number of modules that may be loaded at once.
 pub const MOST_JOBS: usize = 64;
 
-/// How long the agent may take to be started where `guest_init.deadline` does not say.
+/// The time within which the agent must be started, unless `guest_init.deadline` names another.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
-/// The longest deadline that can be asked for, in seconds: a day.
+/// The longest deadline, in seconds: one day.
 const LONGEST_DEADLINE: u64 = 86_400;
 
 /// What this VM was asked for.
@@ -59,52 +60,53 @@ const LONGEST_DEADLINE: u64 = 86_400;
 /// ```
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// The modules, in order.
+    /// The entries of the lists, in order.
     pub entries: Entries<'a>,
-    /// The files with more of them, in order.
+    /// The files with further lists, in order. Their entries are added by [`Self::insert_lists`].
     pub files: heapless::Vec<ListFile<'a>, MOST_FILES>,
     /// The directory that holds `RELEASE/modules.dep`.
     pub module_dir: Location<'a>,
     /// The agent's path.
     pub agent: &'a [u8],
-    /// What follows ` -- `, a word an argument.
+    /// The agent's arguments: the words after ` -- `.
     pub arguments: Words<'a>,
-    /// How much is logged.
+    /// The least important level that is logged.
     pub log: LevelFilter,
     /// Whether a parameter that can't be applied is a failure.
     pub strict: bool,
-    /// How many modules are loaded at once.
+    /// The number of modules that are loaded at once.
     pub jobs: Jobs,
     /// Whether the files of loaded modules stay in an initramfs.
     pub keep_modules: bool,
-    /// Whether no more modules may be loaded once the agent runs.
+    /// Whether loading modules is disabled before the agent starts.
     pub lock_modules: bool,
-    /// How long the agent may take to be started; zero is for ever.
+    /// The time within which the agent must be started. Zero: there is no deadline.
     pub deadline: Duration,
-    /// The words before ` -- `: the kernel's own, and `module.parameter=value`.
+    /// The command line up to ` -- `. It holds the words for the kernel and for modules, such as `root=` and
+    /// `module.parameter=value`.
     pub command_line: &'a [u8],
 }
 
-/// How many modules are loaded at once.
+/// The number of modules that are loaded at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jobs {
-    /// So many, from 1 to [`MOST_JOBS`]; one at a time is the planned order exactly.
+    /// A number from 1 to [`MOST_JOBS`]. With 1, the modules are loaded in the order of the plan.
     Number(usize),
-    /// As many as there are CPUs, up to [`MOST_JOBS`].
+    /// The number of CPUs, but at most [`MOST_JOBS`].
     Auto,
 }
 
 /// A file with a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListFile<'a> {
-    /// Where it is.
+    /// The file's location.
     pub location: Location<'a>,
-    /// How many of the command line's own entries stand before it.
+    /// The number of entries that the command line itself has before the file.
     pub after: usize,
 }
 
 impl<'a> Request<'a> {
-    /// What an empty command line asks for.
+    /// The request of an empty command line.
     pub const fn new() -> Self {
         Self {
             entries: heapless::Vec::new(),
@@ -122,7 +124,10 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Reads a kernel command line. All that is wrong with it goes to `report`; what remains is then good for nothing.
+    /// Reads a kernel command line, and adds every mistake to `report`.
+    ///
+    /// A key with a bad value keeps its default, a repeated key has its last value, and all others have theirs. So the
+    /// log level and the deadline hold while the mistakes are reported.
     ///
     /// Failures: [`Code::UnknownKey`], [`Code::RepeatedKey`], [`Code::BadValue`], [`Code::UnbalancedQuote`],
     /// [`Code::BadEntry`], [`Code::TooMany`].
@@ -132,7 +137,7 @@ impl<'a> Request<'a> {
         request
     }
 
-    /// The same in place: with room for all entries a request is large, and most lists are short.
+    /// The same in place, because a request has room for all entries and is too large to be moved.
     pub fn read(&mut self, line: &'a [u8], report: &mut Report<'_>) {
         let mut words = words(line);
         let mut parser = Parser { request: self, report, seen: [false; Parser::KEYS.len()] };
@@ -150,8 +155,8 @@ impl<'a> Request<'a> {
         self.command_line = command_line;
     }
 
-    /// Puts the entries of the files where the files stand. `texts` are the files' contents, in the same order; what is
-    /// wrong with them goes to `report`.
+    /// Inserts the entries of the files, each at its place among the entries of the command line. `texts` are the
+    /// contents of [`Self::files`], in the same order. Mistakes are added to `report`.
     ///
     /// Failures: [`Code::BadEntry`], [`Code::UnbalancedQuote`], [`Code::TooMany`].
     pub fn insert_lists(&mut self, texts: &[&'a [u8]], report: &mut Report<'_>) {
@@ -187,10 +192,11 @@ fn read_list<'a>(entries: &mut Entries<'a>, text: &'a [u8], source: &str, report
     });
 }
 
+/// A command line that is being read.
 struct Parser<'p, 'a, 't> {
     request: &'p mut Request<'a>,
     report: &'p mut Report<'t>,
-    /// Which keys stood already.
+    /// Which keys occurred already, in the order of `KEYS`.
     seen: [bool; 10],
 }
 
@@ -208,7 +214,7 @@ impl<'a> Parser<'_, 'a, '_> {
         ("log", Times::Once, Self::log),
     ];
 
-    /// Takes a word if its name is `guest_init.KEY`, as to the kernel with `-` = `_`; others are not ours.
+    /// Reads a word if its name is `guest_init.KEY`, with `-` equal to `_` as in the kernel. Other words are ignored.
     fn word(&mut self, word: &Word<'a>) {
         self.closed(word);
         let (prefix, key) = word.name.split_at_checked(PREFIX.len()).unwrap_or_default();
@@ -233,7 +239,7 @@ impl<'a> Parser<'_, 'a, '_> {
         }
     }
 
-    /// An open quote swallows what follows; a key in there would be lost without a word.
+    /// Reports an open quote. The rest of the line belongs to its word, so a key there would be lost in silence.
     fn closed(&mut self, word: &Word<'a>) {
         if !word.closed {
             let reason = "a quote opens here and never closes";
@@ -304,14 +310,14 @@ impl<'a> Parser<'_, 'a, '_> {
     }
 }
 
-/// How often a key may stand.
+/// How often a key may occur.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Times {
     Any,
     Once,
 }
 
-/// A key, how often it may stand, and what takes its value, or says what is wrong with it.
+/// A key: its name, how often it may occur, and the function that reads its value or returns the mistake.
 type Key<Parser, Value> = (&'static str, Times, fn(&mut Parser, Value) -> Taken<()>);
 type Taken<T> = Result<T, (Code, &'static str)>;
 
@@ -329,12 +335,12 @@ fn switch(value: &[u8]) -> Taken<bool> {
     }
 }
 
-/// Digits and nothing else: no sign, no blanks.
+/// Reads a number of digits alone, without a sign or blanks.
 fn number<T: FromStr>(value: &[u8]) -> Option<T> {
     str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }
 
-/// The keys that a command line may have, without their prefix.
+/// The names of all keys, without their prefix.
 pub fn keys() -> impl Iterator<Item = &'static str> {
     Parser::KEYS.iter().map(|(name, ..)| *name)
 }

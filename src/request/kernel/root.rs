@@ -1,22 +1,23 @@
-//! The root that the kernel's own words name: `root=`, `rootfstype=`, `rootflags=`, `ro`, `rw` (init/do_mounts.c).
+//! The root file system that the kernel command line names, by `root=`, `rootfstype=`, `rootflags=`, `ro` and `rw`
+//! (init/do_mounts.c).
 
 use crate::request::kernel::words::words;
 
-/// What to mount as the root, and how.
+/// A root file system, and how to mount it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Root<'a> {
-    /// `root=`: a path below /dev, or with virtiofs a share's tag.
+    /// `root=`: a path below /dev, or the tag of a share if the file system is virtiofs.
     pub source: &'a [u8],
-    /// `rootfstype=`: file systems to try, with commas between them; none: what the device looks like.
+    /// `rootfstype=`: the file systems to try, separated by commas. `None`: the contents of the device decide.
     pub kinds: Option<&'a [u8]>,
-    /// `rootflags=`: mount options, with commas between them.
+    /// `rootflags=`: mount options, separated by commas.
     pub flags: &'a [u8],
-    /// Unless `rw` stands last.
+    /// Whether the root is read-only: `rw` is missing, or a later `ro` follows it.
     pub read_only: bool,
 }
 
 impl<'a> Root<'a> {
-    /// Reads a command line; of each word the last counts, as to the kernel. No `root=`: no root.
+    /// Reads a command line. If a word repeats, the last counts, as in the kernel. `None`: there is no `root=`.
     pub fn of(command_line: &'a [u8]) -> Option<Self> {
         let mut source = None;
         let mut root = Self { source: b"", kinds: None, flags: b"", read_only: true };

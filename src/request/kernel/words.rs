@@ -1,20 +1,21 @@
-//! The words of a kernel command line, cut exactly as the kernel cuts them: `next_arg` of lib/cmdline.c (MODPROBE.md 7.1).
+//! The words of a kernel command line, or of a module's parameters, cut as the kernel cuts them (`next_arg` of
+//! lib/cmdline.c, MODPROBE.md 7.1).
 
-/// One word: `name` or `name=value`, outer quotes gone.
+/// A word, `name` or `name=value`, without the quotes that the kernel removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word<'a> {
-    /// What stands before the first `=`, or the whole word.
+    /// The part before the first `=`, or the whole word if it has none.
     pub name: &'a [u8],
-    /// What stands behind it.
+    /// The part after the first `=`.
     pub value: Option<&'a [u8]>,
     /// The word as it stands on the command line.
     pub raw: &'a [u8],
-    /// Whether its quotes close. An open quote takes the rest of the line into the word.
+    /// Whether every quote of the word is closed. The rest of the line belongs to a word with an open quote.
     pub closed: bool,
 }
 
 impl<'a> Word<'a> {
-    /// The parts that, put together, are the argument that the kernel would hand to init.
+    /// The argument that the kernel passes to init for this word, in three parts (`repair_env_string` of init/main.c).
     pub fn argument(&self) -> [&'a [u8]; 3] {
         match self.value {
             Some(value) => [self.name, b"=", value],
@@ -22,13 +23,14 @@ impl<'a> Word<'a> {
         }
     }
 
-    /// Whether this is the `--` behind which all belongs to init.
+    /// Whether this is the `--` that ends the kernel's part: the words after it are arguments of init
+    /// (MODPROBE.md 7.2).
     pub fn is_end(&self) -> bool {
         self.name == b"--" && self.value.is_none()
     }
 }
 
-/// The words of `line`, `--` and what follows it included.
+/// The words of `line`. They include `--` and the words after it.
 ///
 /// ```
 /// use guest_init::request::kernel::words::words;
@@ -42,7 +44,7 @@ pub const fn words(line: &[u8]) -> Words<'_> {
     Words(line)
 }
 
-/// The part of a command line before its ` -- `: the kernel's words, and those of its modules.
+/// The part of a command line before its ` -- `, which holds the words for the kernel and its modules.
 pub fn before_end(line: &[u8]) -> &[u8] {
     let end = words(line).find(Word::is_end).map(|word| word.raw.as_ptr().addr() - line.as_ptr().addr());
     line.get(..end.unwrap_or(line.len())).unwrap_or_default()
@@ -69,11 +71,11 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// Takes the quotes off as the kernel does: round the whole word, or round the value.
+/// Splits a word at its `=` and removes quotes round the whole word, or round the value, as the kernel does.
 fn word(raw: &[u8], closed: bool) -> Word<'_> {
     let whole = raw.strip_prefix(b"\"");
     let inner = whole.unwrap_or(raw);
-    // The kernel takes position 0 for "no `=` seen", so a leading `=` belongs to the name.
+    // To the kernel, position 0 means that no `=` was seen. So a leading `=` belongs to the name.
     let Some(equals) = inner.iter().skip(1).position(|&b| b == b'=').map(|at| at + 1) else {
         let name = if whole.is_some() { unquoted_end(inner) } else { inner };
         return Word { name, value: None, raw, closed };
@@ -92,7 +94,7 @@ fn unquoted_end(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(b"\"").unwrap_or(bytes)
 }
 
-/// The kernel's isspace: ASCII's six, and the Latin-1 no-break space.
+/// The kernel's isspace: the six of ASCII, and the no-break space of Latin-1 (lib/ctype.c).
 pub const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r' | 0xa0)
 }
