@@ -129,7 +129,7 @@ codes! {
 
     NoModuleTree = 0x30, Plan, ENOENT: "there is no module tree for this kernel",
         "uname -r against the image's /lib/modules; whether depmod was run";
-    CorruptIndex = 0x31, Plan, EBADMSG: "an index file of the module tree is damaged",
+    CorruptIndex = 0x31, Plan, EBADMSG: "an index file of the module tree is damaged, or can't be read",
         "the file and offset named; run depmod again";
     UnknownModule = 0x32, Plan, ENOENT: "a name is no module, alias or built-in of this kernel",
         "the spelling; whether the image holds that module";
@@ -229,8 +229,31 @@ impl Failure {
     }
 
     /// A failure of a system call.
-    pub fn from_errno(code: Code, subject: impl fmt::Display, errno: Errno, reason: impl fmt::Display) -> Self {
-        Self { code, subject: Text::of(subject), errno, reason: Text::of(reason) }
+    pub fn from_errno(
+        code: Code,
+        subject: impl fmt::Display,
+        errno: impl IntoErrno,
+        reason: impl fmt::Display,
+    ) -> Self {
+        Self { code, subject: Text::of(subject), errno: errno.into_errno(), reason: Text::of(reason) }
+    }
+}
+
+/// An errno as the one type that knows its name. rustix, which makes most system calls, knows only the number.
+pub trait IntoErrno {
+    /// The same number.
+    fn into_errno(self) -> Errno;
+}
+
+impl IntoErrno for Errno {
+    fn into_errno(self) -> Errno {
+        self
+    }
+}
+
+impl IntoErrno for rustix::io::Errno {
+    fn into_errno(self) -> Errno {
+        Errno::new(self.raw_os_error())
     }
 }
 

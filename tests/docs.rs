@@ -1,8 +1,8 @@
 //! The README is true: its tables and counts are the code's and the tests'.
 
 use guest_init::failure::Code;
+use guest_init::request::MOST_ENTRIES;
 use guest_init::request::keys::{KEYS, Key};
-use guest_init::request::{MOST_ENTRIES, keys};
 use guest_init::resolve::plan::MOST_STEPS;
 
 fn readme() -> String {
@@ -38,10 +38,6 @@ fn the_table_of_keys_is_that_of_the_code() {
         vec![format!("`guest_init.{}`", key.name), key.value.to_string(), default]
     };
     assert_eq!(table("key"), KEYS.iter().map(row).collect::<Vec<_>>());
-    let (mut told, mut taken): (Vec<_>, Vec<_>) = (KEYS.iter().map(|key| key.name).collect(), keys().collect());
-    told.sort();
-    taken.sort();
-    assert_eq!(told, taken);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use std::process::Command;
 
 use guest_init::failure::Failure;
 use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list::Entry;
 use guest_init::request::name::Name;
 use guest_init::resolve::plan::{Options, Plan};
@@ -106,7 +107,7 @@ fn compare_case(
 ) -> Result<(usize, usize), String> {
     let mut oracle = Oracle::new(&tree.directory(), &configuration.directories());
     let files = open(&tree.modules(), RELEASE, &configuration.directories());
-    let config = files.config(&case.line);
+    let config = files.config(ModuleWords::of(&case.line));
     let binary = files.sources(&config);
     let text = TextIndexes::read(&tree.directory());
     let text = text.tree(&binary);
@@ -305,7 +306,7 @@ fn real_kernel(arch: &str, version: &str) {
         let directories = configuration.directories();
         let mut oracle = Oracle::new(&kernel.modules.join(&kernel.release), &directories);
         let files = open(&kernel.modules, &kernel.release, &directories);
-        let config = files.config(&case.line);
+        let config = files.config(ModuleWords::of(&case.line));
         let binary = files.sources(&config);
         let text = kernel.text.tree(&binary);
         for (name, module) in &queries {

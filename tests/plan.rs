@@ -10,6 +10,7 @@ use guest_init::failure::{Failure, Report};
 use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::request::Request;
 use guest_init::resolve::plan::Plan;
+use guest_init::resolve::plan::consequence::Consequence;
 
 /// What guest-init says to a case.
 fn outcome(case: &Path) -> String {
@@ -21,11 +22,11 @@ fn outcome(case: &Path) -> String {
 
     let config = case.join("modprobe.d");
     let tree = ModuleTree::open(case.to_str().unwrap(), "tree", &[config.to_str().unwrap()]).unwrap();
-    let lines = tree.config(request.command_line);
+    let lines = tree.config(request.kernel.modules);
     let mut plan = Plan::new(tree.sources(&lines));
-    plan.add_all(&request.entries, &mut |entry, failure| match entry.optional {
-        true => writeln!(passed_over, "passed over: {failure}").unwrap(),
-        false => report.add(failure),
+    plan.add_all(&request.entries, &mut |entry, failure| match Consequence::of_refusal(entry, &failure) {
+        Consequence::EndsTheVm => report.add(failure),
+        _ => writeln!(passed_over, "passed over: {failure}").unwrap(),
     });
     let end = match report.verdict() {
         Ok(()) => plan.to_string(),

@@ -1,60 +1,160 @@
-//! The keys of the kernel command line as the README and guest-init(8) explain them.
-//!
-//! [`super::Request::parse`] reads their values. A test checks that both know the same keys.
+//! The keys of the kernel command line: one table for the parser, the README and guest-init(8).
 
-/// The explanation of a key. Text in backticks is to be written as it stands.
+use core::str::FromStr;
+use core::time::Duration;
+
+use log::LevelFilter;
+
+use crate::failure::{Code, Report};
+use crate::request::location::Location;
+use crate::request::{Jobs, ListFile, MOST_JOBS, Request, read_list};
+
+/// The longest deadline that can be asked for, in seconds: a day.
+const LONGEST_DEADLINE: u64 = 86_400;
+
+/// A key, as users read of it. Backticks are round what is written as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The key's name, without `guest_init.`.
     pub name: &'static str,
     /// The meaning of the value.
     pub value: &'static str,
-    /// The value that counts if the key is absent. `None`: an absent key has no effect.
+    /// The value that holds if the key is absent, unless that is none at all.
     pub default: Option<&'static str>,
 }
 
-/// Every key, in the order of the README.
-pub const KEYS: &[Key] = &[
-    Key { name: "modules", value: "a module list; may repeat, lists are joined in order", default: None },
-    Key {
-        name: "modules_file",
-        value: "where to read a list: `/path` in the image, or `virtiofs:TAG:/path` on a share of the host's; may repeat",
-        default: None,
-    },
-    Key {
-        name: "module_dir",
-        value: "the directory that holds `RELEASE/modules.dep`: `/path`, or `virtiofs:TAG:/path`",
-        default: Some("/lib/modules"),
-    },
-    Key {
-        name: "agent",
-        value: "the agent's path; its arguments are what follows ` -- ` on the command line",
-        default: Some("/sbin/agent"),
-    },
-    Key {
-        name: "jobs",
-        value: "how many modules are loaded at once, 1 to 64, or `auto`: one per CPU",
-        default: Some("1"),
-    },
-    Key {
-        name: "strict",
-        value: "`1`: a parameter that can't be applied is a failure, not a warning",
-        default: Some("0"),
-    },
-    Key { name: "keep_modules", value: "`1`: the files of loaded modules stay in an initramfs", default: Some("0") },
-    Key {
-        name: "lock_modules",
-        value: "`1`: no module can be loaded once the agent runs (kernel.modules_disabled)",
-        default: Some("0"),
-    },
-    Key {
-        name: "deadline",
-        value: "seconds from the start to the agent's, after which the VM panics, whatever hangs; `0` is for ever",
-        default: Some("30"),
-    },
-    Key {
-        name: "log",
-        value: "`error`, `warn`, `info`, `debug` (each step of the plan), `trace`",
-        default: Some("info"),
-    },
-];
+/// How often a key may stand on a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Times {
+    /// Each time counts.
+    Any,
+    /// A second time is a failure.
+    Once,
+}
+
+/// Why a value cannot be taken.
+pub(super) type Refusal = (Code, &'static str);
+
+/// Takes the value of a key into a request. A key that holds a list reports what is wrong with single entries itself.
+type Take = for<'a> fn(&mut Request<'a>, &'a [u8], &mut Report<'_>) -> Result<(), Refusal>;
+
+/// A key, as the parser takes it.
+pub(super) struct Taken {
+    pub name: &'static str,
+    pub times: Times,
+    pub take: Take,
+}
+
+/// Makes two tables of one, so that the guest holds no text that only people read.
+macro_rules! keys {
+    ($($name:ident $times:ident, $default:expr, $value:literal;)*) => {
+        /// Every key, in the order in which they are explained.
+        pub const KEYS: &[Key] =
+            &[$(Key { name: stringify!($name), value: $value, default: $default }),*];
+
+        /// Every key in the same order, with the function below that takes its value.
+        pub(super) static TAKEN: [Taken; KEYS.len()] =
+            [$(Taken { name: stringify!($name), times: Times::$times, take: $name }),*];
+    };
+}
+
+keys! {
+    modules Any, None, "a module list; may repeat, lists are joined in order";
+    modules_file Any, None,
+        "where to read a list: `/path` in the image, or `virtiofs:TAG:/path` on a share of the host's; may repeat";
+    module_dir Once, Some("/lib/modules"),
+        "the directory that holds `RELEASE/modules.dep`: `/path`, or `virtiofs:TAG:/path`";
+    agent Once, Some("/sbin/agent"),
+        "the agent's path; its arguments are what follows ` -- ` on the command line";
+    jobs Once, Some("1"),
+        "how many modules are loaded at once, 1 to 64, or `auto`: one per CPU";
+    strict Once, Some("0"),
+        "`1`: a parameter that can't be applied is a failure, not a warning";
+    keep_modules Once, Some("0"),
+        "`1`: the files of loaded modules stay in an initramfs";
+    lock_modules Once, Some("0"),
+        "`1`: no module can be loaded once the agent runs (kernel.modules_disabled)";
+    deadline Once, Some("30"),
+        "seconds from the start to the agent's, after which the VM panics, whatever hangs; `0` is for ever";
+    log Once, Some("info"),
+        "`error`, `warn`, `info`, `debug` (each step of the plan), `trace`";
+}
+
+fn modules<'a>(request: &mut Request<'a>, value: &'a [u8], report: &mut Report<'_>) -> Result<(), Refusal> {
+    read_list(&mut request.entries, value, "guest_init.modules", report);
+    Ok(())
+}
+
+fn modules_file<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    let file = ListFile { location: location(value)?, after: request.entries.len() };
+    request.files.push(file).map_err(|_| (Code::TooMany, "a VM takes at most 32 files with lists"))
+}
+
+fn module_dir<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    location(value).map(|location| request.module_dir = location)
+}
+
+fn agent<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    if value.first() != Some(&b'/') {
+        return Err((Code::BadValue, "the agent is a path that begins with `/`"));
+    }
+    request.agent = value;
+    Ok(())
+}
+
+fn jobs<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    let jobs = match value {
+        b"auto" => Some(Jobs::Auto),
+        _ => number(value).filter(|jobs| (1..=MOST_JOBS).contains(jobs)).map(Jobs::Number),
+    };
+    request.jobs = jobs.ok_or((Code::BadValue, "a number from 1 to 64, or auto"))?;
+    Ok(())
+}
+
+fn strict<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    switch(value).map(|strict| request.strict = strict)
+}
+
+fn keep_modules<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    switch(value).map(|keep| request.keep_modules = keep)
+}
+
+fn lock_modules<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    switch(value).map(|lock| request.lock_modules = lock)
+}
+
+fn deadline<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    let seconds = number(value).filter(|&seconds| seconds <= LONGEST_DEADLINE);
+    let seconds = seconds.ok_or((Code::BadValue, "whole seconds, at most 86,400; 0 is for ever"))?;
+    request.deadline = Duration::from_secs(seconds);
+    Ok(())
+}
+
+fn log<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    request.log = match value {
+        b"error" => LevelFilter::Error,
+        b"warn" => LevelFilter::Warn,
+        b"info" => LevelFilter::Info,
+        b"debug" => LevelFilter::Debug,
+        b"trace" => LevelFilter::Trace,
+        _ => return Err((Code::BadValue, "one of error, warn, info, debug, trace")),
+    };
+    Ok(())
+}
+
+fn location(value: &[u8]) -> Result<Location<'_>, Refusal> {
+    Location::parse(value).map_err(|reason| (Code::BadValue, reason))
+}
+
+fn switch(value: &[u8]) -> Result<bool, Refusal> {
+    match value {
+        b"0" => Ok(false),
+        b"1" => Ok(true),
+        _ => Err((Code::BadValue, "0 or 1")),
+    }
+}
+
+/// Digits and nothing else: no sign, no blanks.
+fn number<T: FromStr>(value: &[u8]) -> Option<T> {
+    str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+}

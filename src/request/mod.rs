@@ -9,18 +9,19 @@ pub mod list;
 pub mod location;
 pub mod modprobe;
 pub mod name;
+mod parser;
 
-use core::str::FromStr;
 use core::time::Duration;
 
 use log::LevelFilter;
 
 use crate::failure::{Code, Failure, Report};
-use crate::text::{Shown, Text};
-use kernel::words::{Word, Words, words};
+use crate::text::Text;
+use kernel::KernelWords;
+use kernel::words::{Words, words};
 use list::Entry;
 use location::Location;
-use name::same;
+use parser::Parser;
 
 /// The number of entries that all lists together may have.
 pub const MOST_ENTRIES: usize = 512;
@@ -36,8 +37,6 @@ pub const MOST_JOBS: usize = 64;
 
 /// The time within which the agent must be started, unless `guest_init.deadline` names another.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
-/// The longest deadline, in seconds: one day.
-const LONGEST_DEADLINE: u64 = 86_400;
 
 /// What this VM was asked for.
 ///
@@ -82,9 +81,8 @@ pub struct Request<'a> {
     pub lock_modules: bool,
     /// The time within which the agent must be started. Zero: there is no deadline.
     pub deadline: Duration,
-    /// The command line up to ` -- `. It holds the words for the kernel and for modules, such as `root=` and
-    /// `module.parameter=value`.
-    pub command_line: &'a [u8],
+    /// The words before ` -- ` that are not ours: the kernel's own, and `module.parameter=value`.
+    pub kernel: KernelWords<'a>,
 }
 
 /// The number of modules that are loaded at once.
@@ -120,7 +118,7 @@ impl<'a> Request<'a> {
             keep_modules: false,
             lock_modules: false,
             deadline: DEFAULT_DEADLINE,
-            command_line: b"",
+            kernel: KernelWords::NONE,
         }
     }
 
@@ -139,20 +137,10 @@ impl<'a> Request<'a> {
 
     /// The same in place, because a request has room for all entries and is too large to be moved.
     pub fn read(&mut self, line: &'a [u8], report: &mut Report<'_>) {
-        let mut words = words(line);
-        let mut parser = Parser { request: self, report, seen: [false; Parser::KEYS.len()] };
-        let mut command_line = line;
-        for word in words.by_ref() {
-            if word.is_end() {
-                let before = word.raw.as_ptr().addr() - line.as_ptr().addr();
-                command_line = line.get(..before).unwrap_or_default();
-                break;
-            }
-            parser.word(&word);
-        }
-        words.clone().for_each(|word| parser.closed(&word));
-        self.arguments = words;
-        self.command_line = command_line;
+        let mut parser = Parser::new(self, report);
+        let (kernel, arguments) = KernelWords::read(line, &mut |word| parser.word(word));
+        arguments.clone().for_each(|word| parser.check_quotes(&word));
+        (self.kernel, self.arguments) = (kernel, arguments);
     }
 
     /// Inserts the entries of the files, each at its place among the entries of the command line. `texts` are the
@@ -190,157 +178,4 @@ fn read_list<'a>(entries: &mut Entries<'a>, text: &'a [u8], source: &str, report
             }
         }
     });
-}
-
-/// A command line that is being read.
-struct Parser<'p, 'a, 't> {
-    request: &'p mut Request<'a>,
-    report: &'p mut Report<'t>,
-    /// Which keys occurred already, in the order of `KEYS`.
-    seen: [bool; 10],
-}
-
-impl<'a> Parser<'_, 'a, '_> {
-    const KEYS: [Key<Self, &'a [u8]>; 10] = [
-        ("modules", Times::Any, Self::modules),
-        ("modules_file", Times::Any, Self::modules_file),
-        ("module_dir", Times::Once, Self::module_dir),
-        ("agent", Times::Once, Self::agent),
-        ("jobs", Times::Once, Self::jobs),
-        ("strict", Times::Once, Self::strict),
-        ("keep_modules", Times::Once, Self::keep_modules),
-        ("lock_modules", Times::Once, Self::lock_modules),
-        ("deadline", Times::Once, Self::deadline),
-        ("log", Times::Once, Self::log),
-    ];
-
-    /// Reads a word if its name is `guest_init.KEY`, with `-` equal to `_` as in the kernel. Other words are ignored.
-    fn word(&mut self, word: &Word<'a>) {
-        self.closed(word);
-        let (prefix, key) = word.name.split_at_checked(PREFIX.len()).unwrap_or_default();
-        if !same(prefix, PREFIX) {
-            return;
-        }
-        let known = Self::KEYS.iter().zip(&mut self.seen).find(|((name, ..), _)| same(name.as_bytes(), key));
-        let outcome = match (known, word.value) {
-            (None, _) => Err((Code::UnknownKey, "there is no such key")),
-            (Some(_), None) => Err((Code::BadValue, "the key needs `=` and a value")),
-            (Some(((_, times, take), seen)), Some(value)) => {
-                let again = core::mem::replace(seen, true) && *times == Times::Once;
-                take(self, value).and(if again {
-                    Err((Code::RepeatedKey, "the key may stand only once"))
-                } else {
-                    Ok(())
-                })
-            }
-        };
-        if let Err((code, reason)) = outcome {
-            self.report.add(Failure::new(code, Shown(word.raw), reason));
-        }
-    }
-
-    /// Reports an open quote. The rest of the line belongs to its word, so a key there would be lost in silence.
-    fn closed(&mut self, word: &Word<'a>) {
-        if !word.closed {
-            let reason = "a quote opens here and never closes";
-            self.report.add(Failure::new(Code::UnbalancedQuote, Shown(word.raw), reason));
-        }
-    }
-
-    fn modules(&mut self, value: &'a [u8]) -> Taken<()> {
-        read_list(&mut self.request.entries, value, "guest_init.modules", self.report);
-        Ok(())
-    }
-
-    fn modules_file(&mut self, value: &'a [u8]) -> Taken<()> {
-        let file = ListFile { location: location(value)?, after: self.request.entries.len() };
-        self.request.files.push(file).map_err(|_| (Code::TooMany, "a VM takes at most 32 files with lists"))
-    }
-
-    fn module_dir(&mut self, value: &'a [u8]) -> Taken<()> {
-        location(value).map(|location| self.request.module_dir = location)
-    }
-
-    fn agent(&mut self, value: &'a [u8]) -> Taken<()> {
-        if value.first() != Some(&b'/') {
-            return Err((Code::BadValue, "the agent is a path that begins with `/`"));
-        }
-        self.request.agent = value;
-        Ok(())
-    }
-
-    fn jobs(&mut self, value: &'a [u8]) -> Taken<()> {
-        let jobs = match value {
-            b"auto" => Some(Jobs::Auto),
-            _ => number(value).filter(|jobs| (1..=MOST_JOBS).contains(jobs)).map(Jobs::Number),
-        };
-        self.request.jobs = jobs.ok_or((Code::BadValue, "a number from 1 to 64, or auto"))?;
-        Ok(())
-    }
-
-    fn strict(&mut self, value: &'a [u8]) -> Taken<()> {
-        switch(value).map(|strict| self.request.strict = strict)
-    }
-
-    fn keep_modules(&mut self, value: &'a [u8]) -> Taken<()> {
-        switch(value).map(|keep| self.request.keep_modules = keep)
-    }
-
-    fn lock_modules(&mut self, value: &'a [u8]) -> Taken<()> {
-        switch(value).map(|lock| self.request.lock_modules = lock)
-    }
-
-    fn deadline(&mut self, value: &'a [u8]) -> Taken<()> {
-        let seconds = number(value).filter(|&seconds| seconds <= LONGEST_DEADLINE);
-        let seconds = seconds.ok_or((Code::BadValue, "whole seconds, at most 86,400; 0 is for ever"))?;
-        self.request.deadline = Duration::from_secs(seconds);
-        Ok(())
-    }
-
-    fn log(&mut self, value: &'a [u8]) -> Taken<()> {
-        self.request.log = match value {
-            b"error" => LevelFilter::Error,
-            b"warn" => LevelFilter::Warn,
-            b"info" => LevelFilter::Info,
-            b"debug" => LevelFilter::Debug,
-            b"trace" => LevelFilter::Trace,
-            _ => return Err((Code::BadValue, "one of error, warn, info, debug, trace")),
-        };
-        Ok(())
-    }
-}
-
-/// How often a key may occur.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Times {
-    Any,
-    Once,
-}
-
-/// A key: its name, how often it may occur, and the function that reads its value or returns the mistake.
-type Key<Parser, Value> = (&'static str, Times, fn(&mut Parser, Value) -> Taken<()>);
-type Taken<T> = Result<T, (Code, &'static str)>;
-
-fn location(value: &[u8]) -> Taken<Location<'_>> {
-    Location::parse(value).map_err(|reason| (Code::BadValue, reason))
-}
-
-const PREFIX: &[u8] = b"guest_init.";
-
-fn switch(value: &[u8]) -> Taken<bool> {
-    match value {
-        b"0" => Ok(false),
-        b"1" => Ok(true),
-        _ => Err((Code::BadValue, "0 or 1")),
-    }
-}
-
-/// Reads a number of digits alone, without a sign or blanks.
-fn number<T: FromStr>(value: &[u8]) -> Option<T> {
-    str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
-}
-
-/// The names of all keys, without their prefix.
-pub fn keys() -> impl Iterator<Item = &'static str> {
-    Parser::KEYS.iter().map(|(name, ..)| *name)
 }

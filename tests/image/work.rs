@@ -10,6 +10,7 @@ use std::process::Command;
 use cpio::NewcReader;
 use guest_init::failure::{Failure, Report};
 use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
 use guest_init::resolve::plan::Plan;
 
@@ -155,7 +156,7 @@ pub fn unpack(entries: &[Entry], root: &Path) {
 /// The plan that the guest would make for a list, or why it would make none.
 pub fn plan(modules: &Path, release: &str, text: &str) -> Result<String, String> {
     let files = ModuleTree::open(modules.to_str().unwrap(), release, &[]).map_err(|failure| failure.to_string())?;
-    let config = files.config(b"");
+    let config = files.config(ModuleWords::NONE);
     let mut plan = Plan::new(files.sources(&config));
     let mut entries = Vec::new();
     list::read(text.as_bytes(), "test", &mut |entry| entries.push(entry.unwrap()));

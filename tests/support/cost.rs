@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
 use guest_init::resolve::plan::{Action, Plan};
 use guest_init::resolve::tree::dep::module_of;
@@ -85,7 +86,7 @@ impl List {
         let modules = kernel.directory.join("lib/modules");
         let files = ModuleTree::open(modules.to_str().expect("a path in UTF-8"), &kernel.release, &[]);
         let files = files.unwrap_or_else(|failure| panic!("{failure}"));
-        let config = files.config(b"");
+        let config = files.config(ModuleWords::NONE);
         let mut entries = Vec::new();
         list::read(self.text.as_bytes(), &self.name, &mut |entry| {
             entries.push(entry.expect("the list is well formed"))

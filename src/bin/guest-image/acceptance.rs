@@ -5,8 +5,7 @@ use std::fs;
 
 use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
-use guest_init::request::kernel::words::words;
-use guest_init::request::name::same;
+use guest_init::request::kernel::ModuleWords;
 use guest_init::resolve::lookup::Module;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::text::Shown;
@@ -23,17 +22,17 @@ pub struct Acceptance<'k> {
     release: String,
     vermagic: Option<&'k [u8]>,
     config: Option<Cow<'k, [u8]>>,
-    command_line: &'k [u8],
+    words: ModuleWords<'k>,
 }
 
 impl<'k> Acceptance<'k> {
     /// The kernel of these findings, with its image, if there is one, and its words before ` -- `.
-    pub fn new(against: &Against, kernel: Option<&'k Kernel>, command_line: &'k [u8], findings: &Findings) -> Self {
+    pub fn new(against: &Against, kernel: Option<&'k Kernel>, words: ModuleWords<'k>, findings: &Findings) -> Self {
         Self {
             release: findings.release.clone(),
             vermagic: kernel.and_then(|kernel| kernel.vermagic.as_deref()),
             config: config(against, kernel, findings),
-            command_line,
+            words,
         }
     }
 
@@ -59,23 +58,12 @@ impl<'k> Acceptance<'k> {
 
     /// The command line's own ways to refuse modules.
     fn switches(&self, module: &Module<'_>) -> Result<(), Failure> {
-        let names_it = |names: &[u8]| names.split(|&b| b == b',').any(|name| same(name, module.name));
-        let reason = words(self.command_line).find_map(|word| match (word.name, word.value) {
-            (b"nomodule", _) => Some("`nomodule` on the kernel command line"),
-            (b"module_blacklist", Some(names)) if names_it(names) => {
-                Some("`module_blacklist=` on the kernel command line names it")
-            }
-            _ => None,
-        });
+        let reason = self.words.refuse(module.name);
         reason.map_or(Ok(()), |reason| Err(Failure::new(Code::Forbidden, module, reason)))
     }
 
     fn enforces_signatures(&self) -> bool {
-        let by_word = || {
-            words(self.command_line)
-                .any(|word| word.name == b"module.sig_enforce" && matches!(word.value, None | Some(b"1" | b"y" | b"Y")))
-        };
-        self.has("MODULE_SIG_FORCE") || by_word()
+        self.has("MODULE_SIG_FORCE") || self.words.enforces_signatures()
     }
 
     /// The kernel's own comparison (`same_magic` in kernel/module/version.c): the release does not count for a module

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use guest_init::elf::Elf;
 use guest_init::guest::modules::tree::{CONFIG, MODULES, ModuleTree};
+use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
 use guest_init::text::Shown;
 
@@ -173,7 +174,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     let release = modules.place.release_in(&module_dir)?;
     let config: Vec<_> = config.iter().map(|path| utf8(path)).collect::<Result<_>>()?;
     let files = ModuleTree::open(utf8(&module_dir)?, &release, &config).map_err(Wrong::from)?;
-    let config = files.config(b"");
+    let config = files.config(ModuleWords::NONE);
     let tree = files.sources(&config);
     let directory = module_dir.join(&release);
 

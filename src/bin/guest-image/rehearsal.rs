@@ -4,7 +4,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Result, ensure};
 use guest_init::failure::{Code, Failure, Report};
-use guest_init::guest::modules::ready::{LoadOptions, Ready};
+use guest_init::guest::modules::findings::Finding;
+use guest_init::guest::modules::ready::{LoadOptions, Ready, plan_entries};
 use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::request::list::{self, Entry};
 use guest_init::request::location::Location;
@@ -19,7 +20,6 @@ use crate::args::List;
 use crate::findings::{self, Findings, Remark};
 use crate::inspection::Inspection;
 use crate::kernel::Kernel;
-use crate::selection::plan_all;
 use crate::wrong::Wrong;
 
 /// Goes the way, and says what is found. An error is no verdict on the VM: something here can't be read.
@@ -63,27 +63,33 @@ impl Way<'_> {
             Ok(tree) => tree,
             Err(error) => return verdict(report).and(Err(error)),
         };
-        let config = tree.config(request.command_line);
+        let config = tree.config(request.kernel.modules);
         let mut plan = Plan::new(tree.sources(&config));
-        let owners = plan_all(&mut plan, &request.entries, &mut |entry, failure| match Consequence::of_refusal(
-            entry, &failure,
-        ) {
-            Consequence::EndsTheVm => tree.refuse(entry, failure, report),
-            _ => findings.warnings.push(Remark::passed_over(&failure)),
-        });
-        let manner = LoadOptions { threads: 1, strict: request.strict, keep_modules: true };
-        drop(Ready::open(&plan, &tree, manner, report));
+        let mut remarks = Vec::new();
+        let mut found = |finding: Finding<'_, '_>| match finding {
+            Finding::Refused { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
+            Finding::Refused { failure, .. } => remarks.push(Remark::passed_over(&failure)),
+            Finding::Fails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
+            // The inspection finds these as well, and says more about them.
+            Finding::Fails { .. } | Finding::Ignored { .. } | Finding::Unseen { .. } => {}
+        };
+        plan_entries(&mut plan, &request.entries, &tree, &mut found);
+        let options =
+            LoadOptions { threads: 1, strict: request.strict, keep_modules: true, words: request.kernel.modules };
+        drop(Ready::open(&plan, &tree, options, &mut found));
+        findings.warnings.append(&mut remarks);
         verdict(report)?;
 
-        let kernel = Acceptance::new(self.against, self.kernel.as_ref(), request.command_line, findings);
+        let kernel = Acceptance::new(self.against, self.kernel.as_ref(), request.kernel.modules, findings);
         let mut inspection = Inspection::new(self.against, kernel, &tree, request.strict, findings);
         let mut given_up = None;
-        for (step, entry) in plan.steps().iter().zip(owners) {
+        for step in plan.steps() {
             // What follows an optional entry's failure is not tried.
             let passed_over = given_up == Some(step.wanted) || !inspection.step(&plan, step);
             if passed_over && step.consequence != Consequence::Nothing {
                 given_up = Some(step.wanted);
             }
+            let Some(entry) = request.entries.get(usize::from(step.entry)) else { continue };
             let step = findings::Step { passed_over, ..told(&plan, step, entry) };
             inspection.findings.steps.push(step);
         }
@@ -139,7 +145,7 @@ fn verdict(report: &Report<'_>) -> Result<()> {
 }
 
 /// A step as it is told.
-fn told(plan: &Plan<'_>, step: &Step<'_>, entry: Entry<'_>) -> findings::Step {
+fn told(plan: &Plan<'_>, step: &Step<'_>, entry: &Entry<'_>) -> findings::Step {
     let (action, file) = match step.action {
         Action::Load(path) => ("insmod", Some(Shown(path).to_string())),
         Action::Adjust => ("adjust", None),

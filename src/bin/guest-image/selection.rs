@@ -10,7 +10,7 @@ use guest_init::guest::modules::file::unreadable;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
 use guest_init::resolve::plan::consequence::Consequence;
-use guest_init::resolve::plan::{Action, Options, Plan, Step};
+use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::dep::{Line, module_of};
 use guest_init::resolve::tree::index::IndexKind;
@@ -51,14 +51,14 @@ impl Selection {
         let mut wrong = Wrong(Vec::new());
         let mut plan = Plan::new(tree);
         let mut passed_over = Vec::new();
-        let owners =
-            plan_all(&mut plan, entries, &mut |entry, failure| match Consequence::of_refusal(entry, &failure) {
-                Consequence::EndsTheVm => wrong.0.push(failure),
-                _ => passed_over.push(failure),
-            });
+        plan.add_all(entries, &mut |entry, failure| match Consequence::of_refusal(entry, &failure) {
+            Consequence::EndsTheVm => wrong.0.push(failure),
+            _ => passed_over.push(failure),
+        });
         let mut selection = Self::default();
-        for (step, entry) in plan.steps().iter().zip(owners) {
-            let Err(failure) = selection.take_step(directory, step, &entry.name.to_string()) else { continue };
+        for step in plan.steps() {
+            let entry = entries.get(usize::from(step.entry)).map(|entry| entry.name.to_string()).unwrap_or_default();
+            let Err(failure) = selection.take_step(directory, step, &entry) else { continue };
             match step.consequence {
                 Consequence::EndsTheVm => wrong.0.push(failure),
                 Consequence::EndsItsEntry => passed_over.push(failure),
@@ -126,23 +126,6 @@ impl Selection {
         self.names.insert(plain(module_of(path)));
         Ok(())
     }
-}
-
-/// Plans all entries, and hands those that can't be had to `refused`; returns for each step the entry that it was first
-/// needed for.
-pub fn plan_all<'a>(
-    plan: &mut Plan<'a>,
-    entries: &[Entry<'a>],
-    refused: &mut dyn FnMut(&Entry<'a>, Failure),
-) -> Vec<Entry<'a>> {
-    let mut owners = Vec::new();
-    for entry in entries {
-        match plan.add(entry, Options::default()) {
-            Ok(()) => owners.resize(plan.steps().len(), *entry),
-            Err(failure) => refused(entry, failure),
-        }
-    }
-    owners
 }
 
 /// Where a path of modules.dep is on the host; one that begins with `/` stays what it is.

@@ -1,18 +1,17 @@
 //! Descriptors 0 to 2: an agent must find them open, and a kernel without a console node starts PID 1 with none. And the
 //! console that comes late: a last word must not come before it.
 
-use core::ffi::CStr;
 use core::time::Duration;
 
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 use rustix::fs::{self, Access, Mode, OFlags};
-use rustix::io::{fcntl_getfd, read};
+use rustix::io::fcntl_getfd;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::failure::{Code, Failure};
 use crate::guest::system::clock::sleep;
-use crate::guest::system::errno::errno;
-use crate::request::kernel::words::{before_end, words};
+use crate::guest::system::files::head;
+use crate::request::kernel::KernelWords;
 
 /// Descriptor 0.
 pub const fn stdin() -> BorrowedFd<'static> {
@@ -62,29 +61,22 @@ pub fn open() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a command line names a virtio console.
-pub fn virtio_is_named(line: &[u8]) -> bool {
-    words(before_end(line))
-        .any(|word| word.name == b"console" && word.value.is_some_and(|value| value.starts_with(b"hvc")))
-}
-
 /// Waits until a virtio console that the command line names is one, at most 2 s, and not at all without its driver. Device
 /// and driver agree on a port some time after the driver is loaded. A record before that is lost on it, even where it shows
 /// the log from its start: the kernel does that while the driver does not know the port yet (init_port_console in
 /// drivers/char/virtio_console.c).
 ///
 /// Not for the deadline's thread: to list its consoles the kernel locks them.
-pub fn wait_for_virtio() {
+pub fn wait_for_virtio(kernel: &KernelWords<'_>) {
     const LOOKS: usize = 200;
     const BETWEEN: Duration = Duration::from_millis(10);
     // From the list of consoles to the driver's own it is no more than some instructions of a kernel thread.
     const SETTLE: Duration = Duration::from_millis(50);
-    let mut buffer = [0; 2048];
-    if fs::access(c"/sys/bus/virtio/drivers/virtio_console", Access::EXISTS).is_err()
-        || !virtio_is_named(head(c"/proc/cmdline", &mut buffer))
-    {
+    let has_driver = || fs::access(c"/sys/bus/virtio/drivers/virtio_console", Access::EXISTS).is_ok();
+    if !kernel.has_virtio_console || !has_driver() {
         return;
     }
+    let mut buffer = [0; 2048];
     for _ in 0..LOOKS {
         if head(c"/proc/consoles", &mut buffer).windows(3).any(|name| name == b"hvc") {
             return sleep(SETTLE);
@@ -93,13 +85,6 @@ pub fn wait_for_virtio() {
     }
 }
 
-/// The first bytes of a file, without the heap, which may be what is broken; none where it can't be read.
-fn head<'a>(path: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
-    let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let count = file.and_then(|file| read(file, &mut *buffer)).unwrap_or(0);
-    buffer.get(..count).unwrap_or_default()
-}
-
 fn failure(error: rustix::io::Errno) -> Failure {
-    Failure::from_errno(Code::NoConsole, "/dev/console", errno(error), "neither it nor /dev/null can be opened")
+    Failure::from_errno(Code::NoConsole, "/dev/console", error, "neither it nor /dev/null can be opened")
 }

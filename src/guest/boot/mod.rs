@@ -3,4 +3,5 @@
 pub mod command_line;
 pub mod console;
 pub mod mounts;
+pub mod role;
 pub mod sysctl;

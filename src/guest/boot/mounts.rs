@@ -13,7 +13,6 @@ use rustix::mount::{
 };
 
 use crate::failure::{Code, Failure};
-use crate::guest::system::errno::errno;
 use crate::text::Shown;
 
 /// One mount.
@@ -52,11 +51,23 @@ pub fn targets() -> impl Iterator<Item = &'static CStr> {
 ///
 /// Failure: [`Code::MountFailed`].
 pub fn mount_all() -> Result<(), Failure> {
+    ensure(&TABLE)
+}
+
+/// Mounts /proc alone, unless it is mounted.
+///
+/// Failure: [`Code::MountFailed`].
+pub fn mount_proc() -> Result<(), Failure> {
+    let [proc, ..] = &TABLE;
+    ensure(core::slice::from_ref(proc))
+}
+
+fn ensure(table: &[Mount]) -> Result<(), Failure> {
     let failure = |target: &CStr, error, reason: &dyn Display| {
-        Failure::from_errno(Code::MountFailed, Shown(target.to_bytes()), errno(error), reason)
+        Failure::from_errno(Code::MountFailed, Shown(target.to_bytes()), error, reason)
     };
     let root = stat(c"/").map_err(|error| failure(c"/", error, &"it can't be looked at"))?.st_dev;
-    for mount in &TABLE {
+    for mount in table {
         mount.ensure(root).map_err(|error| {
             failure(mount.target, error, &format_args!("can't mount {} there", Shown(mount.kind.to_bytes())))
         })?;

@@ -6,9 +6,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{self, write};
 
 use crate::failure::{Code, Failure};
-use crate::guest::system::errno::errno;
-use crate::guest::system::files::read_path;
-use crate::request::kernel::words::{before_end, words};
+use crate::guest::system::files::head;
+use crate::request::kernel::KernelWords;
 
 const SYSRQ: &CStr = c"/proc/sysrq-trigger";
 const PANIC: &CStr = c"/proc/sys/kernel/panic";
@@ -16,13 +15,15 @@ const MODULES_DISABLED: &CStr = c"/proc/sys/kernel/modules_disabled";
 
 /// A kernel whose `kernel.panic` is 0 waits for ever once it has panicked; then nobody learns of it. Unless the command
 /// line asks for that, it restarts at once instead.
-pub fn let_panic_end(line: &[u8]) {
-    const LONGEST: usize = 64;
-    // Whoever says what is to be is heeded, even with `panic=0`.
-    if words(before_end(line)).any(|word| word.name == b"panic" && word.value.is_some()) {
+///
+/// Takes no memory from the heap: a crash may call it.
+pub fn let_panic_end(kernel: &KernelWords<'_>) {
+    // `panic=0` is a wish, too.
+    if kernel.sets_panic {
         return;
     }
-    let waits = read_path(PANIC, LONGEST).is_ok_and(|value| value.trim_ascii() == b"0");
+    let mut value = [0; 16];
+    let waits = head(PANIC, &mut value).trim_ascii() == b"0";
     if waits && set(PANIC, b"-1").is_ok() {
         log::info!("kernel.panic was 0, with which a VM waits for ever after a panic: set to -1");
     }
@@ -45,7 +46,7 @@ pub fn lock_modules(asked_for: bool) -> Result<(), Failure> {
         Ok(()) | Err(io::Errno::NOENT) => Ok(()),
         Err(error) => {
             let reason = "module loading can't be disabled";
-            Err(Failure::from_errno(Code::NotLocked, "kernel.modules_disabled", errno(error), reason))
+            Err(Failure::from_errno(Code::NotLocked, "kernel.modules_disabled", error, reason))
         }
     }
 }

@@ -13,11 +13,10 @@ use core::panic::PanicInfo;
 use linux_raw_sys::general::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
 
 use crate::failure::{Code, Failure};
-use crate::guest::boot::console;
-use crate::guest::boot::sysctl;
+use crate::guest::boot::{command_line, console, mounts, sysctl};
 use crate::guest::system::syscalls::{catch, exit, use_signal_stack};
 use crate::guest::system::thread;
-use crate::guest::watch::logger;
+use crate::guest::watch::logger::{self, Ending};
 use crate::text::Text;
 
 /// The signals of a program's own faults.
@@ -30,6 +29,9 @@ const FAULTS: [(u32, &str); 5] = [
 ];
 /// The stack for the last words of a program whose own stack overflowed, in bytes.
 const STACK: usize = 64 << 10;
+
+/// How much of the command line is looked at, in bytes: the longest of any architecture without a bootconfig is 4,096.
+const LONGEST_LINE: usize = 8 << 10;
 
 /// Says so before dying, from now on.
 pub fn catch_faults() {
@@ -48,13 +50,21 @@ extern "C" fn on_fault(signal: c_int) {
     die(name.map_or("a signal", |(_, name)| name))
 }
 
-/// The last word on a bug.
+/// The last word on a bug. It makes system calls and nothing else: the heap may be what is broken.
 fn die(what: impl Display) -> ! {
-    console::wait_for_virtio();
-    logger::last_word(&Failure::new(Code::Bug, "in guest-init", what));
-    // The kernel panics when the last thread of PID 1 is gone.
+    // A crash before the first mount has no /proc, and without it the kernel would not restart after its panic.
+    let _ = mounts::mount_proc();
+    let mut buffer = [0; LONGEST_LINE];
+    let kernel = command_line::kernel_words(&mut buffer);
+    sysctl::let_panic_end(&kernel);
+    console::wait_for_virtio(&kernel);
+    let failure = Failure::new(Code::Bug, "in guest-init", what);
+    // The kernel panics when the last thread of PID 1 is gone, and another thread may never end.
     if thread::are_several() {
+        logger::last_word(&failure, Ending::Sysrq);
         sysctl::panic();
+    } else {
+        logger::last_word(&failure, Ending::Exit);
     }
     exit(Code::Bug as c_int)
 }

@@ -1,37 +1,48 @@
-//! How PID 1 ends where it can't go on: heard by the host, and with a panic that ends the VM.
+//! How PID 1 ends after a failure: the host reads the reason, and a panic ends the VM.
 
 use core::ffi::c_int;
 
-use crate::failure::Failure;
-use crate::guest::boot::command_line;
-use crate::guest::boot::console;
-use crate::guest::boot::sysctl;
-use crate::guest::modules::tree::{CONFIG, MODULES, ModuleTree, running_release};
-use crate::guest::places::drivers::{CONSOLES, Drivers};
+use crate::failure::{Failure, Report};
+use crate::guest::boot::{command_line, console, sysctl};
+use crate::guest::places::Places;
+use crate::guest::places::drivers::CONSOLES;
 use crate::guest::watch::deadline;
-use crate::guest::watch::logger;
-use crate::request::DEFAULT_DEADLINE;
+use crate::guest::watch::logger::{self, Ending};
+use crate::request::{DEFAULT_DEADLINE, Request};
 
-/// Says why, and returns the status to exit with.
-pub fn report_failure(failure: &Failure) -> c_int {
-    let line = command_line::read().unwrap_or_default();
-    sysctl::let_panic_end(&line);
-    if console::virtio_is_named(&line) {
-        bring_virtio_console(&line);
+/// Logs the failure where every host sees it, and returns the status to exit with.
+///
+/// `request` is absent if the failure came before the command line was read. It is read for the last word then.
+pub fn report_failure(failure: &Failure, request: Option<&Request<'_>>) -> c_int {
+    match request {
+        Some(request) => log_failure(failure, request),
+        None => {
+            let mut ignore = |_: &Failure| {};
+            let line = command_line::read().unwrap_or_default();
+            log_failure(failure, &command_line::parse(line, &mut Report::new(&mut ignore)));
+        }
     }
-    console::wait_for_virtio();
-    logger::last_word(failure);
     c_int::from(failure.code as u8)
 }
 
-/// Loads the driver of a console that the command line names and that nothing has loaded yet: the list that did not come
-/// out may have had it. Where it can't be had, the kernel log has the last word all the same.
-fn bring_virtio_console(line: &[u8]) {
-    // Whatever hangs in there: with guest_init.deadline=0, too.
-    let _ = deadline::start(DEFAULT_DEADLINE);
-    let Ok(mut drivers) = Drivers::of(ModuleTree::open(MODULES, &running_release(), &CONFIG), line, true) else {
+fn log_failure(failure: &Failure, request: &Request<'_>) {
+    sysctl::let_panic_end(&request.kernel);
+    if request.kernel.has_virtio_console {
+        load_virtio_console(request);
+    }
+    console::wait_for_virtio(&request.kernel);
+    logger::last_word(failure, Ending::Exit);
+}
+
+/// Loads the driver of a virtio console that nothing has loaded yet: the list that failed may have had it. If it can't be
+/// had, the kernel log has the last word all the same.
+fn load_virtio_console(request: &Request<'_>) {
+    // A driver's start may hang, also with guest_init.deadline=0. Without a watch nothing is loaded.
+    if deadline::start(DEFAULT_DEADLINE).is_err() {
         return;
-    };
-    // The first brings the transport, the second finds what is behind it.
+    }
+    let mut places = Places::new(request);
+    let Ok(drivers) = places.drivers() else { return };
+    // The first round loads the transport, the second finds the console behind it.
     let _ = drivers.devices(CONSOLES).and_then(|()| drivers.devices(CONSOLES));
 }

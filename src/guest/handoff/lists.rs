@@ -9,8 +9,8 @@ use rustix::fd::AsFd;
 use rustix::io::{self, Errno};
 
 use crate::failure::{Code, Failure, Report};
-use crate::guest::places::share::Shares;
-use crate::guest::system::errno::{errno, strerror};
+use crate::guest::places::Places;
+use crate::guest::system::errno::strerror;
 use crate::guest::system::files::read;
 use crate::guest::watch::deadline::note;
 use crate::request::Request;
@@ -24,10 +24,10 @@ const LONGEST: usize = 64 << 10;
 ///
 /// Failures: [`Code::ListMissing`], [`Code::ListOutside`], [`Code::ListNotAFile`], [`Code::ListTooLong`],
 /// [`Code::ListNotText`], [`Code::ListUnreadable`], those of mounting a share, and those of lists themselves.
-pub fn add<'a>(request: &mut Request<'a>, shares: &mut Shares<'a>, report: &mut Report<'_>) -> Result<(), Failure> {
+pub fn add<'a>(request: &mut Request<'a>, places: &mut Places<'a>, report: &mut Report<'_>) -> Result<(), Failure> {
     let mut texts = Vec::new();
     for file in &request.files {
-        let text = read_one(&file.location, shares);
+        let text = read_one(&file.location, places);
         texts.push(text.unwrap_or_else(|failure| {
             report.add(failure);
             &[]
@@ -37,9 +37,9 @@ pub fn add<'a>(request: &mut Request<'a>, shares: &mut Shares<'a>, report: &mut 
     report.verdict()
 }
 
-fn read_one<'a>(location: &Location<'a>, shares: &mut Shares<'a>) -> Result<&'static [u8], Failure> {
+fn read_one<'a>(location: &Location<'a>, places: &mut Places<'a>) -> Result<&'static [u8], Failure> {
     note(format_args!("reading {location}"));
-    text(location, shares.file(location)?)
+    text(location, places.file(location)?)
 }
 
 /// The text of a list, whose file, opened, is called `name` in failures. It stays for as long as the process lives.
@@ -65,7 +65,7 @@ fn unreadable(name: &dyn Display, error: io::Errno) -> Failure {
         Errno::INVAL => (Code::ListNotAFile, "it is a FIFO or a device"),
         Errno::NXIO => (Code::ListNotAFile, "it is a socket or a device"),
         Errno::FBIG => (Code::ListTooLong, "it has more than 64 KiB"),
-        other => (Code::ListUnreadable, strerror(errno(other))),
+        other => (Code::ListUnreadable, strerror(other)),
     };
-    Failure::from_errno(code, name, errno(error), reason)
+    Failure::from_errno(code, name, error, reason)
 }

@@ -7,18 +7,18 @@ use alloc::boxed::Box;
 use rustix::thread::sched_getaffinity;
 
 use crate::failure::{Failure, Report};
-use crate::guest::modules::ready::{LoadOptions, Ready};
-use crate::guest::places::share::Shares;
+use crate::guest::modules::ready::{LoadOptions, Ready, plan_entries};
+use crate::guest::places::Places;
 use crate::guest::watch::deadline::note;
 use crate::request::{Jobs, MOST_JOBS, Request};
 use crate::resolve::plan::Plan;
 
-/// Loads what the lists take. Nothing is loaded before all that is wrong with them is known, and then nothing is.
+/// Loads the modules of the lists. Everything that is wrong with them is known before the first is loaded; then none is.
 ///
 /// Failures: those of stage plan, of mounting a share, and of stage load.
 pub fn load_modules<'a>(
     request: &Request<'a>,
-    shares: &mut Shares<'a>,
+    places: &mut Places<'a>,
     report: &mut Report<'_>,
 ) -> Result<(), Failure> {
     if request.entries.is_empty() {
@@ -26,17 +26,22 @@ pub fn load_modules<'a>(
         return Ok(());
     }
     note("planning");
-    let tree = shares.tree(&request.module_dir)?;
-    let config = tree.config(request.command_line);
+    let tree = places.tree(&request.module_dir)?;
+    let config = tree.config(request.kernel.modules);
     let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));
-    plan.add_all(&request.entries, &mut |entry, failure| tree.refuse(entry, failure, report));
-    let Request { strict, keep_modules, .. } = *request;
-    let ready = Ready::open(&plan, &tree, LoadOptions { threads: threads(request.jobs), strict, keep_modules }, report);
+    plan_entries(&mut plan, &request.entries, &tree, &mut |finding| finding.heed(report));
+    let options = LoadOptions {
+        threads: threads(request.jobs),
+        strict: request.strict,
+        keep_modules: request.keep_modules,
+        words: request.kernel.modules,
+    };
+    let ready = Ready::open(&plan, &tree, options, &mut |finding| finding.heed(report));
     report.verdict()?;
     ready.load()
 }
 
-/// As many as were asked for, or as there are CPUs for PID 1.
+/// The number that was asked for, or the number of CPUs for PID 1.
 fn threads(jobs: Jobs) -> usize {
     match jobs {
         Jobs::Number(number) => number,

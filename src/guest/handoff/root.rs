@@ -17,10 +17,11 @@ use rustix::process::{chdir, chroot};
 use crate::failure::{Code, Failure};
 use crate::guest::boot::console;
 use crate::guest::boot::mounts::{attach, targets};
+use crate::guest::places::Places;
 use crate::guest::places::drivers::{DISKS, Drivers};
-use crate::guest::places::share::{Shares, VIRTIOFS, mount};
+use crate::guest::places::share::{VIRTIOFS, mount};
 use crate::guest::system::clock::{now, sleep};
-use crate::guest::system::errno::{errno, strerror};
+use crate::guest::system::errno::strerror;
 use crate::guest::system::files::open_directory;
 use crate::guest::system::initramfs::root_is_initramfs;
 use crate::guest::watch::deadline::note;
@@ -47,15 +48,15 @@ const LOOKS: [(u64, &[u8], &[u8]); 5] = [
 ///
 /// Failures: [`Code::RootUnclear`], [`Code::RootMissing`], [`Code::RootUnknownType`], [`Code::RootFailed`],
 /// [`Code::RootUnfit`], those of mounting a share, and those of loading drivers.
-pub fn switch<'a>(request: &Request<'a>, shares: &mut Shares<'a>) -> Result<(), Failure> {
-    let Some(root) = Root::of(request.command_line).filter(|_| root_is_initramfs()) else { return Ok(()) };
-    let mut drivers = Drivers::of(shares.tree(&request.module_dir), request.command_line, request.keep_modules)?;
+pub fn switch<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), Failure> {
+    let Some(root) = request.kernel.root.filter(|_| root_is_initramfs()) else { return Ok(()) };
+    let mut drivers = places.drivers_in(&request.module_dir)?;
     let new = match root.kinds {
         Some(VIRTIOFS) => mount(&mut drivers, root.source, root.flags, attributes(&root))?,
         _ => mount_disk(&root, &mut drivers)?,
     };
     change_to(&new).map_err(|(path, error)| {
-        let reason = format!("{}: {}", Shown(path.to_bytes()), strerror(errno(error)));
+        let reason = format!("{}: {}", Shown(path.to_bytes()), strerror(error));
         failure(Code::RootUnfit, &root, error, &reason)
     })?;
     // Those that the kernel opened in the initramfs have no name any more.
@@ -63,7 +64,7 @@ pub fn switch<'a>(request: &Request<'a>, shares: &mut Shares<'a>) -> Result<(), 
 }
 
 fn failure(code: Code, root: &Root<'_>, error: io::Errno, reason: &str) -> Failure {
-    Failure::from_errno(code, format!("root={}", Shown(root.source)), errno(error), reason)
+    Failure::from_errno(code, format!("root={}", Shown(root.source)), error, reason)
 }
 
 fn attributes(root: &Root<'_>) -> MountAttrFlags {
@@ -149,7 +150,10 @@ fn look(root: &Root<'_>) -> Result<&'static [u8], Failure> {
 /// that it is about.
 fn change_to(new: &OwnedFd) -> Result<(), (&'static CStr, io::Errno)> {
     let at = |path: &'static CStr| move |error| (path, error);
-    mkdir(PLACE, Mode::RWXU).map_err(at(PLACE))?;
+    match mkdir(PLACE, Mode::RWXU) {
+        Ok(()) | Err(io::Errno::EXIST) => {}
+        Err(error) => return Err((PLACE, error)),
+    }
     move_mount(new, "", CWD, PLACE, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(at(PLACE))?;
     for target in targets() {
         let below = [PLACE, target].map(CStr::to_string_lossy).concat();

@@ -12,6 +12,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::c_int;
+use core::fmt;
 
 use rustix::process::getcwd;
 use syscalls::Errno;
@@ -26,8 +27,8 @@ use crate::guest::system::errno::strerror;
 use crate::guest::system::files::Directory;
 use crate::guest::system::invocation::Strings;
 use crate::guest::watch::kernel_messages::KernelMessages;
-use crate::request::kernel::words::before_end;
-use crate::request::modprobe::call::{Asked, Call, ERROR, WARNING, environment_words, quoted};
+use crate::request::kernel::ModuleWords;
+use crate::request::modprobe::call::{Asked, Call, ERROR, FATAL, WARNING, environment_words, quoted};
 use crate::resolve::lookup::{Module, lookup};
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, Options, Plan, Step};
@@ -53,19 +54,66 @@ Options:
 \t-V, --version  -h, --help
 ";
 
-/// What is not PID 1 is modprobe if it is called so, and otherwise says what it is. Returns the exit status.
+/// Answers in any process but PID 1: as modprobe if it is called so, or else with what it is. Returns the exit status.
 pub fn answer(arguments: Strings, environment: Strings) -> c_int {
     match arguments.program() {
-        b"modprobe" => c_int::from(!serve(arguments, environment)),
+        b"modprobe" => serve(arguments, environment) as c_int,
         _ => {
             Output::of_this_process().print(format!("{}\n", crate::ABOUT).as_bytes());
-            0
+            Status::Success as c_int
         }
     }
 }
 
-/// Does what modprobe would do; whether all went well.
-fn serve(arguments: Strings, environment: Strings) -> bool {
+/// Says why PID 1 of a container is refused, and changes nothing. Returns the exit status.
+pub fn refuse_container() -> c_int {
+    let text = "guest-init: this is PID 1 of a container, whose kernel belongs to the host: start it as PID 1 of a VM";
+    Output::of_this_process().message(format_args!("{text}"));
+    Status::Failure as c_int
+}
+
+/// modprobe's exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Status {
+    Success = 0,
+    Failure = 1,
+}
+
+/// Why modprobe does not succeed with a name. Each displays as modprobe's own line.
+enum Problem<'p> {
+    /// The name means nothing.
+    NotFound { name: &'p [u8], directory: &'p str },
+    /// With `--first-time`: the module is loaded.
+    AlreadyLoaded(Module<'p>),
+    /// A module can't be loaded.
+    NotInserted(Module<'p>, Failure),
+    /// An index can't be read.
+    NotLookedUp(Failure),
+}
+
+impl fmt::Display for Problem<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound { name, directory } => write!(f, "Module {} not found in directory {directory}", text(name)),
+            Self::AlreadyLoaded(module) => write!(f, "could not insert '{module}': Module already in kernel"),
+            Self::NotInserted(module, failure) => write!(f, "could not insert '{module}': {}", strerror_of(failure)),
+            Self::NotLookedUp(failure) => failure.fmt(f),
+        }
+    }
+}
+
+/// modprobe's words for the errno of a failure.
+fn strerror_of(failure: &Failure) -> &'static str {
+    match failure.errno {
+        Errno::ENOENT => "Unknown symbol in module, or unknown parameter (see dmesg)",
+        // To modprobe, an install command that fails is an invalid argument.
+        _ if failure.code == Code::InstallCommand => strerror(Errno::EINVAL),
+        errno => strerror(errno),
+    }
+}
+
+/// Does what modprobe would do.
+fn serve(arguments: Strings, environment: Strings) -> Status {
     let mut words = Vec::new();
     let options = environment.strings().find_map(|variable| variable.to_bytes().strip_prefix(b"MODPROBE_OPTIONS="));
     let mut options = options.map(Vec::from).unwrap_or_default();
@@ -76,56 +124,75 @@ fn serve(arguments: Strings, environment: Strings) -> bool {
         Ok(Asked::Modules(call)) => {
             output.verbosity = call.verbosity;
             output.log |= call.syslog;
-            run(&call, &output)
+            return run(&call, &output);
         }
         Ok(Asked::Help) => output.print(HELP.as_bytes()),
         Ok(Asked::Version) => output.print(concat!("guest-init ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
-        Err(wrong) if wrong.is_getopts() => {
+        Err(error) if error.is_getopts() => {
             let path = arguments.strings().next().map_or_else(String::new, |path| path.to_string_lossy().into());
-            output.message(format_args!("{path}: {wrong}"))
+            output.message(format_args!("{path}: {error}"));
+            return Status::Failure;
         }
-        Err(wrong) => output.say(ERROR, wrong),
+        Err(error) => {
+            output.report(ERROR, &error);
+            return Status::Failure;
+        }
     }
+    Status::Success
 }
 
-/// Opens the tree and the configuration; whether all went well.
-fn run(call: &Call<'_>, output: &Output) -> bool {
+/// Opens the tree and the configuration, and goes through the names.
+fn run(call: &Call<'_>, output: &Output) -> Status {
     let release = call.release.map_or_else(running_release, text);
     let root = call.root.map_or_else(String::new, |root| absolute(text(root)));
     let directory = format!("{root}{MODULES}/{release}");
     let own: Vec<_> = call.config().map(|path| absolute(text(path))).collect();
     let config: Vec<_> = if own.is_empty() { CONFIG.into() } else { own.iter().map(String::as_str).collect() };
-    // Without a directory, no name means anything.
-    let files = Directory::open(directory.as_str()).map(|opened| ModuleTree::of(opened, &release, &config)).ok();
-    go_through(call, output, &directory, files.as_ref())
+    // Without the directory of the release, no name means anything.
+    let tree = Directory::open(directory.as_str()).map(|opened| ModuleTree::of(opened, &release, &config)).ok();
+    go_through(call, output, &directory, tree.as_ref())
 }
 
-/// Goes through the names; whether all went well.
-fn go_through(call: &Call<'_>, output: &Output, directory: &str, files: Option<&ModuleTree>) -> bool {
+/// Goes through the names. A problem with one is reported, and the others go on.
+fn go_through(call: &Call<'_>, output: &Output, directory: &str, tree: Option<&ModuleTree>) -> Status {
     let line = command_line::read().unwrap_or_else(|failure| {
-        output.say(ERROR, failure);
-        Vec::new()
+        output.report(ERROR, &failure);
+        &[]
     });
-    let lines = files.map(|files| files.config(before_end(&line))).unwrap_or_default();
+    let words = ModuleWords::of(line);
+    let lines = tree.map(|tree| tree.config(words)).unwrap_or_default();
     let parameters = if call.all { Vec::new() } else { parameters(call.operands().skip(1)) };
-    let mut modprobe = files.map(|files| {
-        let tree = files.sources(&lines);
-        let plan = Box::write(Box::new_uninit(), Plan::new(tree));
-        Modprobe { call, output, files, tree, directory, plan, messages: None }
+    let mut modprobe = tree.map(|tree| {
+        let sources = tree.sources(&lines);
+        let plan = Box::write(Box::new_uninit(), Plan::new(sources));
+        Modprobe { call, output, tree, sources, words, directory, plan, messages: None }
     });
-    let mut well = true;
+    let mut status = Status::Success;
     for name in call.operands().take(if call.all { usize::MAX } else { 1 }) {
-        well &= match modprobe.as_mut().map_or(Ok(None), |modprobe| modprobe.insert(name, &parameters)) {
-            Ok(Some(done)) => done,
-            Ok(None) => {
-                // modprobe -a goes on.
-                let priority = if call.all { WARNING } else { ERROR - 1 };
-                output.say(priority, format_args!("Module {} not found in directory {directory}", text(name)))
-            }
-            Err(failure) => output.say(ERROR, failure),
+        let done = match &mut modprobe {
+            Some(modprobe) => modprobe.name(name, &parameters),
+            None => Err(Problem::NotFound { name, directory }),
         };
+        if let Err(problem) = done {
+            report(output, call, &problem);
+            status = Status::Failure;
+        }
     }
-    well
+    status
+}
+
+/// Reports a problem as modprobe does. A line with the reason follows what modprobe says of a module.
+fn report(output: &Output, call: &Call<'_>, problem: &Problem<'_>) {
+    // With -a, modprobe goes on, and an unknown name is a warning.
+    let priority = match problem {
+        Problem::NotFound { .. } if call.all => WARNING,
+        Problem::NotFound { .. } => FATAL,
+        _ => ERROR,
+    };
+    output.report(priority, problem);
+    if let Problem::NotInserted(_, failure) = problem {
+        output.report(ERROR, failure);
+    }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -156,8 +223,9 @@ fn parameters<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
 struct Modprobe<'m, 'a> {
     call: &'m Call<'m>,
     output: &'m Output,
-    files: &'a ModuleTree,
-    tree: Sources<'a>,
+    tree: &'a ModuleTree,
+    sources: Sources<'a>,
+    words: ModuleWords<'m>,
     /// The tree's path, for what is shown.
     directory: &'m str,
     plan: Box<Plan<'a>>,
@@ -165,25 +233,42 @@ struct Modprobe<'m, 'a> {
 }
 
 impl<'a> Modprobe<'_, 'a> {
-    /// Goes through all that a name means, each on its own; `None` if it means nothing. The last one decides.
-    fn insert(&mut self, name: &'a [u8], parameters: &'a [u8]) -> Result<Option<bool>, Failure> {
-        let mut done = None;
-        for module in &lookup(&self.tree, name)? {
-            if self.call.resolve {
-                done = Some(self.output.print(format!("{module}\n").as_bytes()));
-                continue;
+    /// Goes through the modules that a name means. A problem with one is reported, and the last one decides.
+    fn name<'p>(&mut self, name: &'a [u8], parameters: &'a [u8]) -> Result<(), Problem<'p>>
+    where
+        'a: 'p,
+        Self: 'p,
+    {
+        let found = lookup(&self.sources, name).map_err(Problem::NotLookedUp)?;
+        let Some((last, others)) = found.split_last() else {
+            return Err(Problem::NotFound { name, directory: self.directory });
+        };
+        for module in others {
+            if let Err(problem) = self.module(module, parameters) {
+                report(self.output, self.call, &problem);
             }
-            done = Some(match self.request(module, parameters) {
-                Ok(new) if self.call.first_time && !new => self.could_not(module, "Module already in kernel"),
-                Ok(_) => true,
-                Err(failure) => self.explain(module, &failure),
-            });
         }
-        Ok(done)
+        self.module(last, parameters)
     }
 
-    /// Inserts one module with what it needs; false if it was there already.
-    fn request(&mut self, module: &Module<'a>, parameters: &'a [u8]) -> Result<bool, Failure> {
+    /// Does what is asked for one module.
+    fn module<'p>(&mut self, module: &Module<'a>, parameters: &'a [u8]) -> Result<(), Problem<'p>>
+    where
+        'a: 'p,
+    {
+        if self.call.resolve {
+            self.output.print(format!("{module}\n").as_bytes());
+            return Ok(());
+        }
+        match self.insert(module, parameters) {
+            Ok(false) if self.call.first_time => Err(Problem::AlreadyLoaded(*module)),
+            Ok(_) => Ok(()),
+            Err(failure) => Err(Problem::NotInserted(*module, failure)),
+        }
+    }
+
+    /// Inserts one module with what it needs. False: it was loaded already.
+    fn insert(&mut self, module: &Module<'a>, parameters: &'a [u8]) -> Result<bool, Failure> {
         if self.is_there(module)? {
             return Ok(false);
         }
@@ -192,17 +277,16 @@ impl<'a> Modprobe<'_, 'a> {
         for number in 0..self.plan.steps().len() {
             let Some(&step) = self.plan.steps().get(number) else { break };
             match self.step(&step) {
-                // Someone was faster.
+                // Another loader was faster.
                 Ok(false) if self.call.first_time && step.module.is(module) => return Ok(false),
                 Err(failure) if step.consequence != Consequence::Nothing => return Err(failure),
-                // What only a soft dependency asks for may fail.
                 _ => {}
             }
         }
         Ok(true)
     }
 
-    /// Does one step; false if there is nothing to do, for the module is there.
+    /// Does one step. False: there is nothing to do, because the module is loaded.
     fn step(&mut self, step: &Step<'a>) -> Result<bool, Failure> {
         if self.is_there(&step.module)? {
             return Ok(false);
@@ -213,11 +297,12 @@ impl<'a> Modprobe<'_, 'a> {
         match step.action {
             _ if self.call.dry_run => Ok(true),
             Action::Load(path) => {
-                let file = ModuleFile::open(self.files.directory(), path)?;
-                // Which format the kernel knows matters to no plain module.
+                let file = ModuleFile::open(self.tree.directory(), path)?;
+                // A plain module is loaded as it is, so the format that the kernel knows does not matter.
                 let format = if path.ends_with(b".ko") { None } else { kernel_format() };
                 let options = self.options(step);
-                insert(step, &file, &options, format, self.messages.get_or_insert_with(KernelMessages::shared))
+                let messages = self.messages.get_or_insert_with(KernelMessages::shared);
+                insert(step, &file, &options, format, &self.words, messages)
             }
             Action::Install(command) => install(step, command).map(|()| true),
             Action::Missing => Err(dangling(step)),
@@ -225,12 +310,12 @@ impl<'a> Modprobe<'_, 'a> {
         }
     }
 
-    /// Whether the kernel has a module, or is not to be asked.
+    /// Whether the kernel has a module, unless it is not to be asked.
     fn is_there(&self, module: &Module<'_>) -> Result<bool, Failure> {
         if self.call.ignore_loaded {
             return Ok(false);
         }
-        Ok(is_live(module) || self.tree.has_built_in(module)?)
+        Ok(is_live(module) || self.sources.has_built_in(module)?)
     }
 
     /// The parameters of a step in one piece.
@@ -255,21 +340,5 @@ impl<'a> Modprobe<'_, 'a> {
             Action::Blacklisted | Action::Missing | Action::Adjust => return,
         };
         self.output.print(&line);
-    }
-
-    /// modprobe's line; false, since it failed.
-    fn could_not(&self, module: &Module<'_>, why: &str) -> bool {
-        self.output.say(ERROR, format_args!("could not insert '{module}': {why}"))
-    }
-
-    /// modprobe's line on a module that was not inserted, and one with the reason; false, as above.
-    fn explain(&self, module: &Module<'_>, failure: &Failure) -> bool {
-        match failure.errno {
-            Errno::ENOENT => self.could_not(module, "Unknown symbol in module, or unknown parameter (see dmesg)"),
-            // To modprobe, a command that fails is an invalid argument.
-            _ if failure.code == Code::InstallCommand => self.could_not(module, strerror(Errno::EINVAL)),
-            errno => self.could_not(module, strerror(errno)),
-        };
-        self.output.say(ERROR, failure)
     }
 }

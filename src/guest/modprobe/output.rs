@@ -29,39 +29,40 @@ impl Output {
         Self { prints: fcntl_getfd(stdout()).is_ok(), log: fcntl_getfd(stderr()).is_err(), verbosity: WARNING }
     }
 
-    /// A result; true, since nobody fails for it.
-    pub fn print(&self, text: &[u8]) -> bool {
+    /// Prints a result.
+    pub fn print(&self, text: &[u8]) {
         if self.prints {
             write_all(stdout(), text);
         }
-        true
     }
 
-    /// A message, if it is of such weight that it is wanted; false, so that it can be what a failure ends with.
-    pub fn say(&self, priority: i32, text: impl fmt::Display) -> bool {
+    /// Writes a message if its priority is within the verbosity.
+    pub fn report(&self, priority: i32, text: &dyn fmt::Display) {
         let weight = match priority {
             ERROR => "ERROR",
             WARNING => "WARNING",
             _ => "FATAL",
         };
-        priority <= self.verbosity && self.message(format_args!("modprobe: {weight}: {text}"))
+        if priority <= self.verbosity {
+            self.message(format_args!("modprobe: {weight}: {text}"));
+        }
     }
 
-    /// A message whatever is wanted; false, as above.
-    pub fn message(&self, text: fmt::Arguments<'_>) -> bool {
+    /// Writes a message whatever the verbosity is.
+    pub fn message(&self, text: fmt::Arguments<'_>) {
         if self.log {
             logger::start();
             log::error!("{text}");
         } else {
             write_all(stderr(), format!("{text}\n").as_bytes());
         }
-        false
     }
 }
 
+/// Writes all of a text. A descriptor that takes nothing more, with an error or without one, ends it.
 fn write_all(file: impl AsFd, mut text: &[u8]) {
     while !text.is_empty()
-        && let Ok(count) = retry_on_intr(|| write(&file, text))
+        && let Ok(count @ 1..) = retry_on_intr(|| write(&file, text))
     {
         text = text.get(count..).unwrap_or_default();
     }

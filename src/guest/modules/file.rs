@@ -13,7 +13,7 @@ use rustix::system::{finit_module, init_module};
 use crate::failure::{Code, Failure};
 use crate::guest::modules::unpack::Format;
 use crate::guest::system::clock::sleep;
-use crate::guest::system::errno::{errno, strerror};
+use crate::guest::system::errno::strerror;
 use crate::guest::system::files::{Directory, File, read_path};
 use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::resolve::lookup::Module;
@@ -148,7 +148,7 @@ pub fn unreadable(path: &[u8], error: Errno) -> Failure {
     let (code, reason) = match error {
         Errno::NOENT | Errno::NOTDIR => (Code::MissingFile, "modules.dep lists the file, and it is not there"),
         Errno::INVAL | Errno::ISDIR => (Code::NotAModule, "no regular file"),
-        other => (Code::Unreadable, strerror(errno(other))),
+        other => (Code::Unreadable, strerror(other)),
     };
-    Failure::from_errno(code, Shown(path), errno(error), reason)
+    Failure::from_errno(code, Shown(path), error, reason)
 }

@@ -11,7 +11,6 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{self, write};
 
 use crate::failure::{Code, Failure};
-use crate::guest::system::errno::errno;
 use crate::guest::system::files::{open_directory, open_regular, read};
 use crate::request::kernel::words::{Word, words};
 use crate::request::name::underscore;
@@ -37,7 +36,7 @@ pub fn adjust(
         let done = directory.as_ref().map_err(|error| *error).and_then(|directory| set(directory, &word));
         if let Err(error) = done {
             let subject = alloc::format!("{module} {}", Shown(word.raw));
-            refused(Failure::from_errno(Code::ParameterNotSet, subject, errno(error), why(error)))?;
+            refused(Failure::from_errno(Code::ParameterNotSet, subject, error, why(error)))?;
         }
     }
     Ok(())

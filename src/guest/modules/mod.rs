@@ -1,6 +1,7 @@
 //! Modules: the tree that they lie in, their files, and loading them.
 
 pub mod file;
+pub mod findings;
 pub mod loaded;
 pub mod ready;
 pub mod refusal;

@@ -9,26 +9,29 @@ use rustix::io::{self, fcntl_dupfd_cloexec};
 use rustix_futex_sync::OnceLock;
 use syscalls::Errno;
 
-use crate::failure::{Code, Failure, Report};
+use crate::failure::{Code, Failure};
 use crate::guest::boot::console::stdin;
 use crate::guest::modules::file::{ModuleFile, is_live, kernel_format};
+use crate::guest::modules::findings::Finding;
 use crate::guest::modules::loaded;
-use crate::guest::modules::refusal::explain;
+use crate::guest::modules::refusal::to_failure;
 use crate::guest::modules::schedule::{Prepared, Schedule};
 use crate::guest::modules::tree::ModuleTree;
 use crate::guest::modules::unpack::Format;
-use crate::guest::system::errno::errno;
 use crate::guest::system::initramfs::{is_initramfs, remove_file};
 use crate::guest::system::thread::together;
 use crate::guest::watch::deadline::note_of;
 use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::guest::watch::logger::tell_ignored;
 use crate::request::Request;
+use crate::request::kernel::ModuleWords;
+use crate::request::kernel::words::words;
+use crate::request::list::Entry;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::parameters;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, Plan, Step};
-use crate::text::Shown;
+use crate::text::{Shown, Text};
 
 /// How many files wait for their turn open; those behind them are opened twice.
 const MOST_OPEN: usize = 512;
@@ -38,76 +41,101 @@ const MANY: usize = 16;
 /// A thread's stack, in bytes: the decoders' frames and a kernel record's lie on it.
 const STACK: usize = 256 << 10;
 
-/// How a plan is done.
+/// How a plan is loaded.
 #[derive(Clone, Copy, Debug)]
-pub struct LoadOptions {
+pub struct LoadOptions<'a> {
     /// How many threads load.
     pub threads: usize,
     /// Whether a parameter that can't be applied is a failure.
     pub strict: bool,
     /// Whether the files of loaded modules stay in an initramfs.
     pub keep_modules: bool,
+    /// What the command line says about modules: why the kernel refused one.
+    pub words: ModuleWords<'a>,
 }
 
-/// A plan whose files are open: what is missing is known before the first of them is loaded.
+/// A plan whose files are open, so that a missing file is known before the first module is loaded.
 pub struct Ready<'p, 'a> {
     plan: &'p Plan<'a>,
     tree: &'p ModuleTree,
-    options: LoadOptions,
+    options: LoadOptions<'a>,
     steps: Vec<Prepared>,
     kernel_format: OnceLock<Option<Format>>,
 }
 
-/// Makes room for the descriptors that a long list takes, as long as there is but one thread: with two, the kernel lets
-/// each wait some milliseconds at every doubling of their table (expand_fdtable in fs/file.c).
+/// Makes room for the descriptors of a long list while there is but one thread. With two, the kernel lets each of them wait
+/// some milliseconds at every doubling of their table (expand_fdtable in fs/file.c).
 pub fn make_room(request: &Request<'_>) {
     if request.entries.len() >= MANY || !request.files.is_empty() {
         let _ = fcntl_dupfd_cloexec(stdin(), MOST_OPEN as i32);
     }
 }
 
+/// Plans entries on a module tree, and hands those that can't be planned to `found`, with the other releases that have them.
+pub fn plan_entries<'a>(
+    plan: &mut Plan<'a>,
+    entries: &[Entry<'a>],
+    tree: &ModuleTree,
+    found: &mut dyn FnMut(Finding<'_, 'a>),
+) {
+    plan.add_all(entries, &mut |entry, mut failure| {
+        if failure.code == Code::UnknownModule {
+            tree.name_others(entry, &mut failure);
+        }
+        found(Finding::Refused { entry, consequence: Consequence::of_refusal(entry, &failure), failure });
+    });
+}
+
 impl<'p, 'a> Ready<'p, 'a> {
-    /// Opens the files of a plan and looks their parameters up; all that are missing go to `report`.
+    /// Opens the files of a plan and looks their parameters up. Nothing is logged and nothing fails here: everything that is
+    /// found goes to `found`.
     ///
-    /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`],
-    /// [`Code::InstallCommand`], and if strict, [`Code::UnknownParameter`].
-    pub fn open(plan: &'p Plan<'a>, tree: &'p ModuleTree, options: LoadOptions, report: &mut Report<'_>) -> Self {
+    /// Findings: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`],
+    /// [`Code::InstallCommand`], [`Code::UnknownParameter`].
+    pub fn open(
+        plan: &'p Plan<'a>,
+        tree: &'p ModuleTree,
+        options: LoadOptions<'a>,
+        found: &mut dyn FnMut(Finding<'_, 'a>),
+    ) -> Self {
         let keep_modules = options.keep_modules || !is_initramfs(tree.directory());
         let options = LoadOptions { keep_modules, ..options };
         let steps = Vec::with_capacity(plan.steps().len());
         let mut ready = Self { plan, tree, options, steps, kernel_format: OnceLock::new() };
         for step in plan.steps() {
-            let mut prepared = ready.prepare(step, report).unwrap_or_else(|failure| {
-                if step.consequence == Consequence::EndsTheVm {
-                    report.add(failure);
-                }
-                Prepared::default()
-            });
+            let mut prepared = ready.prepare(step, found);
             prepared.file.take_if(|_| ready.steps.len() >= MOST_OPEN);
             ready.steps.push(prepared);
         }
         ready
     }
 
-    /// What can be known of a step before anything is loaded.
-    fn prepare(&self, step: &Step<'a>, report: &mut Report<'_>) -> Result<Prepared, Failure> {
+    /// Opens the file of a step and looks its parameters up. The parameters are kept whatever is found: a look that fails is
+    /// no failure of the load.
+    fn prepare(&self, step: &Step<'a>, found: &mut dyn FnMut(Finding<'_, 'a>)) -> Prepared {
         let mut parameters = Vec::new();
         match step.action {
-            // The options are applied when it is loaded.
+            // An earlier step loads the module with its options, so the entry's own parameters remain.
             Action::Adjust => parameters.extend_from_slice(step.entry_parameters),
             _ => self.plan.parameters(step).each_piece(&mut |piece| parameters.extend_from_slice(piece)),
         }
         let file = match step.action {
-            Action::Load(_) if parameters.is_empty() && self.is_open(step) => None,
-            Action::Load(path) => self.open_file(step, path)?,
-            Action::Missing => return Err(dangling(step)),
-            Action::Install(command) => install(step, command).map(|()| None)?,
-            Action::Adjust | Action::BuiltIn | Action::Blacklisted => None,
+            Action::Load(_) if parameters.is_empty() && self.is_open(step) => Ok(None),
+            Action::Load(path) => self.open_file(step, path),
+            Action::Missing => Err(dangling(step)),
+            Action::Install(command) => install(step, command).map(|()| None),
+            Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(None),
         };
-        if let Some(file) = file.as_ref().filter(|_| !parameters.is_empty()) {
-            self.check(step, &parameters, file, report)?;
+        let file = file.unwrap_or_else(|failure| {
+            found(Finding::Fails { step, failure });
+            None
+        });
+        match &file {
+            Some(file) if !parameters.is_empty() => self.look_up(step, &parameters, file, found),
+            _ if matches!(step.action, Action::Install(_)) => self.without_module(step, found),
+            _ => {}
         }
-        Ok(Prepared { file, parameters, is_there: false })
+        Prepared { file, parameters, is_there: false }
     }
 
     /// Whether an earlier step is for the same module, which then may be there.
@@ -121,19 +149,43 @@ impl<'p, 'a> Ready<'p, 'a> {
         self.plan.earlier_steps(step).any(|(number, other)| other.action == step.action && file_of(number).is_some())
     }
 
-    /// The kernel passes over a parameter that a module does not have; no loader ever tells.
-    fn check(&self, step: &Step<'a>, text: &[u8], file: &ModuleFile, report: &mut Report<'_>) -> Result<(), Failure> {
-        let contents = file.contents(&step.module)?;
-        let Some(info) = ModInfo::find(&contents) else { return Ok(()) };
-        let is_failure = self.options.strict && step.consequence == Consequence::EndsTheVm;
-        parameters::unknown(&step.module, text, &info, &mut |failure| match is_failure {
-            true => report.add(failure),
-            false => tell_ignored(&failure),
-        });
-        Ok(())
+    /// Finds the parameters that a module does not have. The kernel passes over them, and no loader reports them.
+    fn look_up(&self, step: &Step<'a>, parameters: &[u8], file: &ModuleFile, found: &mut dyn FnMut(Finding<'_, 'a>)) {
+        match file.contents(&step.module) {
+            Ok(contents) => {
+                let Some(info) = ModInfo::find(&contents) else { return };
+                parameters::unknown(&step.module, parameters, &info, &mut |failure| {
+                    self.not_applied(step, failure, found);
+                });
+            }
+            Err(failure) => found(Finding::Unseen { step, failure }),
+        }
     }
 
-    /// Does it.
+    /// Finds the parameters of an entry whose module is never loaded, because an install command replaces it.
+    fn without_module(&self, step: &Step<'a>, found: &mut dyn FnMut(Finding<'_, 'a>)) {
+        for word in words(step.entry_parameters) {
+            let subject = Text::<256>::of(format_args!("{} {}", step.module, Shown(word.raw)));
+            let reason = "an install command of modprobe.d replaces the module";
+            self.not_applied(step, Failure::new(Code::UnknownParameter, subject, reason), found);
+        }
+    }
+
+    /// A parameter that will not be applied fails a step only if that is asked for, and only if the VM can't do without the
+    /// step.
+    fn not_applied(&self, step: &Step<'a>, failure: Failure, found: &mut dyn FnMut(Finding<'_, 'a>)) {
+        match self.options.strict && step.consequence == Consequence::EndsTheVm {
+            true => found(Finding::Fails { step, failure }),
+            false => found(Finding::Ignored { step, failure }),
+        }
+    }
+
+    /// The module file of a step, if it stayed open.
+    pub fn file(&self, number: usize) -> Option<&ModuleFile> {
+        self.steps.get(number)?.file.as_ref()
+    }
+
+    /// Loads it.
     ///
     /// Failures: all of stage load.
     pub fn load(mut self) -> Result<(), Failure> {
@@ -141,7 +193,7 @@ impl<'p, 'a> Ready<'p, 'a> {
         let threads = self.options.threads.min(steps.len());
         let schedule = Schedule::new(self.plan, steps, threads)?;
         let started = together(threads, STACK, &|number| self.work(&schedule, number));
-        // With fewer it takes longer, and nothing else.
+        // Fewer threads take longer. Nothing else changes.
         if started < threads {
             log::warn!("{started} threads in place of {threads}: no more could be started");
         }
@@ -183,7 +235,7 @@ impl<'p, 'a> Ready<'p, 'a> {
         };
         // Which format the kernel knows matters to no plain module.
         let format = if path.ends_with(b".ko") { None } else { *self.kernel_format.get_or_init(kernel_format) };
-        let was_loaded = insert(step, &file, &parameters, format, messages)?;
+        let was_loaded = insert(step, &file, &parameters, format, &self.options.words, messages)?;
         if !self.options.keep_modules {
             remove_file(self.tree.directory(), path);
         }
@@ -222,6 +274,7 @@ pub fn insert(
     file: &ModuleFile,
     parameters: &[u8],
     format: Option<Format>,
+    words: &ModuleWords<'_>,
     messages: &mut KernelMessages,
 ) -> Result<bool, Failure> {
     let text = CString::new(parameters)
@@ -230,7 +283,7 @@ pub fn insert(
     match file.load(&step.module, &text, format, messages)? {
         Ok(()) => Ok(true),
         Err(io::Errno::EXIST) => Ok(false),
-        Err(error) => Err(explain(step, file, &text, errno(error), messages)),
+        Err(error) => Err(to_failure(error, step, file, &text, words, messages)),
     }
 }
 

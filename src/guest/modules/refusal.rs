@@ -7,29 +7,31 @@ use rustix::system::uname;
 use syscalls::Errno;
 
 use crate::elf::Elf;
-use crate::failure::{Code, Failure};
+use crate::failure::{Code, Failure, IntoErrno};
 use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::tree::running_release;
 use crate::guest::system::errno::strerror;
 use crate::guest::system::files::read_path;
 use crate::guest::watch::kernel_messages::KernelMessages;
-use crate::request::kernel::words::words;
-use crate::request::name::same;
+use crate::request::kernel::ModuleWords;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::plan::Step;
 use crate::text::{Shown, Text};
 
-/// What the kernel's refusal means. `file` was handed to finit_module together with `parameters`.
-pub fn explain(
+/// The failure that the kernel's refusal is. `file` was handed to finit_module together with `parameters`. `words` is what the
+/// command line says about modules.
+pub fn to_failure(
+    error: rustix::io::Errno,
     step: &Step<'_>,
     file: &ModuleFile,
     parameters: &CStr,
-    errno: Errno,
-    log: &mut KernelMessages,
+    words: &ModuleWords<'_>,
+    messages: &mut KernelMessages,
 ) -> Failure {
+    let errno = error.into_errno();
     let module = step.module.name;
     let contents = || file.contents(&step.module).unwrap_or_default();
-    let said = log.last_word(module).unwrap_or_default();
+    let said = messages.last_word(module).unwrap_or_default();
     if errno == Errno::ENOEXEC
         && let Some(reason) = other_machine(&contents())
     {
@@ -43,7 +45,7 @@ pub fn explain(
             (Code::OtherKernel, other_kernel(&contents(), &said))
         }
         Errno::ENOEXEC => (Code::NotAModule, kernel_says(what_it_is(&contents()), &said)),
-        Errno::EPERM => (Code::Forbidden, forbidden(module, &said)),
+        Errno::EPERM => (Code::Forbidden, forbidden(module, words, &said)),
         Errno::EINVAL | Errno::ENOENT if said.contains(" invalid for parameter ") => {
             (Code::BadParameter, Text::of(format_args!("the kernel says: {}", Shown(said.as_bytes()))))
         }
@@ -117,19 +119,12 @@ const fn signature(errno: Errno) -> &'static str {
 }
 
 /// Four switches give EPERM, and so may a module's own start.
-fn forbidden(module: &[u8], said: &str) -> Reason {
-    const MOST: usize = 1 << 16;
-    let line = read_path(c"/proc/cmdline", MOST).unwrap_or_default();
-    let mut on_command_line = words(&line).take_while(|word| !word.is_end());
-    let is_disabled = || read_path(c"/proc/sys/kernel/modules_disabled", MOST).is_ok_and(|text| text.starts_with(b"1"));
-    let blacklists = |names: &[u8]| names.split(|&b| b == b',').any(|name| same(name, module));
-    if on_command_line.clone().any(|word| word.name == b"nomodule") {
-        return Text::of("`nomodule` on the kernel command line");
+fn forbidden(module: &[u8], words: &ModuleWords<'_>, said: &str) -> Reason {
+    const MOST: usize = 64;
+    if let Some(reason) = words.refuse(module) {
+        return Text::of(reason);
     }
-    if on_command_line.any(|word| word.name == b"module_blacklist" && word.value.is_some_and(blacklists)) {
-        return Text::of("`module_blacklist=` on the kernel command line names it");
-    }
-    if is_disabled() {
+    if read_path(c"/proc/sys/kernel/modules_disabled", MOST).is_ok_and(|text| text.starts_with(b"1")) {
         return Text::of("kernel.modules_disabled is set");
     }
     kernel_says("the kernel does not permit it (lockdown, a security module, or its own start)", said)

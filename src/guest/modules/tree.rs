@@ -12,13 +12,12 @@ use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::{self, Errno};
 use rustix_futex_sync::OnceLock;
 
-use crate::failure::{Code, Failure, Report};
-use crate::guest::system::errno::errno;
+use crate::failure::{Code, Failure};
+use crate::guest::system::errno::strerror;
 use crate::guest::system::files::{Directory, read};
-use crate::guest::watch::logger::tell_passed_over;
+use crate::request::kernel::ModuleWords;
 use crate::request::list::Entry;
 use crate::request::name::normal;
-use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::tree::config::{self, Directive};
 use crate::resolve::tree::index::{Index, IndexKind};
 use crate::resolve::tree::{Indexes, Sources};
@@ -65,7 +64,7 @@ impl ModuleTree {
     ) -> Result<Self, Failure> {
         const CLOSED: &str = "the directory can't be opened";
         let failure = |path: &dyn Display, error, reason: &dyn Display| {
-            Failure::from_errno(Code::NoModuleTree, path, errno(error), reason)
+            Failure::from_errno(Code::NoModuleTree, path, error, reason)
         };
         let modules = modules.map_err(|error| failure(name, error, &CLOSED))?;
         let missing = |error, reason: &str| {
@@ -89,9 +88,9 @@ impl ModuleTree {
     }
 
     /// All lines of configuration: the files', then those of a kernel command line.
-    pub fn config<'a>(&'a self, command_line: &'a [u8]) -> Vec<Directive<'a>> {
+    pub fn config<'a>(&'a self, words: ModuleWords<'a>) -> Vec<Directive<'a>> {
         let files = self.config.iter().flat_map(|text| config::directives(text));
-        files.chain(config::command_line(command_line)).collect()
+        files.chain(config::command_line(words)).collect()
     }
 
     /// The tree as the resolver takes it.
@@ -99,16 +98,9 @@ impl ModuleTree {
         Sources { release: &self.release, indexes: self, config }
     }
 
-    /// Passes over an optional entry that can't be had, and reports any other, with the other releases that have it.
-    pub fn refuse(&self, entry: &Entry<'_>, mut failure: Failure, report: &mut Report<'_>) {
-        let unknown = failure.code == Code::UnknownModule;
-        if unknown {
-            let _ = write!(failure.reason, "{}", Listed("; it is in ", &self.others_with(entry.name.as_bytes())));
-        }
-        match Consequence::of_refusal(entry, &failure) {
-            Consequence::EndsTheVm => report.add(failure),
-            _ => tell_passed_over(&failure),
-        }
+    /// Adds to a failure the other releases whose trees have the module that this one lacks.
+    pub fn name_others(&self, entry: &Entry<'_>, failure: &mut Failure) {
+        let _ = write!(failure.reason, "{}", Listed("; it is in ", &self.others_with(entry.name.as_bytes())));
     }
 
     /// The releases beside this one whose trees have a module.
@@ -145,22 +137,35 @@ pub fn running_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
+/// Opens an index. Only a file that does not exist is absent: an index that can't be read may hide modules.
+///
+/// Failure: [`Code::CorruptIndex`].
 fn open_index(directory: &Directory, kind: IndexKind) -> Result<Index<'static>, Failure> {
     let [binary, text] = kind.files();
-    let bytes = |name| match directory.regular(name).and_then(|file| file.contents(LONGEST_INDEX)) {
-        Ok(Cow::Borrowed(bytes)) => bytes,
-        // As what is mapped, for as long as the process lives.
-        Ok(Cow::Owned(bytes)) => bytes.leak(),
-        Err(_) => &[],
+    let bytes = |name: &'static str| match directory.regular(name).and_then(|file| file.contents(LONGEST_INDEX)) {
+        Ok(Cow::Borrowed(bytes)) => Ok(bytes),
+        // Like a mapped file, it stays for as long as the process lives.
+        Ok(Cow::Owned(bytes)) => Ok(&*bytes.leak()),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(&[][..]),
+        Err(error) => Err(unreadable_index(name, error)),
     };
-    match bytes(binary) {
-        // An empty file is what a depmod without its libraries leaves behind: the text may be whole.
-        [] => Ok(match bytes(text) {
+    match bytes(binary)? {
+        // A depmod without its libraries leaves an empty file behind, and the text may be whole.
+        [] => Ok(match bytes(text)? {
             [] => Index::absent(kind),
             lines => Index::text(kind, lines),
         }),
         trie => Index::binary(kind, trie),
     }
+}
+
+fn unreadable_index(name: &str, error: Errno) -> Failure {
+    let reason = match error {
+        Errno::FBIG => "it has more than 64 MiB",
+        Errno::INVAL | Errno::ISDIR => "it is no regular file",
+        other => strerror(other),
+    };
+    Failure::from_errno(Code::CorruptIndex, name, error, alloc::format!("it can't be read: {reason}"))
 }
 
 /// The files `*.conf` of all directories, which are the image's, by name, modules.softdep of the tree among them under

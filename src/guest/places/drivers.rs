@@ -5,6 +5,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 use rustix::fs::{AtFlags, Dir, statat};
@@ -14,9 +15,9 @@ use crate::guest::modules::ready::{LoadOptions, Ready};
 use crate::guest::modules::tree::ModuleTree;
 use crate::guest::system::files::{Directory, read, read_path};
 use crate::guest::watch::logger;
-use crate::request::kernel::words::words;
+use crate::request::kernel::KernelWords;
 use crate::request::list::Entry;
-use crate::request::name::{Name, same};
+use crate::request::name::Name;
 use crate::resolve::plan::{Options, Plan};
 use crate::resolve::tree::glob::glob;
 use crate::text::Shown;
@@ -46,8 +47,8 @@ pub const DISKS: &[Pattern] = &[
 
 /// A module tree, and what was asked of it so far.
 pub struct Drivers<'a> {
-    tree: Option<ModuleTree>,
-    command_line: &'a [u8],
+    tree: Option<Rc<ModuleTree>>,
+    kernel: KernelWords<'a>,
     keep_modules: bool,
     asked: Vec<Vec<u8>>,
 }
@@ -56,7 +57,11 @@ impl<'a> Drivers<'a> {
     /// Drivers of this tree. A tree that is not there has none: then all must be built into the kernel.
     ///
     /// Failure: [`Code::CorruptIndex`].
-    pub fn of(tree: Result<ModuleTree, Failure>, command_line: &'a [u8], keep_modules: bool) -> Result<Self, Failure> {
+    pub fn of(
+        tree: Result<Rc<ModuleTree>, Failure>,
+        kernel: KernelWords<'a>,
+        keep_modules: bool,
+    ) -> Result<Self, Failure> {
         let tree = match tree {
             Ok(tree) => Some(tree),
             Err(failure) if failure.code == Code::NoModuleTree => {
@@ -65,7 +70,7 @@ impl<'a> Drivers<'a> {
             }
             Err(failure) => return Err(failure),
         };
-        Ok(Self { tree, command_line, keep_modules, asked: Vec::new() })
+        Ok(Self { tree, kernel, keep_modules, asked: Vec::new() })
     }
 
     /// Loads a file system that the kernel does not have; whether it has it then.
@@ -85,7 +90,7 @@ impl<'a> Drivers<'a> {
     pub fn devices(&mut self, patterns: &[Pattern]) -> Result<(), Failure> {
         let mut aliases = Vec::new();
         // Devices that are announced as parameters are not there before the driver is.
-        if words(self.command_line).any(|word| same(word.name, b"virtio_mmio.device")) {
+        if self.kernel.announces_virtio_mmio {
             aliases.push(b"virtio_mmio".to_vec());
         }
         for bus in ["pci", "platform", "virtio", "scsi"] {
@@ -102,7 +107,7 @@ impl<'a> Drivers<'a> {
         names.dedup();
         let Some(tree) = self.tree.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
         self.asked.extend(names.iter().cloned());
-        let config = tree.config(self.command_line);
+        let config = tree.config(self.kernel.modules);
         let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));
         for name in &names {
             let Ok(name) = Name::new(name) else { continue };
@@ -116,8 +121,9 @@ impl<'a> Drivers<'a> {
         }
         let mut tell = logger::tell;
         let mut report = Report::new(&mut tell);
-        let manner = LoadOptions { threads: 1, strict: false, keep_modules: self.keep_modules };
-        let ready = Ready::open(&plan, tree, manner, &mut report);
+        let options =
+            LoadOptions { threads: 1, strict: false, keep_modules: self.keep_modules, words: self.kernel.modules };
+        let ready = Ready::open(&plan, tree, options, &mut |finding| finding.heed(&mut report));
         report.verdict()?;
         ready.load()
     }

@@ -2,14 +2,11 @@
 
 use syscalls::Errno;
 
-/// The errno of a rustix call as the type that knows its name.
-pub fn errno(errno: rustix::io::Errno) -> Errno {
-    Errno::new(errno.raw_os_error())
-}
+use crate::failure::IntoErrno;
 
 /// What the C library says of an errno (strerror(3) of glibc): what modprobe prints, and what people know.
-pub fn strerror(errno: Errno) -> &'static str {
-    match errno {
+pub fn strerror(errno: impl IntoErrno) -> &'static str {
+    match errno.into_errno() {
         // Where the kernel's headers have other words for it.
         Errno::EIO => "Input/output error",
         Errno::EBADF => "Bad file descriptor",

@@ -140,6 +140,15 @@ pub fn read_path(path: &CStr, most: usize) -> io::Result<Vec<u8>> {
     read(&rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?, most)
 }
 
+/// The first bytes of a small file of the kernel's, none if it can't be read. Takes no memory from the heap, and never waits:
+/// a crash may call it.
+pub fn head<'a>(path: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::empty());
+    let count = file.and_then(|file| io::read(file, &mut *buffer)).unwrap_or(0);
+    buffer.get(..count).unwrap_or_default()
+}
+
 /// A file's bytes where they lie in the page cache, for as long as the process lives.
 ///
 /// An empty file is the empty slice. Someone who can cut the file short can end this process by SIGBUS; nobody can

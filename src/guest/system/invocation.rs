@@ -40,8 +40,3 @@ impl Strings {
         })
     }
 }
-
-/// Whether this process is the init of its VM.
-pub fn is_init() -> bool {
-    rustix::process::getpid() == rustix::process::Pid::INIT
-}

@@ -14,9 +14,8 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::failure::{Code, Failure};
 use crate::guest::system::clock::sleep;
-use crate::guest::system::errno::errno;
 use crate::guest::system::thread;
-use crate::guest::watch::logger;
+use crate::guest::watch::logger::{self, Ending};
 use crate::request::MOST_JOBS;
 use crate::text::Text;
 
@@ -82,7 +81,7 @@ fn noted() -> Text<300> {
 ///
 /// Failure: [`Code::NoWatch`] where the thread can't be started.
 pub fn start(limit: Duration) -> Result<(), Failure> {
-    if limit.is_zero() || WATCHING.swap(true, Ordering::Relaxed) {
+    if limit.is_zero() || WATCHING.load(Ordering::Relaxed) {
         return Ok(());
     }
     let devices = Devices::open();
@@ -91,8 +90,10 @@ pub fn start(limit: Duration) -> Result<(), Failure> {
         devices.end(limit);
     };
     thread::start(STACK, expire).map_err(|error| {
-        Failure::from_errno(Code::NoWatch, "guest_init.deadline", errno(error), "its thread can't be started")
-    })
+        Failure::from_errno(Code::NoWatch, "guest_init.deadline", error, "its thread can't be started")
+    })?;
+    WATCHING.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// What it takes to end a VM, open beforehand.
@@ -118,7 +119,7 @@ impl Devices {
         let say = |file: &Option<OwnedFd>, text: &[u8]| file.as_ref().map(|file| write(file, text));
         say(&self.sysrq, logger::CONSOLE_SHOWS_ALL);
         say(&self.printk, logger::CONSOLE_SHOWS_ALL);
-        say(&self.kernel_log, logger::last_record(&failure).as_str().as_bytes());
+        say(&self.kernel_log, logger::last_record(&failure, Ending::Sysrq).as_str().as_bytes());
         say(&self.sysrq, b"c");
         let _ = reboot(RebootCommand::Restart);
     }

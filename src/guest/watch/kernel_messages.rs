@@ -83,6 +83,30 @@ fn kernel_record(record: &[u8]) -> Option<String> {
     (priority >> 3 == 0).then(|| text.lines().next().map(String::from))?
 }
 
+/// Whether a text names a module as a whole word: a line of e1000e is not about e1000.
 fn names(text: &[u8], module: &[u8]) -> bool {
-    text.windows(module.len().max(1)).any(|window| same(window, module))
+    let is_part =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    let length = module.len().max(1);
+    text.windows(length).enumerate().any(|(start, window)| {
+        let before = start.checked_sub(1).and_then(|at| text.get(at));
+        same(window, module) && !is_part(before) && !is_part(text.get(start + length))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_named_by_whole_words_only() {
+        for text in ["e1000: x", "module e1000 is", "`e1000'", "e1000", "(e1000)"] {
+            assert!(names(text.as_bytes(), b"e1000"), "{text}");
+        }
+        assert!(names(b"snd-hda-intel: x", b"snd_hda_intel"));
+        for text in ["e1000e: x", "xe1000", "e1000_hw", "e1000-2", "", "e100"] {
+            assert!(!names(text.as_bytes(), b"e1000"), "{text}");
+        }
+        assert!(names(b"e1000e and e1000 too", b"e1000"));
+    }
 }

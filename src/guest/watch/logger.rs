@@ -51,20 +51,33 @@ pub fn tell_ignored(failure: &Failure) {
     log::warn!("{failure}: ignored, without guest_init.strict=1");
 }
 
+/// How a VM ends after the last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// PID 1 exits with the failure's code, and the kernel's panic line shows it.
+    Exit,
+    /// A panic by sysrq, whose line shows no code.
+    Sysrq,
+}
+
 /// The last word: one emergency record, on the console whatever `quiet` or `loglevel=` say.
-pub fn last_word(failure: &Failure) {
+pub fn last_word(failure: &Failure, ending: Ending) {
     if let Ok(file) = open(c"/proc/sys/kernel/printk", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
         let _ = write(file, CONSOLE_SHOWS_ALL);
     }
-    emit(last_record(failure));
+    emit(last_record(failure, ending));
 }
 
 /// The level up to which the console shows records, for /proc/sys/kernel/printk and /proc/sysrq-trigger.
 pub const CONSOLE_SHOWS_ALL: &[u8] = b"7";
 
-/// The record of a last word.
-pub fn last_record(failure: &Failure) -> Line {
-    Line::of(format_args!("<0>guest-init: failed: {failure} (exit {})", failure.code))
+/// The record of a last word. It says `exit` only of a code that PID 1 really exits with.
+pub fn last_record(failure: &Failure, ending: Ending) -> Line {
+    let word = match ending {
+        Ending::Exit => "exit",
+        Ending::Sysrq => "code",
+    };
+    Line::of(format_args!("<0>guest-init: failed: {failure} ({word} {})", failure.code))
 }
 
 /// syslog's numbers. The console shows errors even with `quiet`; what `guest_init.log` asks for beyond info is shown

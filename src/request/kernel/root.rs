@@ -1,7 +1,7 @@
 //! The root file system that the kernel command line names, by `root=`, `rootfstype=`, `rootflags=`, `ro` and `rw`
 //! (init/do_mounts.c).
 
-use crate::request::kernel::words::words;
+use crate::request::kernel::words::Word;
 
 /// A root file system, and how to mount it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,35 +17,43 @@ pub struct Root<'a> {
 }
 
 impl<'a> Root<'a> {
-    /// Reads a command line. If a word repeats, the last counts, as in the kernel. `None`: there is no `root=`.
-    pub fn of(command_line: &'a [u8]) -> Option<Self> {
-        let mut source = None;
-        let mut root = Self { source: b"", kinds: None, flags: b"", read_only: true };
-        for word in words(command_line) {
-            match (word.name, word.value) {
-                (b"root", value) => source = value.filter(|value| !value.is_empty()),
-                (b"rootfstype", kinds) => root.kinds = kinds.filter(|kinds| !kinds.is_empty()),
-                (b"rootflags", Some(flags)) => root.flags = flags,
-                (b"ro", None) => root.read_only = true,
-                (b"rw", None) => root.read_only = false,
-                _ => {}
-            }
+    /// Before the first word.
+    pub(super) const UNNAMED: Self = Self { source: b"", kinds: None, flags: b"", read_only: true };
+
+    /// Takes a word if it is about the root. Of each word the last counts, as for the kernel.
+    pub(super) fn take(&mut self, word: &Word<'a>) {
+        match (word.name, word.value) {
+            (b"root", source) => self.source = source.unwrap_or_default(),
+            (b"rootfstype", kinds) => self.kinds = kinds.filter(|kinds| !kinds.is_empty()),
+            (b"rootflags", Some(flags)) => self.flags = flags,
+            (b"ro", None) => self.read_only = true,
+            (b"rw", None) => self.read_only = false,
+            _ => {}
         }
-        source.map(|source| Self { source, ..root })
+    }
+
+    /// Whether a word names one.
+    pub(super) const fn is_named(&self) -> bool {
+        !self.source.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::kernel::KernelWords;
+
+    fn root(line: &[u8]) -> Option<Root<'_>> {
+        KernelWords::read(line, &mut |_| {}).0.root
+    }
 
     #[test]
     fn the_last_of_each_word_counts() {
-        assert_eq!(Root::of(b"console=ttyS0 ro rootfstype=ext4"), None);
-        assert_eq!(Root::of(b"root=/dev/vda root="), None);
+        assert_eq!(root(b"console=ttyS0 ro rootfstype=ext4"), None);
+        assert_eq!(root(b"root=/dev/vda root="), None);
         let expected = Root { source: b"/dev/vda", kinds: None, flags: b"", read_only: true };
-        assert_eq!(Root::of(b"rw root=/dev/sda ro root=/dev/vda"), Some(expected));
+        assert_eq!(root(b"rw root=/dev/sda ro root=/dev/vda"), Some(expected));
         let expected = Root { source: b"tag", kinds: Some(b"virtiofs"), flags: b"dax=never,x", read_only: false };
-        assert_eq!(Root::of(b"root=tag rootfstype=virtiofs rootflags=dax=never,x rw"), Some(expected));
+        assert_eq!(root(b"root=tag rootfstype=virtiofs rootflags=dax=never,x rw"), Some(expected));
     }
 }

@@ -23,8 +23,12 @@ impl<'a> Word<'a> {
         }
     }
 
-    /// Whether this is the `--` that ends the kernel's part: the words after it are arguments of init
-    /// (MODPROBE.md 7.2).
+    /// Where the word begins in the line that it was cut from, in bytes.
+    pub fn offset_in(&self, line: &[u8]) -> usize {
+        self.raw.as_ptr().addr().saturating_sub(line.as_ptr().addr())
+    }
+
+    /// Whether this is the `--` behind which all belongs to init.
     pub fn is_end(&self) -> bool {
         self.name == b"--" && self.value.is_none()
     }
@@ -42,12 +46,6 @@ impl<'a> Word<'a> {
 /// ```
 pub const fn words(line: &[u8]) -> Words<'_> {
     Words(line)
-}
-
-/// The part of a command line before its ` -- `, which holds the words for the kernel and its modules.
-pub fn before_end(line: &[u8]) -> &[u8] {
-    let end = words(line).find(Word::is_end).map(|word| word.raw.as_ptr().addr() - line.as_ptr().addr());
-    line.get(..end.unwrap_or(line.len())).unwrap_or_default()
 }
 
 /// Iterator of [`words`].

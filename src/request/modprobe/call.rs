@@ -44,6 +44,8 @@ pub enum Asked<'a> {
     Modules(Call<'a>),
 }
 
+/// The priority, by syslog's numbers, of what ends modprobe.
+pub const FATAL: i32 = 2;
 /// The priority of errors, in syslog's numbers.
 pub const ERROR: i32 = 3;
 /// The priority of warnings, in syslog's numbers. It is modprobe's verbosity at first.

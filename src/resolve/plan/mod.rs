@@ -43,6 +43,8 @@ pub struct Step<'a> {
     pub consequence: Consequence,
     /// Whether this is the entry's own module.
     pub asked_for: bool,
+    /// The number of the entry that first needed the step, counted from 0 as they were added.
+    pub entry: u16,
     /// The number of the wanted module that the step belongs to, counted from 0.
     pub wanted: u16,
     /// The step before this one in its chain of [`StepsByName`].
@@ -113,6 +115,8 @@ pub struct Plan<'a> {
     keeps_repeats: bool,
     /// The number of modules that are wanted so far.
     wanted: u16,
+    /// How many entries were added, whether they could be planned or not.
+    entries: u16,
     by_name: StepsByName,
     steps: heapless::Vec<Step<'a>, MOST_STEPS>,
 }
@@ -122,7 +126,14 @@ impl<'a> Plan<'a> {
     // A plan is large. Inlined, it is made in its place and not moved there.
     #[inline(always)]
     pub const fn new(sources: Sources<'a>) -> Self {
-        Self { sources, keeps_repeats: false, wanted: 0, by_name: StepsByName::EMPTY, steps: heapless::Vec::new() }
+        Self {
+            sources,
+            keeps_repeats: false,
+            wanted: 0,
+            entries: 0,
+            by_name: StepsByName::EMPTY,
+            steps: heapless::Vec::new(),
+        }
     }
 
     /// Plans one module as modprobe does, and forgets what was planned before. A module that comes up several times has
@@ -153,6 +164,7 @@ impl<'a> Plan<'a> {
         if result.is_err() {
             self.truncate(steps, wanted);
         }
+        self.entries = self.entries.saturating_add(1);
         result
     }
 

@@ -125,6 +125,7 @@ impl<'p, 'a> Walk<'p, 'a> {
             entry_parameters: if asked_for { self.wanted.parameters } else { b"" },
             consequence: Consequence::of_step(is_required, self.wanted.is_optional),
             asked_for,
+            entry: self.plan.entries,
             wanted: self.number,
             before: Link::default(),
         })

@@ -4,7 +4,7 @@
 //! Owns how a line or a word becomes a [`Directive`], and the questions that a plan asks about a module. Leaves to
 //! `guest` which files are read, and in which order.
 
-use crate::request::kernel::words::words;
+use crate::request::kernel::ModuleWords;
 use crate::request::name::{is_key, same};
 use crate::resolve::tree::glob::glob;
 
@@ -126,10 +126,9 @@ const fn is_blank(byte: u8) -> bool {
 /// The directives that a kernel command line stands for: `module.parameter[=value]` and `modprobe.blacklist=a,b`
 /// (MODPROBE.md 7.3, 7.4, 7.5, 7.6).
 ///
-/// Every word of `line` counts, so the caller must pass only what stands before ` -- `. Quotes round a name of the
-/// blacklist are removed (MODPROBE.md 12.1).
-pub fn command_line(line: &[u8]) -> impl Iterator<Item = Directive<'_>> {
-    words(line).filter(|word| word.closed).flat_map(|word| {
+/// Quotes round a name of the blacklist are removed (MODPROBE.md 12.1).
+pub fn command_line<'a>(modules: ModuleWords<'a>) -> impl Iterator<Item = Directive<'a>> {
+    modules.words().filter(|word| word.closed).flat_map(|word| {
         let quoted = word.raw.starts_with(b"\"");
         let (blacklist, option) = match (word.name, word.value) {
             (b"modprobe.blacklist", Some(names)) => (names, None),
@@ -208,6 +207,7 @@ pub fn is_blacklisted(config: &[Directive<'_>], module: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::kernel::KernelWords;
     use std::vec::Vec;
 
     fn unfolded(text: &str) -> Vec<u8> {
@@ -248,7 +248,8 @@ mod tests {
             Directive::Blacklist(b"x-y"),
             Directive::Blacklist(b"z"),
         ];
-        assert_eq!(command_line(line).collect::<Vec<_>>(), expected);
+        let modules = KernelWords::read(line, &mut |_| {}).0.modules;
+        assert_eq!(command_line(modules).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! modprobe.d, modules.softdep, and what a kernel command line says of modules.
 
+use guest_init::request::kernel::ModuleWords;
 use guest_init::request::name::is_key;
 use guest_init::resolve::tree::config::{self, Directive};
 
@@ -15,7 +16,7 @@ pub fn config(input: &[u8]) {
     assert!(if folds { length <= text.len() } else { length == text.len() });
     text.truncate(length);
 
-    let lines: Vec<_> = config::directives(&text).chain(config::command_line(line)).collect();
+    let lines: Vec<_> = config::directives(&text).chain(config::command_line(ModuleWords::of(line))).collect();
     for directive in &lines {
         check_directive(directive, &[&text, line]);
     }

@@ -1,6 +1,7 @@
 //! Whole plans: a list, on a module tree, with a configuration, all of them from outside.
 
 use guest_init::failure::{Code, Failure};
+use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list::{self, Entry};
 use guest_init::request::name::same;
 use guest_init::resolve::lookup::{Module, lookup};
@@ -22,7 +23,7 @@ pub fn plan(input: &[u8]) {
     let mut config = config.to_vec();
     let length = config::unfold(&mut config);
     config.truncate(length);
-    let lines: Vec<_> = config::directives(&config).chain(config::command_line(line)).collect();
+    let lines: Vec<_> = config::directives(&config).chain(config::command_line(ModuleWords::of(line))).collect();
     let Some(indexes) = open(indexes) else { return };
     let tree = Sources { release: "6.1.0-amd64", indexes: &indexes, config: &lines };
 

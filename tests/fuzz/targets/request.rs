@@ -1,8 +1,8 @@
 //! The kernel command line, module lists, and how modprobe is called.
 
 use guest_init::failure::{Failure, Report};
-use guest_init::request::kernel::root::Root;
-use guest_init::request::kernel::words::{before_end, is_space, words};
+use guest_init::request::kernel::KernelWords;
+use guest_init::request::kernel::words::{is_space, words};
 use guest_init::request::list::{self, Entry};
 use guest_init::request::location::Location;
 use guest_init::request::modprobe::call::{Asked, Call, environment_words, quoted};
@@ -36,13 +36,10 @@ fn check_request(request: &Request<'_>, line: &[u8]) {
     check_location(&request.module_dir);
     assert!(request.agent.starts_with(b"/"));
     assert!(request.deadline.as_secs() <= 86_400);
-    check_within(request.command_line, line);
-    // What stands behind ` -- ` is the agent's, and not read here.
-    assert_eq!(request.command_line, before_end(line));
-    assert_eq!(
-        words(request.command_line).count() + request.arguments.clone().count() + ends(line),
-        words(line).count()
-    );
+    // The words behind ` -- ` are the agent's, and all before it are the kernel's or ours.
+    let kernel = request.kernel.modules.words();
+    assert!(kernel.clone().all(|word| !word.is_end()));
+    assert_eq!(kernel.count() + request.arguments.clone().count() + ends(line), words(line).count());
 }
 
 /// Whether a line has a ` -- `.
@@ -74,7 +71,7 @@ fn check_words(line: &[u8]) {
 }
 
 fn check_root(line: &[u8]) {
-    if let Some(root) = Root::of(line) {
+    if let Some(root) = KernelWords::read(line, &mut |_| {}).0.root {
         assert!(!root.source.is_empty() && root.kinds != Some(b""));
         [root.source, root.flags].into_iter().for_each(|part| check_within(part, line));
     }

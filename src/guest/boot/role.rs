@@ -1,0 +1,35 @@
+//! What this process is. Only the init of a whole VM may change the kernel's settings and end the VM.
+
+use rustix::fs::stat;
+use rustix::process::{Pid, getpid};
+
+use crate::guest::boot::mounts;
+
+/// The inode of the first PID namespace, which no container has (PID_NS_INIT_INO in include/uapi/linux/nsfs.h).
+const FIRST_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// What this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// PID 1 of a VM.
+    Init,
+    /// PID 1 of a container. The kernel is its host's.
+    ContainerInit,
+    /// Any other process.
+    Program,
+}
+
+impl Role {
+    /// Finds out, and mounts /proc for it if this is PID 1. A kernel without PID namespaces has no containers.
+    pub fn of_this_process() -> Self {
+        if getpid() != Pid::INIT {
+            return Self::Program;
+        }
+        // If /proc can't be mounted, that is the VM's failure, and `mount_all` reports it.
+        let _ = mounts::mount_proc();
+        match stat(c"/proc/self/ns/pid") {
+            Ok(namespace) if namespace.st_ino != FIRST_NAMESPACE => Self::ContainerInit,
+            _ => Self::Init,
+        }
+    }
+}
