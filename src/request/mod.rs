@@ -1,4 +1,4 @@
-//! What this VM was asked for: the `guest_init.` keys of the kernel command line, and the module lists.
+//! The request that this VM was started with: the `guest_init.` keys of the kernel command line, and the module lists.
 //!
 //! The input is bytes. The output is a [`Request`], and a [`Report`] of all mistakes. Nothing here makes a system call
 //! or allocates. The words of the command line that are not guest-init's own stay text, in [`Request::command_line`].
@@ -38,7 +38,7 @@ pub const MOST_JOBS: usize = 64;
 /// The time within which the agent must be started, unless `guest_init.deadline` names another.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What this VM was asked for.
+/// The request of a kernel command line.
 ///
 /// ```
 /// use guest_init::failure::{Failure, Report};

@@ -1,4 +1,4 @@
-//! What a request takes: which modules its names mean, and the files and parameters to load, in order.
+//! Resolving a request: the modules that its names mean, and the files and parameters to load, in order.
 //!
 //! The input is a request, and the indexes and configuration of a module tree as bytes. The output is a [`plan::Plan`]
 //! or [`Failure`](crate::failure::Failure)s. Nothing here makes a system call or allocates. `MODPROBE.md` in this

@@ -16,12 +16,12 @@ const LONGEST: usize = 63;
 /// The number of names that are proposed at most.
 const PROPOSED: usize = 3;
 
-type Word = heapless::Vec<u8, LONGEST>;
+type ShortName = heapless::Vec<u8, LONGEST>;
 
 /// The names nearest to a misspelt one. It displays as `; nearest: a, b`, or as nothing if no name is near.
 #[derive(Clone, Debug)]
 pub struct Nearest {
-    wrong: Word,
+    wrong: ShortName,
     /// The nearest first.
     names: heapless::Vec<Proposal, PROPOSED>,
 }
@@ -29,21 +29,21 @@ pub struct Nearest {
 #[derive(Clone, Debug)]
 struct Proposal {
     distance: usize,
-    name: Word,
+    name: ShortName,
     note: &'static str,
 }
 
 impl Nearest {
     /// Starts the search for names near to `wrong`. A name of more than 63 bytes counts as empty.
     pub fn to(wrong: &[u8]) -> Self {
-        let wrong = normal(wrong, |key| Word::from_slice(key).ok()).flatten().unwrap_or_default();
+        let wrong = normal(wrong, |key| ShortName::from_slice(key).ok()).flatten().unwrap_or_default();
         Self { wrong, names: heapless::Vec::new() }
     }
 
     /// Considers a name that exists. It is near if at most a third of the letters, or one, differ. `note` is displayed
     /// after the name.
     pub fn consider(&mut self, name: &[u8], note: &'static str) {
-        let Ok(name) = Word::from_slice(name) else { return };
+        let Ok(name) = ShortName::from_slice(name) else { return };
         let most = (self.wrong.len() / 3).max(1);
         if name.len().abs_diff(self.wrong.len()) > most || self.names.iter().any(|known| same(&known.name, &name)) {
             return;

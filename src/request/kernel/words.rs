@@ -69,7 +69,7 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// Splits a word at its `=` and removes quotes round the whole word, or round the value, as the kernel does.
+/// Splits a word at its `=` and removes the quotes around the word, or around the value, as the kernel does.
 fn word(raw: &[u8], closed: bool) -> Word<'_> {
     let whole = raw.strip_prefix(b"\"");
     let inner = whole.unwrap_or(raw);

@@ -4,7 +4,7 @@
 
 use crate::request::modprobe::getopt::{FIRST_TIME, Part, UsageError, parts};
 
-/// What a call asks modprobe to do.
+/// A call that is about modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call<'a> {
     /// `-a`: every operand is a name. Otherwise only the first operand is, and the others are its parameters.
@@ -33,7 +33,7 @@ pub struct Call<'a> {
     arguments: &'a [&'a [u8]],
 }
 
-/// What a call asks for.
+/// The kinds of call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked<'a> {
     /// `-h`

@@ -139,7 +139,7 @@ pub fn parts<'a>(arguments: &'a [&'a [u8]]) -> Parts<'a> {
     Parts { rest: arguments.iter(), bundle: b"", ended: false }
 }
 
-/// Iterator over the parts of a call, in the order of the arguments. What follows a mistake means nothing.
+/// Iterator over the parts of a call, in the order of the arguments. The parts after a mistake have no meaning.
 #[derive(Clone, Debug)]
 pub struct Parts<'a> {
     rest: core::slice::Iter<'a, &'a [u8]>,

@@ -1,10 +1,10 @@
-//! What it means that a step, or an entry, fails: the one rule that PID 1, modprobe, `guest-image check` and
-//! `guest-image build` share.
+//! The consequence of a failure: it ends the VM, or its entry, or nothing. PID 1, modprobe, `guest-image check` and
+//! `guest-image build` share this rule (MODPROBE.md 4.4, 5.7).
 
 use crate::failure::{Code, Failure};
 use crate::request::list::Entry;
 
-/// What the failure of a step means.
+/// The consequence of the failure of a step.
 ///
 /// ```
 /// use guest_init::resolve::plan::consequence::Consequence;
@@ -33,8 +33,8 @@ impl Consequence {
         }
     }
 
-    /// The consequence of an entry that cannot be planned. `?` passes over whatever is wrong with the entry itself. A damaged
-    /// index is no fault of the entry: it would hide other modules as well, so it ends the VM.
+    /// The consequence of an entry that cannot be planned. `?` passes over whatever is wrong with the entry itself. A
+    /// damaged index is no fault of the entry: it would hide other modules as well, so it ends the VM.
     pub fn of_refusal(entry: &Entry<'_>, failure: &Failure) -> Self {
         match entry.optional && failure.code != Code::CorruptIndex {
             true => Self::EndsItsEntry,

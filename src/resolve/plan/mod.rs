@@ -35,11 +35,11 @@ const MOST_WANTED: u16 = 1024;
 pub struct Step<'a> {
     /// The module.
     pub module: Module<'a>,
-    /// What is done for the module.
+    /// The action for the module.
     pub action: Action<'a>,
     /// The parameters of the entry, if this is the entry's own module. Empty for its dependencies.
     pub entry_parameters: &'a [u8],
-    /// What a failure of the step means.
+    /// The consequence of a failure of the step.
     pub consequence: Consequence,
     /// Whether this is the entry's own module.
     pub asked_for: bool,
@@ -51,7 +51,7 @@ pub struct Step<'a> {
     before: Link,
 }
 
-/// What is done for a module.
+/// The action of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {
     /// Load this file. A path that begins with `/` is used as it is; any other lies below the tree.
@@ -203,16 +203,16 @@ impl<'a> Plan<'a> {
 
     /// The steps for a module, the last first, with their numbers.
     pub fn steps_for<'p>(&'p self, name: &'p [u8]) -> impl Iterator<Item = (usize, &'p Step<'a>)> {
-        self.turns(self.by_name.of(name), name)
+        self.chain(self.by_name.of(name), name)
     }
 
     /// The steps for the same module before this one, the last first, with their numbers.
     pub fn earlier_steps<'p>(&'p self, step: &'p Step<'a>) -> impl Iterator<Item = (usize, &'p Step<'a>)> {
-        self.turns(step.before, step.module.name)
+        self.chain(step.before, step.module.name)
     }
 
     /// The steps for a module in a chain, from `from` back to the first.
-    fn turns<'p>(&'p self, from: Link, name: &'p [u8]) -> impl Iterator<Item = (usize, &'p Step<'a>)> {
+    fn chain<'p>(&'p self, from: Link, name: &'p [u8]) -> impl Iterator<Item = (usize, &'p Step<'a>)> {
         let at = |link: Link| {
             let number = link.number()?;
             Some((number, self.steps.get(number)?))
@@ -222,7 +222,7 @@ impl<'a> Plan<'a> {
 
     /// A step as `modprobe --show-depends` prints it: the action, the file or the name, and the parameters.
     pub fn show<'p>(&'p self, step: &'p Step<'a>) -> impl fmt::Display + use<'p, 'a> {
-        Shape(self, step)
+        StepLine(self, step)
     }
 
     /// The parameters of a step: those of the configuration and the kernel command line, then those of the entry.
@@ -284,9 +284,9 @@ fn too_large(subject: impl fmt::Display, reason: &str) -> Failure {
 }
 
 /// Displays a step as `modprobe --show-depends` prints it.
-struct Shape<'p, 'a>(&'p Plan<'a>, &'p Step<'a>);
+struct StepLine<'p, 'a>(&'p Plan<'a>, &'p Step<'a>);
 
-impl fmt::Display for Shape<'_, '_> {
+impl fmt::Display for StepLine<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(plan, step) = self;
         let parameters = plan.parameters(step);

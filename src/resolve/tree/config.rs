@@ -126,7 +126,7 @@ const fn is_blank(byte: u8) -> bool {
 /// The directives that a kernel command line stands for: `module.parameter[=value]` and `modprobe.blacklist=a,b`
 /// (MODPROBE.md 7.3, 7.4, 7.5, 7.6).
 ///
-/// Quotes round a name of the blacklist are removed (MODPROBE.md 12.1).
+/// Quotes around a name of the blacklist are removed (MODPROBE.md 12.1).
 pub fn command_line<'a>(modules: ModuleWords<'a>) -> impl Iterator<Item = Directive<'a>> {
     modules.words().filter(|word| word.closed).flat_map(|word| {
         let quoted = word.raw.starts_with(b"\"");

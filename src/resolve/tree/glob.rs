@@ -32,7 +32,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
         match (name.split_first(), pattern.is_empty()) {
             (None, true) => return true,
             (Some((&byte, behind)), false) => {
-                if let Some(rest) = one(pattern, underscore(byte)) {
+                if let Some(rest) = match_one(pattern, underscore(byte)) {
                     (pattern, name) = (rest, behind);
                     continue;
                 }
@@ -47,12 +47,12 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 }
 
 /// Matches `byte` with the first element of `pattern`. Returns the rest of the pattern, or `None` if it does not match.
-fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
+fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     let (&first, rest) = pattern.split_first()?;
     match first {
         b'?' => Some(rest),
-        b'[' => match bracket(rest, byte) {
-            Some((matches, rest)) => matches.then_some(rest),
+        b'[' => match match_bracket(rest, byte) {
+            Some((is_in_set, rest)) => is_in_set.then_some(rest),
             None => (byte == b'[').then_some(rest),
         },
         b'\\' => {
@@ -65,7 +65,7 @@ fn one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
 
 /// Reads a bracket expression; `set` begins after its `[`. Returns whether it matches `byte`, and the pattern after its
 /// `]`. `None`: there is no `]`.
-fn bracket(set: &[u8], byte: u8) -> Option<(bool, &[u8])> {
+fn match_bracket(set: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let negated = matches!(set.first(), Some(b'!' | b'^'));
     let mut set = if negated { set.get(1..)? } else { set };
     let mut holds = false;

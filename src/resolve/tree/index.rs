@@ -4,7 +4,7 @@
 
 use crate::failure::{Code, Failure};
 use crate::request::name::{is_key, normal, same};
-use crate::resolve::tree::dep::{Line as DepLine, module_of};
+use crate::resolve::tree::dep::{Line, module_of};
 use crate::resolve::tree::glob::glob;
 use crate::resolve::tree::trie::{Corrupt, Trie, Visit};
 
@@ -95,7 +95,9 @@ impl<'a> Index<'a> {
         match &self.encoding {
             Encoding::Absent => Ok(None),
             Encoding::Binary(trie) => trie.exact(key).map_err(|corrupt| damaged(self.kind, corrupt)),
-            Encoding::Text(text) => Ok(lines(self.kind, text).find(|line| same(line.key, key)).map(|line| line.value)),
+            Encoding::Text(text) => {
+                Ok(entries(self.kind, text).find(|entry| same(entry.key, key)).map(|entry| entry.value))
+            }
         }
     }
 
@@ -106,9 +108,9 @@ impl<'a> Index<'a> {
             Encoding::Absent => {}
             Encoding::Binary(trie) => trie.matching(name, visit).map_err(|corrupt| damaged(self.kind, corrupt))?,
             Encoding::Text(text) => {
-                for (line, priority) in lines(self.kind, text).zip(0..).filter(|(line, _)| glob(line.key, name)) {
-                    if is_key(line.key) {
-                        visit(line.key, priority, line.value);
+                for (entry, priority) in entries(self.kind, text).zip(0..).filter(|(entry, _)| glob(entry.key, name)) {
+                    if is_key(entry.key) {
+                        visit(entry.key, priority, entry.value);
                     }
                 }
             }
@@ -122,8 +124,8 @@ impl<'a> Index<'a> {
             Encoding::Absent => {}
             Encoding::Binary(trie) => trie.each(visit).map_err(|corrupt| damaged(self.kind, corrupt))?,
             Encoding::Text(text) => {
-                for (line, priority) in lines(self.kind, text).zip(0..) {
-                    normal(line.key, |key| visit(key, priority, line.value));
+                for (entry, priority) in entries(self.kind, text).zip(0..) {
+                    normal(entry.key, |key| visit(key, priority, entry.value));
                 }
             }
         }
@@ -137,30 +139,30 @@ fn damaged(kind: IndexKind, Corrupt { offset, what }: Corrupt) -> Failure {
 }
 
 /// A line of a text form, as the key and the value that the binary file would have for it.
-struct Line<'a> {
+struct TextEntry<'a> {
     key: &'a [u8],
     value: &'a [u8],
 }
 
 /// The lines of a text form (MODPROBE.md 2.4). Lines of another form are passed over, such as the comments of depmod.
-fn lines(kind: IndexKind, text: &[u8]) -> impl Iterator<Item = Line<'_>> {
+fn entries(kind: IndexKind, text: &[u8]) -> impl Iterator<Item = TextEntry<'_>> {
     let end = if kind == IndexKind::BuiltinAlias { b'\0' } else { b'\n' };
     text.split(move |&b| b == end).filter_map(move |line| match kind {
         IndexKind::Dep => {
-            let path = DepLine::new(line).path()?;
-            Some(Line { key: module_of(path), value: line })
+            let path = Line::new(line).path()?;
+            Some(TextEntry { key: module_of(path), value: line })
         }
-        IndexKind::Builtin => (!line.is_empty()).then(|| Line { key: module_of(line), value: b"" }),
+        IndexKind::Builtin => (!line.is_empty()).then(|| TextEntry { key: module_of(line), value: b"" }),
         IndexKind::Symbols | IndexKind::Alias => {
             // The last blank separates the two: a pattern may hold blanks, a module's name never does.
             let rest = line.strip_prefix(b"alias ")?;
             let blank = rest.iter().rposition(|&b| b == b' ')?;
-            Some(Line { key: rest.get(..blank)?, value: rest.get(blank + 1..)? })
+            Some(TextEntry { key: rest.get(..blank)?, value: rest.get(blank + 1..)? })
         }
         IndexKind::BuiltinAlias => {
             let dot = line.iter().position(|&b| b == b'.')?;
             let (module, rest) = line.split_at_checked(dot)?;
-            Some(Line { key: rest.strip_prefix(b".alias=")?, value: module })
+            Some(TextEntry { key: rest.strip_prefix(b".alias=")?, value: module })
         }
     })
 }
