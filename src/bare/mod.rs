@@ -7,6 +7,7 @@
 //! * [`start`]: the first instructions of the program and of a thread. One file an architecture holds the assembly.
 //! * [`heap`]: the global allocator.
 //! * `copy`: memcpy and the other functions that the compiler calls.
+//! * [`note`]: what tells a file with this run-time from any other.
 //!
 //! # Why no crate does this
 //!
@@ -30,9 +31,13 @@
 //! | `copy` does what the C functions do. | The unit tests of `copy`: every alignment and length up to some words. |
 //! | `copy` contains no call of itself. | Every boot: such a call would recur until the stack ends. |
 //! | The heap gives no byte away twice. | tests/heap.rs, with threads. |
-//! | A file with this run-time is told from an ordinary build. | |
+//! | PID 1 stands on this run-time. | An ordinary build refuses to be PID 1 (tests/builds.rs). |
 
 #[cfg(any(feature = "bare", test))]
 mod copy;
 pub mod heap;
+pub mod note;
 pub mod start;
+
+/// Whether this program stands on this run-time alone: it has no C library, no std, and no thread-local storage.
+pub const IS_BARE: bool = cfg!(feature = "bare");
