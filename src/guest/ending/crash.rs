@@ -1,13 +1,15 @@
-//! When guest-init itself is at fault: a Rust panic, or a signal that only a bug or a broken machine raises.
+//! A crash of guest-init itself: a Rust panic, or a signal that only a bug or a broken machine raises.
 //!
-//! Each ends PID 1 at once with a line that says so, and with it the VM. Without this a signal would end it as well, and
-//! say nothing but its number. execve gives the agent the signals as the kernel gave them to PID 1.
+//! A crash ends PID 1, and with it the VM, with a line on the kernel log. Without the handlers here the kernel would end
+//! PID 1 as well, but log no more than the signal's number. execve(2) resets handlers and signal stacks, so the agent
+//! starts with the signals as the kernel gave them to PID 1.
 
 extern crate alloc;
 
 use alloc::boxed::Box;
 use core::ffi::c_int;
 use core::fmt::Display;
+use core::mem::MaybeUninit;
 use core::panic::PanicInfo;
 
 use linux_raw_sys::general::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
@@ -15,7 +17,7 @@ use linux_raw_sys::general::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
 use crate::failure::{Code, Failure};
 use crate::guest::boot::{command_line, console, mounts, sysctl};
 use crate::guest::system::syscalls::{catch, exit, use_signal_stack};
-use crate::guest::system::thread;
+use crate::guest::system::thread::{SIGNAL_STACK, others_may_stay};
 use crate::guest::watch::logger::{self, Ending};
 use crate::text::Text;
 
@@ -27,15 +29,15 @@ const FAULTS: [(u32, &str); 5] = [
     (SIGFPE, "SIGFPE"),
     (SIGABRT, "SIGABRT"),
 ];
-/// The stack for the last words of a program whose own stack overflowed, in bytes.
-const STACK: usize = 64 << 10;
-
-/// How much of the command line is looked at, in bytes: the longest of any architecture without a bootconfig is 4,096.
+/// How much of the command line is read, in bytes: the longest of any architecture without a bootconfig is 4,096.
 const LONGEST_LINE: usize = 8 << 10;
 
-/// Says so before dying, from now on.
+/// From now on, reports a fault of any thread before the process ends.
+#[allow(unsafe_code)]
 pub fn catch_faults() {
-    use_signal_stack(Box::leak(Box::new_uninit_slice(STACK)));
+    let stack: &mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(SIGNAL_STACK));
+    // SAFETY: what is leaked lives for ever, and nothing else knows of it. Other threads bring their own.
+    unsafe { use_signal_stack(stack.as_mut_ptr().cast(), stack.len()) };
     FAULTS.iter().for_each(|(signal, _)| catch(*signal, on_fault));
 }
 
@@ -50,7 +52,7 @@ extern "C" fn on_fault(signal: c_int) {
     die(name.map_or("a signal", |(_, name)| name))
 }
 
-/// The last word on a bug. It makes system calls and nothing else: the heap may be what is broken.
+/// Reports the fault and ends this process. It makes system calls and nothing else: the heap may be what is broken.
 fn die(what: impl Display) -> ! {
     // A crash before the first mount has no /proc, and without it the kernel would not restart after its panic.
     let _ = mounts::mount_proc();
@@ -59,8 +61,8 @@ fn die(what: impl Display) -> ! {
     sysctl::let_panic_end(&kernel);
     console::wait_for_virtio(&kernel);
     let failure = Failure::new(Code::Bug, "in guest-init", what);
-    // The kernel panics when the last thread of PID 1 is gone, and another thread may never end.
-    if thread::are_several() {
+    // The kernel panics when the last thread of PID 1 is gone, so exit does not suffice while another may stay.
+    if others_may_stay() {
         logger::last_word(&failure, Ending::Sysrq);
         sysctl::panic();
     } else {

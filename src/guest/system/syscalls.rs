@@ -1,10 +1,9 @@
-//! System calls that rustix leaves to C libraries: each a function.
+//! The system calls that rustix leaves to C libraries, each as one function.
 
 extern crate alloc;
 
 use alloc::vec::Vec;
-use core::ffi::{CStr, c_char, c_int};
-use core::mem::{MaybeUninit, size_of};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::null;
 
 use linux_raw_sys::general as linux;
@@ -12,7 +11,7 @@ use syscalls::{Errno, Sysno, raw_syscall, syscall};
 
 use crate::guest::system::invocation::Strings;
 
-/// Replaces this process by a program (execve(2)). That it returns means it could not, and why.
+/// Replaces this process by a program (execve(2)). Returns only if that failed: the error.
 #[allow(unsafe_code)]
 pub fn execve<'a>(path: &CStr, arguments: impl Iterator<Item = &'a CStr>, environment: Strings) -> Errno {
     let arguments: Vec<*const c_char> = arguments.map(CStr::as_ptr).chain([null()]).collect();
@@ -30,11 +29,11 @@ pub fn exit(status: c_int) -> ! {
     }
 }
 
-/// Has a signal call `handler`, which must not return, once, on the stack of [`use_signal_stack`] (sigaction(2)). A second
-/// of its kind finds the default again.
+/// Calls `handler` at the next `signal` of this number, on the thread's signal stack (sigaction(2)). A second signal finds
+/// the kernel's default again. `handler` must not return.
 #[allow(unsafe_code)]
 pub fn catch(signal: u32, handler: extern "C" fn(c_int)) {
-    // x86 asks for the address that a handler returns to, here none (setup_rt_frame in arch/x86/kernel/signal_64.c).
+    // x86 demands SA_RESTORER, the address that a handler returns to (setup_rt_frame in arch/x86/kernel/signal_64.c).
     let flags = linux::SA_ONSTACK | linux::SA_RESETHAND | linux::SA_NODEFER | linux::SA_RESTORER;
     let action = linux::kernel_sigaction {
         sa_handler_kernel: Some(handler),
@@ -43,14 +42,18 @@ pub fn catch(signal: u32, handler: extern "C" fn(c_int)) {
         sa_mask: linux::kernel_sigset_t { sig: [0] },
     };
     let mask = size_of::<linux::kernel_sigset_t>();
-    // SAFETY: a handler that returns does so to the address 0, and faults: nothing goes on in a state that it left.
+    // SAFETY: a handler that returns jumps to the address 0 and faults, so the interrupted code never continues.
     let _ = unsafe { syscall!(Sysno::rt_sigaction, signal, &raw const action, 0, mask) };
 }
 
-/// Gives signal handlers of this thread a stack of their own (sigaltstack(2)).
+/// Makes `size` bytes from `bottom` the stack of this thread's signal handlers (sigaltstack(2)).
+///
+/// # Safety
+///
+/// The memory lives as long as the thread, and nothing else uses it.
 #[allow(unsafe_code)]
-pub fn use_signal_stack(stack: &'static mut [MaybeUninit<u8>]) {
-    let stack = linux::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() as _ };
-    // SAFETY: the memory lives as long as the process, and is used for nothing else.
+pub unsafe fn use_signal_stack(bottom: *mut c_void, size: usize) {
+    let stack = linux::stack_t { ss_sp: bottom, ss_flags: 0, ss_size: size as _ };
+    // SAFETY: the caller's contract.
     let _ = unsafe { syscall!(Sysno::sigaltstack, &raw const stack, 0) };
 }

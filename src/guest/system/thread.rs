@@ -1,5 +1,8 @@
-//! Threads: the kernel's, without a C library's. They have nothing of their own but a stack, so only a program that has no
-//! C library either may start them.
+//! Threads that have nothing of their own but a stack: the kernel's, without a C library's.
+//!
+//! A thread keeps the thread pointer of the thread that started it (clone(2) without CLONE_SETTLS). A C library has its
+//! heap's caches and errno behind that pointer, and two threads at once would ruin them. So the safe functions start
+//! threads in a bare program only, which has no such storage ([`crate::bare`]).
 
 extern crate alloc;
 
@@ -12,12 +15,15 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use linux_raw_sys::general as linux;
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
-use rustix::thread::futex;
+use rustix::process::getpid;
+use rustix::thread::{futex, gettid};
 
+use crate::bare::IS_BARE;
 use crate::bare::start::clone;
+use crate::guest::system::syscalls::use_signal_stack;
 
-/// Two threads of one process, with all in common that can be.
-const ALIKE: u32 = linux::CLONE_VM
+/// A thread of this process that shares everything that can be shared.
+const SHARE_ALL: u32 = linux::CLONE_VM
     | linux::CLONE_FS
     | linux::CLONE_FILES
     | linux::CLONE_SIGHAND
@@ -25,22 +31,57 @@ const ALIKE: u32 = linux::CLONE_VM
     | linux::CLONE_SYSVSEM
     | linux::CLONE_CHILD_CLEARTID;
 
-/// Below a stack, what nobody may touch, in bytes: as much as the largest page.
+/// The guard below a stack, in bytes: as much as the largest page, and more than any frame.
 const GUARD: usize = 64 << 10;
 
-/// Starts a thread that does `work` for as long as the process lives, or until it is done with it.
+/// The stack on which a thread reports its own fault, in bytes. The kernel's signal frame takes up to 11 KiB of it
+/// (x86_64 with AMX), the command line 8 KiB, and the rest of the report a few KiB.
+pub const SIGNAL_STACK: usize = 64 << 10;
+
+/// Starts a thread that does `work` and is never waited for. `stack` is in bytes.
 ///
-/// Errors: those of mmap(2) and clone(2).
+/// Errors: those of mmap(2) and clone(2); ENOSYS in a program that is not bare.
+#[allow(unsafe_code)]
 pub fn start(stack: usize, work: impl Fn() + Sync + 'static) -> io::Result<()> {
-    let work: &'static dyn Job = Box::leak(Box::new(move |_| work()));
-    Thread::start(stack, work, 0).map(core::mem::forget)
+    if !IS_BARE {
+        return Err(Errno::NOSYS);
+    }
+    // SAFETY: a bare program has no thread-local storage.
+    unsafe { start_without_tls(stack, work) }
 }
 
-/// Has `count` threads do the same work, this one as number 0, and waits until all are done. Returns how many they were: what
-/// can't be started, the others do without.
+/// As [`start`], in any program.
+///
+/// # Safety
+///
+/// `work` uses no thread-local storage, neither its own nor a C library's.
+#[allow(unsafe_code)]
+pub unsafe fn start_without_tls(stack: usize, work: impl Fn() + Sync + 'static) -> io::Result<()> {
+    let work: &'static dyn Work = Box::leak(Box::new(move |_| work()));
+    // SAFETY: the caller's contract.
+    unsafe { Thread::start(stack, work, 0) }.map(core::mem::forget)
+}
+
+/// Has `count` threads do the same work, the calling thread as number 0, and waits until all are done. Returns how many
+/// threads worked: if one can't be started, the others do without it. A program that is not bare works alone.
+#[allow(unsafe_code)]
 pub fn together(count: usize, stack: usize, work: &(impl Fn(usize) + Sync)) -> usize {
+    let count = if IS_BARE { count } else { 1 };
+    // SAFETY: a bare program has no thread-local storage, and in another none is started.
+    unsafe { together_without_tls(count, stack, work) }
+}
+
+/// As [`together`], in any program.
+///
+/// # Safety
+///
+/// `work` uses no thread-local storage, neither its own nor a C library's.
+#[allow(unsafe_code)]
+pub unsafe fn together_without_tls(count: usize, stack: usize, work: &(impl Fn(usize) + Sync)) -> usize {
     OTHERS.store(count.saturating_sub(1), Ordering::Relaxed);
-    let threads: Vec<_> = (1..count).map_while(|number| Thread::start(stack, work, number).ok()).collect();
+    // SAFETY: the caller's contract.
+    let start = |number| unsafe { Thread::start(stack, work, number) };
+    let threads: Vec<_> = (1..count).map_while(|number| start(number).ok()).collect();
     work(0);
     let others = threads.len();
     drop(threads);
@@ -48,63 +89,78 @@ pub fn together(count: usize, stack: usize, work: &(impl Fn(usize) + Sync)) -> u
     others + 1
 }
 
-/// How many threads [`together`] has beside the one that called it.
+/// How many threads [`together`] started.
 static OTHERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether several threads are at work together. Then nobody knows whether all can end: one may sleep in the kernel for ever.
-pub fn are_several() -> bool {
-    OTHERS.load(Ordering::Relaxed) > 0
+/// Whether another thread of this process may never end: one that works in [`together`] can sleep in the kernel for ever,
+/// and so can the main thread while another asks.
+pub fn others_may_stay() -> bool {
+    OTHERS.load(Ordering::Relaxed) > 0 || gettid() != getpid()
 }
 
-/// What threads can do: called with a thread's number.
-trait Job: Fn(usize) + Sync {}
+/// What threads do: a function of the thread's number.
+trait Work: Fn(usize) + Sync {}
 
-impl<F: Fn(usize) + Sync> Job for F {}
+impl<F: Fn(usize) + Sync> Work for F {}
 
 /// A thread that is waited for when it is dropped.
 struct Thread<'w> {
-    start: &'w Start<'w>,
-    /// Behind the wait, it is unmapped.
+    task: &'w Task<'w>,
+    /// Unmapped after the wait.
     _stack: Stack,
 }
 
-/// What a thread begins with.
-struct Start<'w> {
-    work: &'w dyn Job,
+/// What a thread is given when it starts.
+struct Task<'w> {
+    work: &'w dyn Work,
     number: usize,
+    signal_stack: *mut c_void,
     /// Zero once the thread has ended (CLONE_CHILD_CLEARTID).
     running: AtomicU32,
 }
 
 impl<'w> Thread<'w> {
+    /// # Safety
+    ///
+    /// `work` uses no thread-local storage.
     #[allow(unsafe_code)]
-    fn start(stack: usize, work: &'w dyn Job, number: usize) -> io::Result<Self> {
+    unsafe fn start(stack: usize, work: &'w dyn Work, number: usize) -> io::Result<Self> {
         let stack = Stack::new(stack)?;
-        let start = &*Box::leak(Box::new(Start { work, number, running: AtomicU32::new(1) }));
-        // SAFETY: what is leaked lives for ever, and the stack until the thread has ended, since dropping this waits for it.
-        let result = unsafe { clone(ALIKE as usize, stack.top(), &start.running, run, start) };
+        // Leaked, since the kernel sets `running` to zero first and wakes who waits there afterwards (mm_release in
+        // kernel/fork.c).
+        let task = Task { work, number, signal_stack: stack.top(), running: AtomicU32::new(1) };
+        let task = &*Box::leak(Box::new(task));
+        // SAFETY: the caller's contract. The task lives for ever, and the stack until the thread has ended: a drop waits
+        // for that.
+        let result = unsafe { clone(SHARE_ALL as usize, stack.top(), &task.running, run, task) };
         match i32::try_from(result) {
             Ok(error) if error < 0 => Err(Errno::from_raw_os_error(-error)),
-            _ => Ok(Self { start, _stack: stack }),
+            _ => Ok(Self { task, _stack: stack }),
         }
     }
 }
 
 impl Drop for Thread<'_> {
     fn drop(&mut self) {
-        let running = &self.start.running;
+        let running = &self.task.running;
         while running.load(Ordering::Acquire) != 0 {
             let _ = futex::wait(running, futex::Flags::empty(), 1, None);
         }
     }
 }
 
-/// What the thread itself does.
-extern "C" fn run(start: &Start<'_>) {
-    (start.work)(start.number);
+/// The thread's own first function.
+#[allow(unsafe_code)]
+extern "C" fn run(task: &Task<'_>) {
+    // SAFETY: this part of the mapping lives until the thread has ended, and nothing else uses it.
+    unsafe { use_signal_stack(task.signal_stack, SIGNAL_STACK) };
+    (task.work)(task.number);
 }
 
-/// A thread's stack, with a guard below: whoever overflows it ends by SIGSEGV, and does not write on.
+/// The mapping of one thread, from its lowest address: the guard, the stack, the signal stack.
+///
+/// A stack that overflows runs into the guard and raises SIGSEGV. A signal stack that overflows would run into the stack,
+/// which nobody uses any more by then.
 struct Stack {
     bottom: *mut c_void,
     size: usize,
@@ -112,9 +168,9 @@ struct Stack {
 
 impl Stack {
     #[allow(unsafe_code)]
-    fn new(size: usize) -> io::Result<Self> {
-        let (size, access) = (size + GUARD, ProtFlags::READ | ProtFlags::WRITE);
-        // SAFETY: a new mapping of the kernel's choosing aliases nothing, and its guard is its own.
+    fn new(stack: usize) -> io::Result<Self> {
+        let (size, access) = (GUARD + stack + SIGNAL_STACK, ProtFlags::READ | ProtFlags::WRITE);
+        // SAFETY: a new mapping of the kernel's choosing aliases nothing, and its guard is a part of it.
         unsafe {
             let bottom = mmap_anonymous(null_mut(), size, access, MapFlags::PRIVATE | MapFlags::NORESERVE)?;
             let stack = Self { bottom, size };
@@ -123,16 +179,16 @@ impl Stack {
         }
     }
 
-    /// Where the first frame begins.
+    /// The end of the stack, where its first frame begins, and the bottom of the signal stack.
     fn top(&self) -> *mut c_void {
-        self.bottom.wrapping_byte_add(self.size)
+        self.bottom.wrapping_byte_add(self.size - SIGNAL_STACK)
     }
 }
 
 impl Drop for Stack {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: its thread has ended or never began, and nothing else knew it.
+        // SAFETY: the thread has ended or was never started, and nothing else points into the mapping.
         let _ = unsafe { munmap(self.bottom, self.size) };
     }
 }
