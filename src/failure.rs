@@ -192,6 +192,8 @@ codes! {
 
     Bug = 0x70, Bug, EFAULT: "guest-init itself is at fault",
         "whether a host changes files under it; otherwise, tell us";
+    WrongBuild = 0x71, Bug, ENOEXEC: "this file of guest-init was not built for a VM",
+        "scripts/build makes the right file: target/TRIPLE/guest/guest-init";
 }
 
 impl fmt::Display for Code {

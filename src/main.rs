@@ -11,7 +11,7 @@ use core::convert::Infallible;
 use core::ffi::{c_char, c_int};
 
 use guest_init::failure::{Failure, Report};
-use guest_init::guest::boot::role::Role;
+use guest_init::guest::boot::role::{Role, require_bare};
 use guest_init::guest::boot::{command_line, console, mounts, sysctl};
 use guest_init::guest::ending::{crash, last_word};
 use guest_init::guest::handoff::{agent, lists, load_stage, root};
@@ -52,6 +52,7 @@ fn on_panic(panic: &core::panic::PanicInfo<'_>) -> ! {
 fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Result<Infallible, Failure> {
     logger::start();
     crash::catch_faults();
+    require_bare()?;
     mounts::mount_all()?;
     console::ensure_open()?;
     let line = command_line::read()?;

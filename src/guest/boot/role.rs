@@ -3,6 +3,8 @@
 use rustix::fs::stat;
 use rustix::process::{Pid, getpid};
 
+use crate::bare::IS_BARE;
+use crate::failure::{Code, Failure};
 use crate::guest::boot::mounts;
 
 /// The inode of the first PID namespace, which no container has (PID_NS_INIT_INO in include/uapi/linux/nsfs.h).
@@ -32,4 +34,12 @@ impl Role {
             _ => Self::Init,
         }
     }
+}
+
+/// Refuses to be PID 1 in a build that is not bare: it can't start threads ([`crate::guest::system::thread`]).
+///
+/// Failure: [`Code::WrongBuild`].
+pub fn require_bare() -> Result<(), Failure> {
+    let reason = "an ordinary build with std, for tests on a host; scripts/build makes the file for a VM";
+    IS_BARE.then_some(()).ok_or_else(|| Failure::new(Code::WrongBuild, "guest-init", reason))
 }
