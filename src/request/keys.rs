@@ -1,4 +1,6 @@
-//! The keys of the kernel command line: one table for the parser, the README and guest-init(8).
+//! The `guest_init.` keys of the kernel command line: one table for the parser, the README and guest-init(8).
+//!
+//! Leaves to [`super::parser`] which words are keys, and how often a key may occur.
 
 use core::str::FromStr;
 use core::time::Duration;
@@ -9,52 +11,52 @@ use crate::failure::{Code, Report};
 use crate::request::location::Location;
 use crate::request::{Jobs, ListFile, MOST_JOBS, Request, read_list};
 
-/// The longest deadline that can be asked for, in seconds: a day.
+/// The longest deadline, in seconds: one day.
 const LONGEST_DEADLINE: u64 = 86_400;
 
-/// A key, as users read of it. Backticks are round what is written as it stands.
+/// A key as the README and the manual explain it. Text in backticks is to be written as it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The key's name, without `guest_init.`.
     pub name: &'static str,
     /// The meaning of the value.
     pub value: &'static str,
-    /// The value that holds if the key is absent, unless that is none at all.
+    /// The value that counts if the key is absent. `None`: an absent key has no effect.
     pub default: Option<&'static str>,
 }
 
-/// How often a key may stand on a command line.
+/// How often a key may occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Times {
-    /// Each time counts.
+    /// Any number of times. Each value counts.
     Any,
-    /// A second time is a failure.
+    /// Once. A second time is a failure.
     Once,
 }
 
-/// Why a value cannot be taken.
+/// A mistake in a value: the code of the failure, and the reason.
 pub(super) type Refusal = (Code, &'static str);
 
-/// Takes the value of a key into a request. A key that holds a list reports what is wrong with single entries itself.
-type Take = for<'a> fn(&mut Request<'a>, &'a [u8], &mut Report<'_>) -> Result<(), Refusal>;
+/// A function that reads the value of a key into a request. It adds the mistakes of a list's entries to the report.
+type Read = for<'a> fn(&mut Request<'a>, &'a [u8], &mut Report<'_>) -> Result<(), Refusal>;
 
-/// A key, as the parser takes it.
-pub(super) struct Taken {
+/// A key as the parser needs it.
+pub(super) struct KeyReader {
     pub name: &'static str,
     pub times: Times,
-    pub take: Take,
+    pub read: Read,
 }
 
-/// Makes two tables of one, so that the guest holds no text that only people read.
+/// Makes two tables of one. The explanations are in a table of their own, so that the guest's file does not hold them.
 macro_rules! keys {
     ($($name:ident $times:ident, $default:expr, $value:literal;)*) => {
-        /// Every key, in the order in which they are explained.
+        /// Every key, in the order of the README.
         pub const KEYS: &[Key] =
             &[$(Key { name: stringify!($name), value: $value, default: $default }),*];
 
-        /// Every key in the same order, with the function below that takes its value.
-        pub(super) static TAKEN: [Taken; KEYS.len()] =
-            [$(Taken { name: stringify!($name), times: Times::$times, take: $name }),*];
+        /// Every key in the same order, with the function below that reads its value.
+        pub(super) static READERS: [KeyReader; KEYS.len()] =
+            [$(KeyReader { name: stringify!($name), times: Times::$times, read: $name }),*];
     };
 }
 
@@ -154,7 +156,7 @@ fn switch(value: &[u8]) -> Result<bool, Refusal> {
     }
 }
 
-/// Digits and nothing else: no sign, no blanks.
+/// Reads a number of digits alone, without a sign or blanks.
 fn number<T: FromStr>(value: &[u8]) -> Option<T> {
     str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }

@@ -1,7 +1,7 @@
 //! The request that this VM was started with: the `guest_init.` keys of the kernel command line, and the module lists.
 //!
 //! The input is bytes. The output is a [`Request`], and a [`Report`] of all mistakes. Nothing here makes a system call
-//! or allocates. The words of the command line that are not guest-init's own stay text, in [`Request::command_line`].
+//! or allocates. The command line is read once: its other words become values in [`Request::kernel`].
 
 pub mod kernel;
 pub mod keys;
@@ -81,7 +81,7 @@ pub struct Request<'a> {
     pub lock_modules: bool,
     /// The time within which the agent must be started. Zero: there is no deadline.
     pub deadline: Duration,
-    /// The words before ` -- ` that are not ours: the kernel's own, and `module.parameter=value`.
+    /// The values of the words before ` -- ` that are for the kernel and its modules.
     pub kernel: KernelWords<'a>,
 }
 
@@ -167,8 +167,10 @@ impl Default for Request<'_> {
     }
 }
 
+/// The entries of all lists.
 type Entries<'a> = heapless::Vec<Entry<'a>, MOST_ENTRIES>;
 
+/// Adds the entries of a list to `entries`, and its mistakes to `report`.
 fn read_list<'a>(entries: &mut Entries<'a>, text: &'a [u8], source: &str, report: &mut Report<'_>) {
     list::read(text, source, &mut |entry| match entry {
         Err(failure) => report.add(failure),

@@ -1,29 +1,30 @@
-//! The words of a command line that are ours: each `guest_init.KEY=VALUE` is found in [`super::keys`] and taken.
+//! The parser of the `guest_init.KEY=VALUE` words of a command line. [`super::keys`] has the keys, and reads the
+//! values.
 
 use crate::failure::{Code, Failure, Report};
 use crate::request::Request;
 use crate::request::kernel::words::Word;
-use crate::request::keys::{KEYS, Refusal, TAKEN, Times};
+use crate::request::keys::{KEYS, READERS, Refusal, Times};
 use crate::request::name::same;
 use crate::text::Shown;
 
 const PREFIX: &[u8] = b"guest_init.";
 
-/// A request in the making.
+/// A request that is being read.
 pub(super) struct Parser<'p, 'a, 't> {
     request: &'p mut Request<'a>,
     report: &'p mut Report<'t>,
-    /// Which keys stood already, in the order of the table.
+    /// Which keys occurred already, in the order of the table.
     seen: [bool; KEYS.len()],
 }
 
 impl<'p, 'a, 't> Parser<'p, 'a, 't> {
-    /// Before the first word.
+    /// Creates a parser that has read nothing.
     pub(super) const fn new(request: &'p mut Request<'a>, report: &'p mut Report<'t>) -> Self {
         Self { request, report, seen: [false; KEYS.len()] }
     }
 
-    /// Takes a word if its name is `guest_init.KEY`. `-` and `_` are the same, as they are in the kernel's own names.
+    /// Reads a word if its name is `guest_init.KEY`, with `-` equal to `_` as in the kernel. Other words are ignored.
     pub(super) fn word(&mut self, word: &Word<'a>) {
         self.check_quotes(word);
         let (prefix, key) = word.name.split_at_checked(PREFIX.len()).unwrap_or_default();
@@ -35,7 +36,7 @@ impl<'p, 'a, 't> Parser<'p, 'a, 't> {
         }
     }
 
-    /// Reports a quote that does not close. It swallows what follows, and a key in there would be lost.
+    /// Reports a quote that does not close. The rest of the line belongs to its word, so a key there would be lost.
     pub(super) fn check_quotes(&mut self, word: &Word<'a>) {
         if !word.closed {
             let reason = "a quote opens here and never closes";
@@ -43,12 +44,13 @@ impl<'p, 'a, 't> Parser<'p, 'a, 't> {
         }
     }
 
+    /// Reads the value of a key.
     fn key(&mut self, key: &[u8], value: Option<&'a [u8]>) -> Result<(), Refusal> {
-        let known = TAKEN.iter().zip(&mut self.seen).find(|(known, _)| same(known.name.as_bytes(), key));
+        let known = READERS.iter().zip(&mut self.seen).find(|(known, _)| same(known.name.as_bytes(), key));
         let (known, seen) = known.ok_or((Code::UnknownKey, "there is no such key"))?;
         let value = value.ok_or((Code::BadValue, "the key needs `=` and a value"))?;
         let is_again = core::mem::replace(seen, true) && known.times == Times::Once;
-        (known.take)(self.request, value, self.report)?;
+        (known.read)(self.request, value, self.report)?;
         if is_again { Err((Code::RepeatedKey, "the key may stand only once")) } else { Ok(()) }
     }
 }

@@ -1,7 +1,7 @@
-//! The kernel's own words and those of its modules, as values: everything on the command line up to ` -- `.
+//! The kernel's part of its command line as values: the words before ` -- ` that are for the kernel and its modules.
 //!
-//! The command line is cut here and nowhere else. What stands behind ` -- ` belongs to the agent, so it can never become a
-//! module option or a blacklist. `guest_init.` keys pass through to [`super::parser`].
+//! The command line is cut at ` -- ` here and nowhere else (MODPROBE.md 7.2, 12.6). The words after it belong to the
+//! agent and can't become options of a module. `guest_init.` keys are passed on to [`super::parser`].
 
 pub mod root;
 pub mod words;
@@ -10,7 +10,7 @@ use crate::request::name::same;
 use root::Root;
 use words::{Word, Words, words};
 
-/// What the kernel's words ask for, as far as it matters to guest-init.
+/// The words for the kernel that guest-init acts on.
 ///
 /// ```
 /// use guest_init::request::kernel::KernelWords;
@@ -22,20 +22,20 @@ use words::{Word, Words, words};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct KernelWords<'a> {
-    /// `root=` and the words that say how to mount it.
+    /// The root file system. `None`: there is no `root=`.
     pub root: Option<Root<'a>>,
-    /// Whether `panic=` says what the kernel does after a panic, even if it says 0.
+    /// Whether `panic=` has a value, even if that is 0.
     pub sets_panic: bool,
-    /// Whether `console=` names a virtio console, `hvc0` or another.
+    /// Whether a `console=` names a virtio console, such as `hvc0`.
     pub has_virtio_console: bool,
-    /// Whether `virtio_mmio.device=` announces devices that are not there before the driver is.
+    /// Whether `virtio_mmio.device=` announces devices. The kernel creates them when the driver is loaded.
     pub announces_virtio_mmio: bool,
-    /// What is said about modules.
+    /// The words that are about modules.
     pub modules: ModuleWords<'a>,
 }
 
 impl<'a> KernelWords<'a> {
-    /// What an empty command line asks for.
+    /// The values of an empty command line.
     pub const NONE: Self = Self {
         root: None,
         sets_panic: false,
@@ -44,9 +44,10 @@ impl<'a> KernelWords<'a> {
         modules: ModuleWords::NONE,
     };
 
-    /// Reads a command line up to its ` -- `, and hands each word to `visit` as well. Returns the words behind ` -- `, too.
+    /// Reads a command line up to ` -- `. Returns its values, and the words after ` -- `. `visit` is called with each
+    /// word before ` -- `.
     ///
-    /// If a word stands twice, the last one counts, as for the kernel.
+    /// If a word repeats, the last one counts, as in the kernel. `console=` may repeat: each counts.
     pub fn read(line: &'a [u8], visit: &mut dyn FnMut(&Word<'a>)) -> (Self, Words<'a>) {
         let mut kernel = Self { modules: ModuleWords { line, ..ModuleWords::NONE }, ..Self::NONE };
         let (mut root, mut words) = (Root::UNNAMED, words(line));
@@ -63,6 +64,7 @@ impl<'a> KernelWords<'a> {
         (kernel, words)
     }
 
+    /// Reads one word.
     fn take(&mut self, word: &Word<'a>) {
         match (word.name, word.value) {
             (b"panic", Some(_)) => self.sets_panic = true,
@@ -76,7 +78,8 @@ impl<'a> KernelWords<'a> {
     }
 }
 
-/// What a command line says about modules, up to its ` -- `. Nothing but [`KernelWords::read`] makes one.
+/// The words before ` -- ` that are about modules. Only [`KernelWords::read`] makes this type, so the words of the
+/// agent can't get in.
 #[derive(Clone, Copy, Debug)]
 pub struct ModuleWords<'a> {
     line: &'a [u8],
@@ -89,19 +92,19 @@ impl<'a> ModuleWords<'a> {
     /// The words of an empty command line.
     pub const NONE: Self = Self { line: b"", forbids_all: false, blacklist: b"", enforces_signatures: false };
 
-    /// What a whole command line says about modules.
+    /// The words of a whole command line that are about modules.
     pub fn of(line: &'a [u8]) -> Self {
         KernelWords::read(line, &mut |_| {}).0.modules
     }
 
-    /// The words, among which `module.parameter=value` and `modprobe.blacklist=` are options and a blacklist
-    /// ([`crate::resolve::tree::config::command_line`]).
+    /// All words before ` -- `. [`crate::resolve::tree::config::command_line`] finds the options and the blacklist
+    /// among them.
     pub const fn words(&self) -> Words<'a> {
         words(self.line)
     }
 
-    /// Why the kernel refuses to load a module whatever its file is: `nomodule`, or `module_blacklist=`
-    /// (`may_init_module` and `blacklisted` in kernel/module/main.c).
+    /// The word because of which the kernel refuses a module whatever its file is: `nomodule` or `module_blacklist=`
+    /// (MODPROBE.md 7.7). `None`: there is none.
     pub fn refuse(&self, module: &[u8]) -> Option<&'static str> {
         match () {
             () if self.forbids_all => Some("`nomodule` on the kernel command line"),
@@ -112,7 +115,7 @@ impl<'a> ModuleWords<'a> {
         }
     }
 
-    /// Whether `module.sig_enforce` makes the kernel refuse modules without a valid signature.
+    /// Whether the kernel refuses modules without a valid signature because of `module.sig_enforce`.
     pub const fn enforces_signatures(&self) -> bool {
         self.enforces_signatures
     }

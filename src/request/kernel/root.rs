@@ -17,10 +17,10 @@ pub struct Root<'a> {
 }
 
 impl<'a> Root<'a> {
-    /// Before the first word.
+    /// The values before the first word is read.
     pub(super) const UNNAMED: Self = Self { source: b"", kinds: None, flags: b"", read_only: true };
 
-    /// Takes a word if it is about the root. Of each word the last counts, as for the kernel.
+    /// Reads a word, and ignores it if it is not about the root. If a word repeats, the last counts, as in the kernel.
     pub(super) fn take(&mut self, word: &Word<'a>) {
         match (word.name, word.value) {
             (b"root", source) => self.source = source.unwrap_or_default(),
@@ -32,7 +32,7 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// Whether a word names one.
+    /// Whether a `root=` with a value was read.
     pub(super) const fn is_named(&self) -> bool {
         !self.source.is_empty()
     }

@@ -23,12 +23,13 @@ impl<'a> Word<'a> {
         }
     }
 
-    /// Where the word begins in the line that it was cut from, in bytes.
+    /// The offset of the word in `line`, from which it was cut, in bytes.
     pub fn offset_in(&self, line: &[u8]) -> usize {
         self.raw.as_ptr().addr().saturating_sub(line.as_ptr().addr())
     }
 
-    /// Whether this is the `--` behind which all belongs to init.
+    /// Whether this is the `--` that ends the kernel's part: the words after it are arguments of init
+    /// (MODPROBE.md 7.2).
     pub fn is_end(&self) -> bool {
         self.name == b"--" && self.value.is_none()
     }

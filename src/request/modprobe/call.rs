@@ -44,7 +44,7 @@ pub enum Asked<'a> {
     Modules(Call<'a>),
 }
 
-/// The priority, by syslog's numbers, of what ends modprobe.
+/// The priority of failures that end modprobe, in syslog's numbers.
 pub const FATAL: i32 = 2;
 /// The priority of errors, in syslog's numbers.
 pub const ERROR: i32 = 3;

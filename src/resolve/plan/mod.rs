@@ -43,7 +43,7 @@ pub struct Step<'a> {
     pub consequence: Consequence,
     /// Whether this is the entry's own module.
     pub asked_for: bool,
-    /// The number of the entry that first needed the step, counted from 0 as they were added.
+    /// The number of the entry that first needed the step, counted from 0 in the order in which entries were added.
     pub entry: u16,
     /// The number of the wanted module that the step belongs to, counted from 0.
     pub wanted: u16,
@@ -115,7 +115,7 @@ pub struct Plan<'a> {
     keeps_repeats: bool,
     /// The number of modules that are wanted so far.
     wanted: u16,
-    /// How many entries were added, whether they could be planned or not.
+    /// The number of entries that were added so far, including those that could not be planned.
     entries: u16,
     by_name: StepsByName,
     steps: heapless::Vec<Step<'a>, MOST_STEPS>,
