@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::scene::{BARE, boot, compress, small, with_file, with_module};
+use support::scene::{BARE, boot, compress, small, with_dep, with_file, with_module};
 use support::{Image, Kernel, Machine, Vm};
 
 #[test]
@@ -160,6 +160,33 @@ fn a_soft_dependency_may_fail() {
     let image = image.file("/etc/modprobe.d/soft.conf", "softdep dummy pre: loop\n", 0o644);
     let console = boot(image, "guest_init.modules=dummy").agent_ran();
     let console = console.has("guest-init: load loop: ENOEXEC: ").has("a soft dependency, passed over");
+    assert_eq!(console.modules(), ["dummy"]);
+}
+
+#[test]
+fn an_unknown_option_of_a_soft_dependency_ends_no_strict_vm() {
+    let config = "softdep dummy pre: loop\noptions loop nosuch=1\n";
+    let image = small().file("/etc/modprobe.d/soft.conf", config, 0o644);
+    let console = boot(image, "guest_init.strict=1 guest_init.modules=dummy").agent_ran();
+    let console = console.has("guest-init: plan loop nosuch=1: EINVAL: the module has no such parameter: ignored");
+    assert_eq!(console.modules(), ["loop", "dummy"]);
+}
+
+#[test]
+fn parameters_that_an_install_command_replaces_are_reported() {
+    let image = small().file("/etc/modprobe.d/install.conf", "install dummy /bin/true\n", 0o644);
+    let console = boot(image, "guest_init.modules=\"dummy numdummies=2; loop\"").agent_ran();
+    let line = "plan dummy numdummies=2: EINVAL: an install command of modprobe.d replaces the module: ignored";
+    assert_eq!(console.has(line).modules(), ["loop"]);
+}
+
+#[test]
+fn an_optional_entry_that_cannot_be_planned_is_passed_over() {
+    let dependencies: String = (0..2048).map(|number| format!(" kernel/m{number}.ko")).collect();
+    let (_, dummy) = Kernel::under_test().module("dummy");
+    let image = with_dep(small(), format!("kernel/a.ko:{dependencies}\n{dummy}:\n"));
+    let console = boot(image, "guest_init.modules=\"?a; dummy\"").agent_ran();
+    let console = console.has("guest-init: plan a: E2BIG: more than 2,048 steps: optional, passed over");
     assert_eq!(console.modules(), ["dummy"]);
 }
 

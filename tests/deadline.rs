@@ -11,6 +11,10 @@ use support::{Image, Machine, Vm};
 /// a /dev/null.
 const SLOW: &str = "mount -t devtmpfs dev /dev; cd /lib/modules/*; rm -f modules.dep.bin; yes kernel/b.ko: | head -n 1000000 > modules.dep";
 
+/// Has PID 1 start no more threads.
+const NO_MORE_THREADS: &str = "mkdir /g; mount -t cgroup2 g /g; echo +pids > /g/cgroup.subtree_control; mkdir /g/a
+    echo 1 > /g/a/pids.max; echo 1 > /g/a/cgroup.procs";
+
 #[test]
 fn a_module_whose_start_never_ends() {
     let image = with_module(small(), "dummy", spinning());
@@ -34,10 +38,48 @@ fn without_a_sysrq_trigger_the_deadline_restarts_the_vm() {
 
 #[test]
 fn a_watch_that_cannot_be_started() {
-    let script = "mkdir /g; mount -t cgroup2 g /g; echo +pids > /g/cgroup.subtree_control; mkdir /g/a
-        echo 1 > /g/a/pids.max; echo 1 > /g/a/cgroup.procs";
     let line = "deadline guest_init.deadline: EAGAIN: its thread can't be started";
-    boot(after(script), "").failed(Code::NoWatch, line);
+    boot(after(NO_MORE_THREADS), "").failed(Code::NoWatch, line);
+}
+
+#[test]
+fn without_a_watch_no_driver_is_loaded_for_the_last_word() {
+    // The console's driver would spin for ever, and nothing would end it.
+    let Machine { virtio, bus, .. } = Machine::under_test();
+    let image = after(NO_MORE_THREADS).modules(&format!("{virtio}; virtio_console"));
+    let image = with_module(image, "virtio_console", spinning());
+    Vm::new(&image.build())
+        .devices(["-device", &format!("virtio-serial-{bus}")])
+        .append("console=hvc0")
+        .run()
+        .failed(Code::NoWatch, "deadline guest_init.deadline: EAGAIN: its thread can't be started");
+}
+
+#[test]
+fn a_fault_before_the_command_line_is_read_ends_the_vm() {
+    // A signal that has its default action is ignored by PID 1, so the first one after guest-init's first lines counts.
+    let script = "mount -t proc proc /proc; mount -t devtmpfs dev /dev; (while :; do kill -SEGV 1; done) &";
+    Vm::new(&after(script).build())
+        .bare()
+        .options(["--smp", "2"])
+        .append(&format!("console={}", Machine::under_test().arch.serial))
+        .run()
+        .failed(Code::Bug, "bug in guest-init: EFAULT: SIGSEGV");
+}
+
+#[test]
+fn pid_1_of_a_container_changes_nothing_of_the_kernel() {
+    let script = "mount -t proc proc /proc; mount -t devtmpfs dev /dev
+        unshare -p -f -m /sbin/guest-init 2>/said; echo \"<6>status $?, kernel.panic $(cat /proc/sys/kernel/panic)\" >/kmsg
+        while read -r line; do echo \"<6>said $line\" >/kmsg; done </said";
+    let words = format!("console={} guest_init.agent=/none", Machine::under_test().arch.serial);
+    Vm::new(&after(script).build())
+        .bare()
+        .append(&words)
+        .run()
+        .has("said guest-init: this is PID 1 of a container")
+        .has("status 1, kernel.panic 0")
+        .failed(Code::AgentMissing, "start /none: ENOENT: there is no such file");
 }
 
 #[test]

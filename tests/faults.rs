@@ -126,6 +126,15 @@ fn a_damaged_index_names_its_file_and_offset() {
 }
 
 #[test]
+fn an_index_that_cannot_be_read_is_not_taken_for_absent() {
+    let script = "cd /lib/modules/*; rm -f modules.builtin.bin; ln -s modules.builtin.bin modules.builtin.bin";
+    boot(after(script), "guest_init.modules=tcp_cubic").failed(
+        Code::CorruptIndex,
+        "plan modules.builtin.bin: ELOOP: it can't be read: Too many levels of symbolic links",
+    );
+}
+
+#[test]
 fn no_module_tree_for_this_kernel_names_those_that_are_there() {
     let image = Image::new().file("/lib/modules/5.4.0-other/modules.dep", "", 0o644);
     let image = with_dep(image, "");
@@ -257,6 +266,13 @@ fn an_unknown_parameter_is_a_failure_when_strict() {
     console
         .has("guest-init: plan loop x: EINVAL: the module has no such parameter")
         .failed(Code::UnknownParameter, "plan loop max_lop=3, loop x: EINVAL: with guest_init.strict=1");
+}
+
+#[test]
+fn a_parameter_that_an_install_command_replaces_is_a_failure_when_strict() {
+    let image = small().file("/etc/modprobe.d/install.conf", "install dummy /bin/true\n", 0o644);
+    let line = "plan dummy numdummies=2: EINVAL: an install command of modprobe.d replaces the module";
+    boot(image, "guest_init.strict=1 guest_init.modules=\"dummy numdummies=2\"").failed(Code::UnknownParameter, line);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 use guest_init::failure::Code;
 use support::image::Built;
 use support::qmp::Events;
-use support::scene::{boot, small};
+use support::scene::{after, boot, small};
 use support::{Image, Machine, Vm};
 use tempfile::TempDir;
 
@@ -33,12 +33,22 @@ fn the_reason_is_on_the_console_with_loglevel_0() {
     boot(Image::new(), &format!("loglevel=0 {FAILING}")).failed(Code::AgentMissing, LINE);
 }
 
+/// An image with the modules of a virtio console.
+fn with_virtio_console(image: Image) -> Image {
+    image.modules(&format!("{}; virtio_console", Machine::under_test().virtio))
+}
+
 /// Boots with a virtio console alone, and returns what is on it.
 fn on_hvc0(words: &str) -> support::Console {
+    image_on_hvc0(with_virtio_console(small()), words)
+}
+
+/// The same with an image of the caller's.
+fn image_on_hvc0(image: Image, words: &str) -> support::Console {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("hvc0");
-    let Machine { virtio, bus, .. } = Machine::under_test();
-    let image = small().modules(&format!("{virtio}; virtio_console")).build();
+    let Machine { bus, .. } = Machine::under_test();
+    let image = image.build();
     let (serial, chardev) = (format!("virtio-serial-{bus}"), format!("file,id=hvc0,path={}", file.display()));
     Vm::new(&image)
         .bare()
@@ -58,6 +68,19 @@ fn the_reason_is_on_a_virtio_console_that_comes_late() {
 fn the_reason_is_on_a_virtio_console_whose_driver_no_list_came_to_load() {
     let line = "plan nosuch: ENOENT: no module, alias or built-in of";
     on_hvc0("guest_init.modules=\"virtio_console; nosuch\"").failed(Code::UnknownModule, line);
+}
+
+#[test]
+fn words_of_the_agent_do_not_keep_the_last_word_from_its_console() {
+    let words = "guest_init.modules=nosuch -- modprobe.blacklist=virtio_console";
+    on_hvc0(words).failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
+}
+
+#[test]
+fn the_last_word_finds_its_driver_in_the_module_directory_of_the_command_line() {
+    let image = with_virtio_console(after("mkdir /opt; mv /lib/modules /opt/modules"));
+    let words = "guest_init.module_dir=/opt/modules guest_init.modules=nosuch";
+    image_on_hvc0(image, words).failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use guest_init::failure::Code;
-use support::scene::{after, boot};
+use support::scene::{BARE, after, boot};
 use support::{Console, Image, Machine, Vm};
 use tempfile::TempDir;
 
@@ -64,6 +64,13 @@ impl Drop for Removed {
 fn memory(console: &Console, name: &str) -> u64 {
     let line = console.report().find(|line| line.trim_start().starts_with(name)).expect("the report has it");
     line.split_whitespace().nth(1).and_then(|figure| figure.parse().ok()).expect("a figure")
+}
+
+#[test]
+fn an_initramfs_may_have_the_place_of_the_root_already() {
+    let layout = BARE.replace("[directories]", "[directories]\n\"/.root\" = 0o700");
+    let image = Image::new().modules(DRIVERS).layout(&layout);
+    with_disk(image, &tree(MOUNT_POINTS), &[], "root=/dev/vda guest_init.modules=ext4").agent_ran();
 }
 
 #[test]

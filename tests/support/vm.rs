@@ -155,7 +155,7 @@ impl Console {
     /// ran.
     pub fn failed(self, code: Code, line: &str) -> Self {
         let panic = format!("Attempted to kill init! exitcode=0x0000{:02x}00", code as u8);
-        self.ended(code, line).has(&panic).in_time()
+        self.last_word(line, &format!("(exit {code})")).has(&panic).in_time()
     }
 
     /// Asserts that the deadline's thread ended the VM, with this line, in time, and that no agent ran.
@@ -163,9 +163,14 @@ impl Console {
         self.ended(code, line).in_time()
     }
 
-    /// Asserts that the last word was this line with this code, and that no agent ran.
+    /// Asserts that a panic by sysrq ended the VM, that the last word was this line with this code, and that no agent ran.
     pub fn ended(self, code: Code, line: &str) -> Self {
-        let console = self.has(&format!("guest-init: failed: {line}")).has(&format!("(exit {code})"));
+        self.last_word(line, &format!("(code {code})"))
+    }
+
+    /// Asserts that the last word was this line, that it ends like this, and that no agent ran.
+    fn last_word(self, line: &str, end: &str) -> Self {
+        let console = self.has(&format!("guest-init: failed: {line}")).has(end);
         assert!(console.report.is_empty(), "an agent ran:\n{console}");
         console.has_not("agent: ready")
     }

@@ -92,7 +92,8 @@ fn codes(text: &str) -> Result<Vec<Code>> {
     }
     let after = |mark| text.split(mark).skip(1).filter_map(|rest: &str| number(leading(rest)));
     let mut seen = BTreeSet::new();
-    let named = after("(exit ").chain(after("exitcode=")).filter_map(code);
+    // The code of a panic by sysrq is not exited with, so its line says `code`.
+    let named = after("(exit ").chain(after("(code ")).chain(after("exitcode=")).filter_map(code);
     let codes: Vec<_> = named.filter(|code| seen.insert(*code as u8)).collect();
     if codes.is_empty() {
         let killed = after("exitcode=").find(|number| (1..0x80).contains(number));
@@ -166,6 +167,7 @@ mod tests {
             assert_eq!(found(text), "0x42", "{text}");
         }
         assert_eq!(found(&format!("{panic}\nx (exit 0x32)\ny (exit 0x32)")), "0x32 0x42");
+        assert_eq!(found("guest-init: failed: deadline of 3 s: ETIMEDOUT: passed (code 0x60)"), "0x60");
     }
 
     #[test]

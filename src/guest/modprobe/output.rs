@@ -5,8 +5,7 @@ extern crate alloc;
 use alloc::format;
 use core::fmt;
 
-use rustix::fd::AsFd;
-use rustix::io::{fcntl_getfd, retry_on_intr, write};
+use rustix::io::{self, fcntl_getfd, retry_on_intr, write};
 
 use crate::guest::boot::console::{stderr, stdout};
 use crate::guest::watch::logger;
@@ -32,7 +31,7 @@ impl Output {
     /// Prints a result.
     pub fn print(&self, text: &[u8]) {
         if self.prints {
-            write_all(stdout(), text);
+            write_all(text, |text| write(stdout(), text));
         }
     }
 
@@ -54,16 +53,41 @@ impl Output {
             logger::start();
             log::error!("{text}");
         } else {
-            write_all(stderr(), format!("{text}\n").as_bytes());
+            write_all(format!("{text}\n").as_bytes(), |text| write(stderr(), text));
         }
     }
 }
 
-/// Writes all of a text. A descriptor that takes nothing more, with an error or without one, ends it.
-fn write_all(file: impl AsFd, mut text: &[u8]) {
+/// Writes all of a text, or gives up if nothing more is taken, with an error or without one.
+fn write_all(mut text: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<usize>) {
     while !text.is_empty()
-        && let Ok(count @ 1..) = retry_on_intr(|| write(&file, text))
+        && let Ok(count @ 1..) = retry_on_intr(|| write(text))
     {
         text = text.get(count..).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn a_text_is_written_in_pieces_until_nothing_more_is_taken() {
+        let mut taken = Vec::new();
+        write_all(b"a text", |text| {
+            let count = text.len().min(4);
+            taken.extend_from_slice(&text[..count]);
+            Ok(count)
+        });
+        assert_eq!(taken, b"a text");
+        for end in [Ok(0), Err(io::Errno::PIPE)] {
+            let mut calls = 0;
+            write_all(b"a text", |_| {
+                calls += 1;
+                if calls == 1 { Ok(2) } else { end }
+            });
+            assert_eq!(calls, 2);
+        }
     }
 }
