@@ -1,6 +1,6 @@
 //! The `guest_init.` keys of the kernel command line: one table for the parser, the README and guest-init(8).
 //!
-//! Leaves to [`super::parser`] which words are keys, and how often a key may occur.
+//! Leaves to `parser` which words are keys, and how often a key may occur.
 
 use core::str::FromStr;
 use core::time::Duration;

@@ -1,4 +1,4 @@
-//! What the kernel says: its own records on /dev/kmsg, which tell why it refused a module. What we say is `klog`'s.
+//! What the kernel says: its own records on /dev/kmsg, which tell why it refused a module. `logger` writes ours.
 
 extern crate alloc;
 
@@ -26,7 +26,7 @@ impl KernelMessages {
         Self { file: logger::open_device(), about: None, any: None }
     }
 
-    /// That of the main thread, which reads where [`klog`] writes.
+    /// That of the main thread, which reads where `logger` writes.
     pub fn shared() -> Self {
         Self { file: logger::share(), about: None, any: None }
     }

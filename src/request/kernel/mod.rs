@@ -1,7 +1,7 @@
 //! The kernel's part of its command line as values: the words before ` -- ` that are for the kernel and its modules.
 //!
 //! The command line is cut at ` -- ` here and nowhere else (MODPROBE.md 7.2, 12.6). The words after it belong to the
-//! agent and can't become options of a module. `guest_init.` keys are passed on to [`super::parser`].
+//! agent and can't become options of a module. `guest_init.` keys are passed on to `parser`.
 
 pub mod root;
 pub mod words;
