@@ -173,28 +173,28 @@ fn unreadable_index(name: &str, error: Errno) -> Failure {
 fn read_config(tree: &Directory, directories: &[&str]) -> Vec<Vec<u8>> {
     const SOFTDEP: &str = "modules.softdep";
     let mut files = Vec::from([(SOFTDEP.to_string(), read_text(tree, SOFTDEP))]);
+    let mut add = |name: &str, directory: &Directory, path: &str| {
+        let place = files.binary_search_by(|(known, _): &(String, _)| known.as_str().cmp(name));
+        if let Err(place) = place {
+            files.insert(place, (name.to_string(), read_text(directory, path)));
+        }
+    };
     for path in directories {
         let directory = match Directory::open(*path) {
             Ok(directory) => directory,
             // modprobe -C takes a single file as well, whatever its name.
             Err(Errno::NOTDIR) => {
-                let name = path.rsplit('/').next().unwrap_or_default();
-                if files.iter().all(|(known, _)| known != name) {
-                    files.push((name.to_string(), read_text(tree, path)));
-                }
+                add(path.rsplit('/').next().unwrap_or_default(), tree, path);
                 continue;
             }
             Err(_) => continue,
         };
         for name in entries(&directory).unwrap_or_default() {
-            let counts = name.ends_with(".conf") && !name.starts_with('.') && !is_directory(&directory, &name);
-            if counts && files.iter().all(|(known, _)| *known != name) {
-                let text = read_text(&directory, &name);
-                files.push((name, text));
+            if name.ends_with(".conf") && !name.starts_with('.') && !is_directory(&directory, &name) {
+                add(&name, &directory, &name);
             }
         }
     }
-    files.sort_by(|(a, _), (b, _)| a.cmp(b));
     files.into_iter().map(|(_, text)| text).collect()
 }
 
@@ -217,11 +217,13 @@ fn entries(directory: &Directory) -> io::Result<Vec<String>> {
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name: &CStr = entry.file_name();
-        if name != c"." && name != c".." {
-            names.extend(name.to_str().map(ToString::to_string));
+        if let Ok(name) = name.to_str()
+            && !matches!(name, "." | "..")
+            && let Err(place) = names.binary_search_by(|other: &String| other.as_str().cmp(name))
+        {
+            names.insert(place, name.to_string());
         }
     }
-    names.sort();
     Ok(names)
 }
 

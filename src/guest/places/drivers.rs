@@ -101,10 +101,15 @@ impl<'a> Drivers<'a> {
     }
 
     /// Loads what the tree has of `names`, each once.
-    fn load(&mut self, mut names: Vec<Vec<u8>>, optional: bool) -> Result<(), Failure> {
-        names.retain(|name| !self.asked.contains(name));
-        names.sort();
-        names.dedup();
+    fn load(&mut self, aliases: Vec<Vec<u8>>, optional: bool) -> Result<(), Failure> {
+        let mut names = Vec::new();
+        for alias in aliases {
+            if !self.asked.contains(&alias)
+                && let Err(place) = names.binary_search(&alias)
+            {
+                names.insert(place, alias);
+            }
+        }
         let Some(tree) = self.tree.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
         self.asked.extend(names.iter().cloned());
         let config = tree.config(self.kernel.modules);
