@@ -1,44 +1,30 @@
 //! guest-image: the host's tool for images that guest-init boots.
 //!
-//! One file a noun: a command has a file ([`build`], [`check`], [`explain`], [`kata`], …) with its arguments and what it
-//! does; those that several take are in [`args`], how it ends in [`exit`]. [`layout`], [`selection`], [`tree_files`],
-//! [`trie`], [`archive`] and [`output`] each know one thing that an image takes. What a list of modules takes is decided by
-//! the guest's own code, so the image holds what the guest will look for.
+//! Each command is a folder, or a file in [`docs`], with its arguments and its function `run`. Imports lead downwards only:
+//!
+//! 1. [`cli`]: what every command shares with the shell: exit status, standard output, standard error, a progress bar.
+//! 2. [`shared`]: what several commands need: module lists, the module tree, firmware.
+//! 3. [`build`], [`check`] and [`docs`]: the commands.
+//! 4. [`kata`]: the command that runs another one, [`check`].
+//!
+//! The guest's own code decides which modules a list takes, so `check` predicts what a VM does, and an image that `build`
+//! makes holds what the VM looks for.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![allow(clippy::result_large_err, reason = "the library's failures carry their text with them")]
 
-mod acceptance;
-mod against;
-mod archive;
-mod args;
-mod base;
 mod build;
 mod check;
-mod completions;
-mod contents;
-mod exit;
-mod explain;
-mod findings;
-mod firmware;
-mod inspection;
+mod cli;
+mod docs;
 mod kata;
-mod kernel;
-mod layout;
-mod man;
-mod output;
-mod progress;
-mod rehearsal;
-mod selection;
-mod terminal;
-mod tree_files;
-mod trie;
-mod wrong;
+mod shared;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use exit::Exit;
+use cli::exit::{self, Exit};
+use docs::{completions, explain, man};
 
 /// Images that guest-init boots: made, checked and explained, on the host.
 #[derive(Debug, Parser)]
@@ -64,11 +50,11 @@ fn main() -> Exit {
         Command::Build(arguments) => build::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Kata(arguments) => kata::run(arguments),
-        Command::Completions(arguments) => completions::run(arguments),
-        Command::Man(arguments) => man::run(arguments),
+        Command::Completions(arguments) => completions::run(arguments, &mut Arguments::command()),
+        Command::Man(arguments) => man::run(arguments, Arguments::command()),
     };
     outcome.unwrap_or_else(|error| {
-        wrong::report(&error);
+        cli::wrong::report(&error);
         Exit::Failed
     })
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::configuration::Configuration;
 use super::pods::{ANNOTATION, Pod};
 use super::runtime::{Origin, Runtime};
-use crate::wrong::Wrong;
+use crate::cli::wrong::Wrong;
 
 /// What the kernel takes of a command line, its final NUL among them: COMMAND_LINE_SIZE of x86, arm64 and most others.
 const COMMAND_LINE_SIZE: usize = 2048;

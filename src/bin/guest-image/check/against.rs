@@ -15,7 +15,7 @@ use guest_init::request::DEFAULT_MODULE_DIR;
 use guest_init::request::location::Location;
 use rustix::io;
 
-use crate::args::{Place, utf8};
+use crate::shared::place::{Place, utf8};
 
 /// What lists are checked against, and how that is told. `kata --check` takes the same.
 #[derive(Debug, Args)]

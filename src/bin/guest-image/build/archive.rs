@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cpio::newc::{Builder, ModeFileType, trailer};
 use serde::Serialize;
 
-use crate::base::Base;
+use super::base::Base;
 
 /// The mode of directories that nobody gave one.
 const DIRECTORY_MODE: u32 = 0o755;

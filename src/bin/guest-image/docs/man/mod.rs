@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use anyhow::{Context, Result};
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::Man;
 use roff::{Roff, bold, roman};
 
-use crate::exit::{self, Exit};
+use crate::cli::exit::{self, Exit};
 
 /// Writes the manual pages guest-init(8), guest-image(1) and one for each of its commands.
 #[derive(Debug, Args)]
@@ -22,11 +22,11 @@ pub struct Arguments {
     directory: PathBuf,
 }
 
-/// The command.
-pub fn run(arguments: &Arguments) -> Result<Exit> {
+/// The command; `tool` is the whole of guest-image, as clap knows it.
+pub fn run(arguments: &Arguments, tool: Command) -> Result<Exit> {
     let directory = &arguments.directory;
     fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
-    let mut tool = crate::Arguments::command().disable_help_subcommand(true);
+    let mut tool = tool.disable_help_subcommand(true);
     tool.build();
     let mut pages = vec![("guest-init.8".to_string(), guest_init::page().into_bytes())];
     for command in [&tool].into_iter().chain(tool.get_subcommands()) {

@@ -10,9 +10,9 @@ use guest_init::resolve::lookup::Module;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::text::Shown;
 
-use crate::against::Against;
-use crate::findings::Findings;
-use crate::kernel::Kernel;
+use super::against::Against;
+use super::findings::Findings;
+use super::kernel::Kernel;
 
 /// What a signed module ends with (linux/module_signature.h).
 const SIGNED: &[u8] = b"~Module signature appended~\n";

@@ -14,13 +14,13 @@ use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 
-use crate::acceptance::Acceptance;
-use crate::against::Against;
-use crate::args::List;
-use crate::findings::{self, Findings, Remark};
-use crate::inspection::Inspection;
-use crate::kernel::Kernel;
-use crate::wrong::Wrong;
+use super::acceptance::Acceptance;
+use super::against::Against;
+use super::findings::{self, Findings, Remark};
+use super::inspection::Inspection;
+use super::kernel::Kernel;
+use crate::cli::wrong::Wrong;
+use crate::shared::lists::List;
 
 /// Goes the way, and says what is found. An error is no verdict on the VM: something here can't be read.
 pub fn rehearse(lists: Result<Vec<List>>, against: &Against) -> Result<Findings> {

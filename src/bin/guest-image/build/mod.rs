@@ -1,5 +1,14 @@
 //! `guest-image build`: from a layout, a module tree and lists of modules to an initramfs.
 
+mod archive;
+mod base;
+mod contents;
+mod layout;
+mod output;
+mod selection;
+mod tree_files;
+mod trie;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,18 +22,19 @@ use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
 use guest_init::text::Shown;
 
-use crate::archive::{Archive, Node};
-use crate::args::{List, Lists, Place, utf8};
-use crate::base::Base;
-use crate::contents::{self, Form, Taken};
-use crate::exit::{self, Exit};
-use crate::firmware::Firmware;
-use crate::layout::Layout;
-use crate::output::{self, Compression};
-use crate::progress::Progress;
-use crate::selection::Selection;
-use crate::tree_files;
-use crate::wrong::{Wrong, warn};
+use crate::cli::exit::{self, Exit};
+use crate::cli::progress::Progress;
+use crate::cli::wrong::{Wrong, warn};
+use crate::shared::firmware::Firmware;
+use crate::shared::lists::{List, Lists};
+use crate::shared::place::{Place, utf8};
+
+use archive::{Archive, Node};
+use base::Base;
+use contents::{Form, Taken};
+use layout::Layout;
+use output::Compression;
+use selection::Selection;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::archive::{Archive, Kind, Node};
+use super::archive::{Archive, Kind, Node};
 
 /// The layout of an image for which no other is named.
-const DEFAULT: &str = include_str!("../../../initramfs/layout.toml");
+const DEFAULT: &str = include_str!("../../../../initramfs/layout.toml");
 /// Why it is in an image.
 const LAYOUT: &str = "layout";
 /// Links have no mode of their own; ls shows this one.

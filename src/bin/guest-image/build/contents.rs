@@ -7,11 +7,11 @@ use anyhow::Result;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use crate::archive::{Archive, Item};
-use crate::output::Sizes;
-use crate::selection::ALL;
-use crate::terminal::{NOTE, print, print_json, styled};
-use crate::wrong;
+use super::archive::{Archive, Item};
+use super::output::Sizes;
+use super::selection::ALL;
+use crate::cli::terminal::{NOTE, print, print_json, styled};
+use crate::cli::wrong;
 
 /// How it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::index::IndexKind;
 use guest_init::text::Shown;
 
-use crate::acceptance::Acceptance;
-use crate::against::Against;
-use crate::findings::{Findings, Kind, Parameter, Remark};
-use crate::firmware::Firmware;
+use super::acceptance::Acceptance;
+use super::against::Against;
+use super::findings::{Findings, Kind, Parameter, Remark};
+use crate::shared::firmware::Firmware;
 
 /// How many names of files a remark shows.
 const SHOWN: usize = 3;

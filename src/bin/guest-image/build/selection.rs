@@ -16,7 +16,7 @@ use guest_init::resolve::tree::dep::{Line, module_of};
 use guest_init::resolve::tree::index::IndexKind;
 use rustix::io::Errno;
 
-use crate::wrong::{Wrong, warn};
+use crate::cli::wrong::{Wrong, warn};
 
 /// A module that is taken.
 #[derive(Clone, Debug)]

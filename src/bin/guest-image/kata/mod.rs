@@ -16,12 +16,12 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Arg, Args};
 use serde::Serialize;
 
-use crate::against::Against;
-use crate::args::List;
 use crate::check;
-use crate::exit::{self, Exit};
-use crate::terminal::{self, print_json};
-use crate::wrong;
+use crate::check::against::Against;
+use crate::cli::exit::{self, Exit};
+use crate::cli::terminal::{self, print_json};
+use crate::cli::wrong;
+use crate::shared::lists::List;
 
 use configuration::Configuration;
 use pods::Pod;

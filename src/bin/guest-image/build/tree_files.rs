@@ -16,12 +16,12 @@ use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::dep::module_of;
 use guest_init::resolve::tree::index::{Index, IndexKind};
 
-use crate::archive::{Archive, Node};
-use crate::args::utf8;
-use crate::firmware::{FIRMWARE, Firmware};
-use crate::selection::{Selection, Taken, on_host};
-use crate::trie::Entries;
-use crate::wrong::Wrong;
+use super::archive::{Archive, Node};
+use super::selection::{Selection, Taken, on_host};
+use super::trie::Entries;
+use crate::cli::wrong::Wrong;
+use crate::shared::firmware::{FIRMWARE, Firmware};
+use crate::shared::place::utf8;
 
 /// The mode of all files here.
 const MODE: u32 = 0o644;

@@ -1,14 +1,22 @@
 //! `guest-image check`: what PID 1 would do with lists of modules on a module tree, known before any VM starts.
 
+mod acceptance;
+pub mod against;
+mod findings;
+mod inspection;
+mod kernel;
+mod rehearsal;
+
 use anyhow::Result;
 use clap::Args;
 
-use crate::against::Against;
-use crate::args::{List, Lists};
-use crate::exit::{self, Exit};
-use crate::findings::Findings;
-use crate::terminal::{print, print_json};
-use crate::{rehearsal, wrong};
+use crate::cli::exit::{self, Exit};
+use crate::cli::terminal::{print, print_json};
+use crate::cli::wrong;
+use crate::shared::lists::{List, Lists};
+
+use against::Against;
+use findings::Findings;
 
 const EXAMPLES: &str = "\
 Examples:

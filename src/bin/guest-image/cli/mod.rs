@@ -1,0 +1,6 @@
+//! What every command shares with the shell: exit status, standard output, standard error, a progress bar.
+
+pub mod exit;
+pub mod progress;
+pub mod terminal;
+pub mod wrong;
