@@ -10,9 +10,9 @@ use guest_init::resolve::lookup::Module;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::text::Shown;
 
-use super::against::Against;
 use super::findings::Findings;
 use super::kernel::Kernel;
+use super::vm_options::VmOptions;
 
 /// What a signed module ends with (linux/module_signature.h).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
@@ -27,11 +27,11 @@ pub struct Acceptance<'k> {
 
 impl<'k> Acceptance<'k> {
     /// The kernel of these findings, with its image, if there is one, and its words before ` -- `.
-    pub fn new(against: &Against, kernel: Option<&'k Kernel>, words: ModuleWords<'k>, findings: &Findings) -> Self {
+    pub fn new(vm: &VmOptions, kernel: Option<&'k Kernel>, words: ModuleWords<'k>, findings: &Findings) -> Self {
         Self {
             release: findings.release.clone(),
             vermagic: kernel.and_then(|kernel| kernel.vermagic.as_deref()),
-            config: config(against, kernel, findings),
+            config: config(vm, kernel, findings),
             words,
         }
     }
@@ -93,13 +93,13 @@ impl<'k> Acceptance<'k> {
 }
 
 /// The kernel's .config: the image's own, the tree's, the one in /boot, or the one beside the image.
-fn config<'k>(against: &Against, kernel: Option<&'k Kernel>, findings: &Findings) -> Option<Cow<'k, [u8]>> {
+fn config<'k>(vm: &VmOptions, kernel: Option<&'k Kernel>, findings: &Findings) -> Option<Cow<'k, [u8]>> {
     if let Some(config) = kernel.and_then(|kernel| kernel.config.as_deref()) {
         return Some(config.into());
     }
     let named = format!("config-{}", findings.release);
-    let in_boot = against.place.root().map(|root| root.join("boot").join(&named));
-    let beside = |name: &str| against.kernel.as_deref().map(|kernel| kernel.with_file_name(name));
+    let in_boot = vm.place.root().map(|root| root.join("boot").join(&named));
+    let beside = |name: &str| vm.kernel.as_deref().map(|kernel| kernel.with_file_name(name));
     let places = [Some(findings.modules.join("config")), in_boot, beside(&named), beside("config")];
     places.into_iter().flatten().find_map(|path| fs::read(path).ok()).map(Cow::Owned)
 }

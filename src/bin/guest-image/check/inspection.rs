@@ -15,8 +15,8 @@ use guest_init::resolve::tree::index::IndexKind;
 use guest_init::text::Shown;
 
 use super::acceptance::Acceptance;
-use super::against::Against;
 use super::findings::{Findings, Kind, Parameter, Remark};
+use super::vm_options::VmOptions;
 use crate::shared::firmware::Firmware;
 
 /// How many names of files a remark shows.
@@ -41,13 +41,13 @@ pub struct Inspection<'i> {
 impl<'i> Inspection<'i> {
     /// Nothing looked at yet.
     pub fn new(
-        against: &Against,
+        vm: &VmOptions,
         kernel: Acceptance<'i>,
         tree: &'i ModuleTree,
         strict: bool,
         findings: &'i mut Findings,
     ) -> Self {
-        let firmware = against.place.firmware_dir();
+        let firmware = vm.place.firmware_dir();
         let firmware = firmware.map(|path| (path.display().to_string(), Firmware::at(&path, &findings.release)));
         let (failures, wanting, compressed) = Default::default();
         Self { findings, tree, kernel, firmware, strict, failures, wanting, compressed }

@@ -1,11 +1,11 @@
 //! `guest-image check`: what PID 1 would do with lists of modules on a module tree, known before any VM starts.
 
 mod acceptance;
-pub mod against;
 mod findings;
 mod inspection;
 mod kernel;
 mod rehearsal;
+pub mod vm_options;
 
 use anyhow::Result;
 use clap::Args;
@@ -15,8 +15,8 @@ use crate::cli::terminal::{print, print_json};
 use crate::cli::wrong;
 use crate::shared::lists::{List, Lists};
 
-use against::Against;
 use findings::Findings;
+use vm_options::VmOptions;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,28 +43,28 @@ pub struct Arguments {
     #[command(flatten)]
     lists: Lists,
     #[command(flatten)]
-    against: Against,
+    vm: VmOptions,
 }
 
 /// The command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    lists(arguments.lists.read(), &arguments.against)
+    lists(arguments.lists.read(), &arguments.vm)
 }
 
 /// Checks lists, and prints what is found. Where nothing can be found out, that is no verdict on the VM.
-pub fn lists(lists: Result<Vec<List>>, against: &Against) -> Result<Exit> {
-    let findings = match rehearsal::rehearse(lists, against) {
+pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Exit> {
+    let findings = match rehearsal::rehearse(lists, vm) {
         Ok(findings) => findings,
         Err(error) => {
             wrong::report(&error);
             return Ok(Exit::Wrong);
         }
     };
-    match against.json {
+    match vm.json {
         true => print_json(&findings)?,
         false => print(&findings.to_string())?,
     }
-    Ok(verdict(&findings, against.deny_warnings))
+    Ok(verdict(&findings, vm.deny_warnings))
 }
 
 fn verdict(findings: &Findings, deny_warnings: bool) -> Exit {

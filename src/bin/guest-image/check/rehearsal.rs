@@ -15,21 +15,21 @@ use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 
 use super::acceptance::Acceptance;
-use super::against::Against;
 use super::findings::{self, Findings, Remark};
 use super::inspection::Inspection;
 use super::kernel::Kernel;
+use super::vm_options::VmOptions;
 use crate::cli::wrong::Wrong;
 use crate::shared::lists::List;
 
 /// Goes the way, and says what is found. An error is no verdict on the VM: something here can't be read.
-pub fn rehearse(lists: Result<Vec<List>>, against: &Against) -> Result<Findings> {
-    let kernel = against.kernel.as_deref().map(Kernel::read).transpose()?;
+pub fn rehearse(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Findings> {
+    let kernel = vm.kernel.as_deref().map(Kernel::read).transpose()?;
     let mut findings = Findings::default();
     let mut told = Vec::new();
     let mut tell = |failure: &Failure| told.push(failure.clone());
     let mut report = Report::new(&mut tell);
-    let way = Way { against, kernel };
+    let way = Way { vm, kernel };
     let outcome = lists.and_then(|lists| way.go(&lists, &mut report, &mut findings));
     let end = match outcome {
         Ok(later) => {
@@ -43,7 +43,7 @@ pub fn rehearse(lists: Result<Vec<List>>, against: &Against) -> Result<Findings>
 }
 
 struct Way<'w> {
-    against: &'w Against,
+    vm: &'w VmOptions,
     kernel: Option<Kernel>,
 }
 
@@ -51,8 +51,8 @@ impl Way<'_> {
     /// PID 1's steps up to the first load, an error where it would end; then what would fail at the loads, as far as
     /// files say.
     fn go(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>> {
-        let mut request = Request::parse(self.against.cmdline.as_bytes(), report);
-        request.strict |= self.against.strict;
+        let mut request = Request::parse(self.vm.cmdline.as_bytes(), report);
+        request.strict |= self.vm.strict;
         verdict(report)?;
         self.add_lists(&mut request, lists, report)?;
         // Here PID 1 would end; what else is wrong is good to know at once.
@@ -80,8 +80,8 @@ impl Way<'_> {
         findings.warnings.append(&mut remarks);
         verdict(report)?;
 
-        let kernel = Acceptance::new(self.against, self.kernel.as_ref(), request.kernel.modules, findings);
-        let mut inspection = Inspection::new(self.against, kernel, &tree, request.strict, findings);
+        let kernel = Acceptance::new(self.vm, self.kernel.as_ref(), request.kernel.modules, findings);
+        let mut inspection = Inspection::new(self.vm, kernel, &tree, request.strict, findings);
         let mut given_up = None;
         for step in plan.steps() {
             // What follows an optional entry's failure is not tried.
@@ -100,7 +100,7 @@ impl Way<'_> {
     fn add_lists<'a>(&self, request: &mut Request<'a>, lists: &'a [List], report: &mut Report<'_>) -> Result<()> {
         let mut texts = Vec::new();
         for file in &request.files {
-            let text = self.against.list(&file.location)?;
+            let text = self.vm.list(&file.location)?;
             texts.push(text.unwrap_or_else(|failure| {
                 report.add(failure);
                 &[]
@@ -122,18 +122,18 @@ impl Way<'_> {
     }
 
     fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<ModuleTree> {
-        let (directory, path) = self.against.module_dir(location)?;
-        let release = match (&self.kernel, self.against.place.named_release()) {
+        let (directory, path) = self.vm.module_dir(location)?;
+        let release = match (&self.kernel, self.vm.place.named_release()) {
             (Some(kernel), Some(named)) => {
                 ensure!(kernel.release == named, "--release {named}: the --kernel is {}", kernel.release);
                 kernel.release.clone()
             }
             (Some(kernel), None) => kernel.release.clone(),
             (None, Some(named)) => named.into(),
-            (None, None) => self.against.place.release_in(&path)?,
+            (None, None) => self.vm.place.release_in(&path)?,
         };
         (findings.modules, findings.release) = (path.join(&release), release.clone());
-        let config = self.against.config_folders()?;
+        let config = self.vm.config_folders()?;
         let config: Vec<_> = config.iter().map(String::as_str).collect();
         let name = path.display();
         Ok(ModuleTree::open_in(directory, &name, &release, &config).map_err(Wrong::from)?)

@@ -17,7 +17,7 @@ use clap::{Arg, Args};
 use serde::Serialize;
 
 use crate::check;
-use crate::check::against::Against;
+use crate::check::vm_options::VmOptions;
 use crate::cli::exit::{self, Exit};
 use crate::cli::terminal::{self, print_json};
 use crate::cli::wrong;
@@ -50,7 +50,7 @@ In Kata's configuration:
 /// "origin", "modules" (an entry each), "parameter" (null where a command line can't hold it) and "warnings". With --check it
 /// prints check's object for each list.
 #[derive(Debug, Args)]
-#[command(arg_required_else_help = true, mut_args(against_needs_check))]
+#[command(arg_required_else_help = true, mut_args(vm_options_need_check))]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
     /// Kata's configuration.toml, with the config.d beside it; YAML or JSON with pods or what makes pods; an OCI bundle's
@@ -70,11 +70,11 @@ pub struct Arguments {
     #[arg(long)]
     check: bool,
     #[command(flatten)]
-    against: Against,
+    vm: VmOptions,
 }
 
 /// The options of `guest-image check` say nothing here without --check; only --json does.
-fn against_needs_check(argument: Arg) -> Arg {
+fn vm_options_need_check(argument: Arg) -> Arg {
     match argument.get_id().as_str() {
         "files" | "runtime" | "pod" | "list" | "check" | "json" => argument,
         _ => argument.requires("check"),
@@ -99,15 +99,15 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     if arguments.list.is_none() {
         targets.iter_mut().for_each(|target| target.write_parameter(&configuration.kernel_params));
     }
-    let Arguments { check, against, list, .. } = arguments;
-    if against.json && !check {
+    let Arguments { check, vm, list, .. } = arguments;
+    if vm.json && !check {
         return print_json(&Answer { runtime, lists: &targets }).map(|()| Exit::Done);
     }
     for target in &targets {
         target.warnings.iter().for_each(|warning| wrong::warn(format_args!("{}: {warning}", target.title)));
     }
     let texts = match list {
-        _ if against.json => vec![String::new(); targets.len()],
+        _ if vm.json => vec![String::new(); targets.len()],
         Some(file) => vec![write_list(file, &targets)?],
         None => targets.iter().map(|target| parameter(target, targets.len() > 1)).collect::<Result<_>>()?,
     };
@@ -116,7 +116,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         terminal::print(&text)?;
         if *check {
             let list = List { name: target.title.clone(), text: target.file().into() };
-            let found = check::lists(Ok(vec![list]), against)?;
+            let found = check::lists(Ok(vec![list]), vm)?;
             exit = if found as u8 > exit as u8 { found } else { exit };
         }
     }

@@ -1,4 +1,4 @@
-//! What lists are checked against, and where the guest's files are on this host: below --root, in the folders of its
+//! What lists are checked vm, and where the guest's files are on this host: below --root, in the folders of its
 //! shares, or where an option says.
 
 use std::ffi::OsString;
@@ -17,9 +17,9 @@ use rustix::io;
 
 use crate::shared::place::{Place, utf8};
 
-/// What lists are checked against, and how that is told. `kata --check` takes the same.
+/// What lists are checked vm, and how that is told. `kata --check` takes the same.
 #[derive(Debug, Args)]
-pub struct Against {
+pub struct VmOptions {
     /// Where the module tree is.
     #[command(flatten)]
     pub place: Place,
@@ -67,7 +67,7 @@ impl FromStr for Share {
 /// A folder, opened if that is possible, and its path.
 type Folder = (io::Result<Directory>, PathBuf);
 
-impl Against {
+impl VmOptions {
     /// The text of a list that a kernel command line names.
     pub fn list(&self, location: &Location<'_>) -> Result<Result<&'static [u8], Failure>> {
         let (folder, _) = self.folder(location).with_context(|| format!("guest_init.modules_file={location}"))?;
