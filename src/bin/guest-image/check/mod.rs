@@ -1,10 +1,10 @@
 //! `guest-image check`: what PID 1 would do with lists of modules on a module tree, known before any VM starts.
 
 mod acceptance;
+mod dry_run;
 mod findings;
 mod inspection;
 mod kernel;
-mod rehearsal;
 pub mod vm_options;
 
 use anyhow::Result;
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
 
 /// Checks lists, and prints what is found. Where nothing can be found out, that is no verdict on the VM.
 pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Exit> {
-    let findings = match rehearsal::rehearse(lists, vm) {
+    let findings = match dry_run::findings(lists, vm) {
         Ok(findings) => findings,
         Err(error) => {
             wrong::report(&error);

@@ -23,14 +23,14 @@ use crate::cli::wrong::Wrong;
 use crate::shared::lists::List;
 
 /// Goes the way, and says what is found. An error is no verdict on the VM: something here can't be read.
-pub fn rehearse(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Findings> {
+pub fn findings(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Findings> {
     let kernel = vm.kernel.as_deref().map(Kernel::read).transpose()?;
     let mut findings = Findings::default();
     let mut told = Vec::new();
     let mut tell = |failure: &Failure| told.push(failure.clone());
     let mut report = Report::new(&mut tell);
-    let way = Way { vm, kernel };
-    let outcome = lists.and_then(|lists| way.go(&lists, &mut report, &mut findings));
+    let dry_run = DryRun { vm, kernel };
+    let outcome = lists.and_then(|lists| dry_run.run(&lists, &mut report, &mut findings));
     let end = match outcome {
         Ok(later) => {
             told.extend(later);
@@ -42,15 +42,15 @@ pub fn rehearse(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Findings> {
     Ok(findings)
 }
 
-struct Way<'w> {
-    vm: &'w VmOptions,
+struct DryRun<'v> {
+    vm: &'v VmOptions,
     kernel: Option<Kernel>,
 }
 
-impl Way<'_> {
+impl DryRun<'_> {
     /// PID 1's steps up to the first load, an error where it would end; then what would fail at the loads, as far as
     /// files say.
-    fn go(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>> {
+    fn run(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>> {
         let mut request = Request::parse(self.vm.cmdline.as_bytes(), report);
         request.strict |= self.vm.strict;
         verdict(report)?;
