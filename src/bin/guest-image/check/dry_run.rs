@@ -14,10 +14,10 @@ use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 
-use super::acceptance::Acceptance;
 use super::findings::{self, Findings, Remark};
 use super::inspection::Inspection;
 use super::kernel::Kernel;
+use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
 use crate::cli::wrong::Wrong;
 use crate::shared::lists::List;
@@ -80,7 +80,7 @@ impl DryRun<'_> {
         findings.warnings.append(&mut remarks);
         verdict(report)?;
 
-        let kernel = Acceptance::new(self.vm, self.kernel.as_ref(), request.kernel.modules, findings);
+        let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), request.kernel.modules, findings);
         let mut inspection = Inspection::new(self.vm, kernel, &tree, request.strict, findings);
         let mut given_up = None;
         for step in plan.steps() {

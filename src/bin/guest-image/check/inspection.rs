@@ -14,8 +14,8 @@ use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::index::IndexKind;
 use guest_init::text::Shown;
 
-use super::acceptance::Acceptance;
 use super::findings::{Findings, Kind, Parameter, Remark};
+use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
 use crate::shared::firmware::Firmware;
 
@@ -27,7 +27,7 @@ pub struct Inspection<'i> {
     /// Where remarks go.
     pub findings: &'i mut Findings,
     tree: &'i ModuleTree,
-    kernel: Acceptance<'i>,
+    kernel: KernelFacts<'i>,
     firmware: Option<(String, Firmware)>,
     strict: bool,
     /// What would fail at the loads.
@@ -42,7 +42,7 @@ impl<'i> Inspection<'i> {
     /// Nothing looked at yet.
     pub fn new(
         vm: &VmOptions,
-        kernel: Acceptance<'i>,
+        kernel: KernelFacts<'i>,
         tree: &'i ModuleTree,
         strict: bool,
         findings: &'i mut Findings,
@@ -113,7 +113,7 @@ impl<'i> Inspection<'i> {
             *self.compressed.entry(format.name()).or_default() += 1;
         }
         let contents = file.contents(&step.module)?;
-        if let Some(text) = self.kernel.judge(&step.module, &contents)? {
+        if let Some(text) = self.kernel.verdict(&step.module, &contents)? {
             self.warn(Kind::Release, step, text);
         }
         if let Some(info) = ModInfo::find(&contents) {

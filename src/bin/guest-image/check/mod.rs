@@ -1,10 +1,10 @@
 //! `guest-image check`: what PID 1 would do with lists of modules on a module tree, known before any VM starts.
 
-mod acceptance;
 mod dry_run;
 mod findings;
 mod inspection;
 mod kernel;
+mod kernel_verdict;
 pub mod vm_options;
 
 use anyhow::Result;

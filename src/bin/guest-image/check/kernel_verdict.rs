@@ -18,14 +18,14 @@ use super::vm_options::VmOptions;
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 
 /// A kernel, as far as it is known.
-pub struct Acceptance<'k> {
+pub struct KernelFacts<'k> {
     release: String,
     vermagic: Option<&'k [u8]>,
     config: Option<Cow<'k, [u8]>>,
     words: ModuleWords<'k>,
 }
 
-impl<'k> Acceptance<'k> {
+impl<'k> KernelFacts<'k> {
     /// The kernel of these findings, with its image, if there is one, and its words before ` -- `.
     pub fn new(vm: &VmOptions, kernel: Option<&'k Kernel>, words: ModuleWords<'k>, findings: &Findings) -> Self {
         Self {
@@ -37,7 +37,7 @@ impl<'k> Acceptance<'k> {
     }
 
     /// Why it does not take a module, or what else may keep it from that.
-    pub fn judge(&self, module: &Module<'_>, contents: &[u8]) -> Result<Option<String>, Failure> {
+    pub fn verdict(&self, module: &Module<'_>, contents: &[u8]) -> Result<Option<String>, Failure> {
         self.switches(module)?;
         if self.enforces_signatures() && !contents.ends_with(SIGNED) {
             return Err(Failure::new(
