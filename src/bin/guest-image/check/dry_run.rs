@@ -16,7 +16,7 @@ use guest_init::text::Shown;
 
 use super::findings::{self, Findings, Remark};
 use super::inspection::Inspection;
-use super::kernel::Kernel;
+use super::kernel_image::KernelImage;
 use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
 use crate::cli::wrong::Wrong;
@@ -24,7 +24,7 @@ use crate::shared::lists::List;
 
 /// Goes the way, and says what is found. An error is no verdict on the VM: something here can't be read.
 pub fn findings(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Findings> {
-    let kernel = vm.kernel.as_deref().map(Kernel::read).transpose()?;
+    let kernel = vm.kernel.as_deref().map(KernelImage::read).transpose()?;
     let mut findings = Findings::default();
     let mut told = Vec::new();
     let mut tell = |failure: &Failure| told.push(failure.clone());
@@ -44,7 +44,7 @@ pub fn findings(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Findings> {
 
 struct DryRun<'v> {
     vm: &'v VmOptions,
-    kernel: Option<Kernel>,
+    kernel: Option<KernelImage>,
 }
 
 impl DryRun<'_> {

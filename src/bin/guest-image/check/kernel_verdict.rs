@@ -11,7 +11,7 @@ use guest_init::resolve::modinfo::ModInfo;
 use guest_init::text::Shown;
 
 use super::findings::Findings;
-use super::kernel::Kernel;
+use super::kernel_image::KernelImage;
 use super::vm_options::VmOptions;
 
 /// What a signed module ends with (linux/module_signature.h).
@@ -27,7 +27,7 @@ pub struct KernelFacts<'k> {
 
 impl<'k> KernelFacts<'k> {
     /// The kernel of these findings, with its image, if there is one, and its words before ` -- `.
-    pub fn new(vm: &VmOptions, kernel: Option<&'k Kernel>, words: ModuleWords<'k>, findings: &Findings) -> Self {
+    pub fn new(vm: &VmOptions, kernel: Option<&'k KernelImage>, words: ModuleWords<'k>, findings: &Findings) -> Self {
         Self {
             release: findings.release.clone(),
             vermagic: kernel.and_then(|kernel| kernel.vermagic.as_deref()),
@@ -93,7 +93,7 @@ impl<'k> KernelFacts<'k> {
 }
 
 /// The kernel's .config: the image's own, the tree's, the one in /boot, or the one beside the image.
-fn config<'k>(vm: &VmOptions, kernel: Option<&'k Kernel>, findings: &Findings) -> Option<Cow<'k, [u8]>> {
+fn config<'k>(vm: &VmOptions, kernel: Option<&'k KernelImage>, findings: &Findings) -> Option<Cow<'k, [u8]>> {
     if let Some(config) = kernel.and_then(|kernel| kernel.config.as_deref()) {
         return Some(config.into());
     }

@@ -3,7 +3,7 @@
 mod dry_run;
 mod findings;
 mod inspection;
-mod kernel;
+mod kernel_image;
 mod kernel_verdict;
 pub mod vm_options;
 

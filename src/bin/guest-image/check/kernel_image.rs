@@ -14,7 +14,7 @@ const BANNER: &[u8] = b"Linux version ";
 
 /// A kernel image.
 #[derive(Debug)]
-pub struct Kernel {
+pub struct KernelImage {
     /// What its `uname -r` prints.
     pub release: String,
     /// `vermagic`, as its modules must have it, if the image shows it.
@@ -23,7 +23,7 @@ pub struct Kernel {
     pub config: Option<Vec<u8>>,
 }
 
-impl Kernel {
+impl KernelImage {
     /// Reads an image: x86's bzImage, arm64's Image, or vmlinux, as it is, compressed as a whole, or as an EFI program.
     pub fn read(path: &Path) -> Result<Self> {
         let name = || format!("--kernel {}", path.display());
@@ -149,10 +149,10 @@ mod tests {
     }
 
     /// Reads an image of these bytes.
-    fn read(bytes: &[u8]) -> Result<Kernel> {
+    fn read(bytes: &[u8]) -> Result<KernelImage> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(bytes)?;
-        Kernel::read(file.path())
+        KernelImage::read(file.path())
     }
 
     #[test]
