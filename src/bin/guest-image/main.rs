@@ -54,7 +54,7 @@ fn main() -> Exit {
         Command::Man(arguments) => man::run(arguments, Arguments::command()),
     };
     outcome.unwrap_or_else(|error| {
-        cli::wrong::report(&error);
+        cli::stderr::report(&error);
         Exit::Failed
     })
 }

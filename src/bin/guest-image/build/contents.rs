@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::archive::{Archive, Item};
 use super::output::Sizes;
 use super::selection::ALL;
-use crate::cli::terminal::{NOTE, print, print_json, styled};
-use crate::cli::wrong;
+use crate::cli::stderr;
+use crate::cli::stdout::{NOTE, print, print_json, styled};
 
 /// How it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub fn tell(form: Form, image: &Path, archive: &Archive, taken: &Taken, sizes: S
         }),
         Form::Text => {
             print(&listing(&files))?;
-            wrong::say(sums(image, archive, taken, sizes));
+            stderr::print(sums(image, archive, taken, sizes));
             Ok(())
         }
     }

@@ -24,7 +24,7 @@ use guest_init::text::Shown;
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Progress;
-use crate::cli::wrong::{Wrong, warn};
+use crate::cli::stderr::{Failures, warn};
 use crate::shared::firmware::Firmware;
 use crate::shared::lists::{List, Lists};
 use crate::shared::place::{Place, utf8};
@@ -183,7 +183,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     let module_dir = modules.place.module_dir();
     let release = modules.place.release_in(&module_dir)?;
     let config: Vec<_> = config.iter().map(|path| utf8(path)).collect::<Result<_>>()?;
-    let files = ModuleTree::open(utf8(&module_dir)?, &release, &config).map_err(Wrong::from)?;
+    let files = ModuleTree::open(utf8(&module_dir)?, &release, &config).map_err(Failures::from)?;
     let config = files.config(ModuleWords::NONE);
     let tree = files.sources(&config);
     let directory = module_dir.join(&release);
@@ -202,16 +202,16 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
 }
 
 /// The entries of all lists, or all that is wrong with them.
-fn entries(lists: &[List]) -> Result<Vec<list::Entry<'_>>, Wrong> {
+fn entries(lists: &[List]) -> Result<Vec<list::Entry<'_>>, Failures> {
     let mut entries = Vec::new();
-    let mut wrong = Wrong(Vec::new());
+    let mut failures = Failures(Vec::new());
     for List { name, text } in lists {
         list::read(text, name, &mut |entry| match entry {
             Ok(entry) => entries.push(entry),
-            Err(failure) => wrong.0.push(failure),
+            Err(failure) => failures.0.push(failure),
         });
     }
-    wrong.verdict().map(|()| entries)
+    failures.into_result().map(|()| entries)
 }
 
 /// Copies configuration. A link to /dev/null, which masks a file of that name elsewhere, becomes an empty file.

@@ -16,7 +16,7 @@ use guest_init::resolve::tree::dep::{Line, module_of};
 use guest_init::resolve::tree::index::IndexKind;
 use rustix::io::Errno;
 
-use crate::cli::wrong::{Wrong, warn};
+use crate::cli::stderr::{Failures, warn};
 
 /// A module that is taken.
 #[derive(Clone, Debug)]
@@ -47,12 +47,12 @@ impl Selection {
         directory: &Path,
         entries: &[Entry<'_>],
         allow_missing: bool,
-    ) -> Result<Self, Wrong> {
-        let mut wrong = Wrong(Vec::new());
+    ) -> Result<Self, Failures> {
+        let mut failures = Failures(Vec::new());
         let mut plan = Plan::new(tree);
         let mut passed_over = Vec::new();
         plan.add_all(entries, &mut |entry, failure| match Consequence::of_refusal(entry, &failure) {
-            Consequence::EndsTheVm => wrong.0.push(failure),
+            Consequence::EndsTheVm => failures.0.push(failure),
             _ => passed_over.push(failure),
         });
         let mut selection = Self::default();
@@ -60,28 +60,28 @@ impl Selection {
             let entry = entries.get(usize::from(step.entry)).map(|entry| entry.name.to_string()).unwrap_or_default();
             let Err(failure) = selection.take_step(directory, step, &entry) else { continue };
             match step.consequence {
-                Consequence::EndsTheVm => wrong.0.push(failure),
+                Consequence::EndsTheVm => failures.0.push(failure),
                 Consequence::EndsItsEntry => passed_over.push(failure),
                 Consequence::Nothing => {}
             }
         }
         let is_missing = |failure: &mut Failure| matches!(failure.code, Code::UnknownModule | Code::MissingFile);
-        let left: Vec<_> = wrong.0.extract_if(.., |failure| allow_missing && is_missing(failure)).collect();
-        wrong.verdict()?;
+        let left: Vec<_> = failures.0.extract_if(.., |failure| allow_missing && is_missing(failure)).collect();
+        failures.into_result()?;
         left.iter().for_each(warn);
         passed_over.iter().for_each(|failure| warn(format_args!("{failure}: optional, passed over")));
         Ok(selection)
     }
 
     /// Every module of the tree at `directory`.
-    pub fn of_all(tree: Sources<'_>, directory: &Path) -> Result<Self, Wrong> {
-        let mut wrong = Wrong(Vec::new());
+    pub fn of_all(tree: Sources<'_>, directory: &Path) -> Result<Self, Failures> {
+        let mut failures = Failures(Vec::new());
         let mut selection = Self::default();
         tree.index_of(IndexKind::Dep)?.each(&mut |_, _, line| {
             let taken = Line::new(line).path().map(|path| selection.take(directory, path, ALL));
-            wrong.0.extend(taken.and_then(Result::err));
+            failures.0.extend(taken.and_then(Result::err));
         })?;
-        wrong.verdict().map(|()| selection)
+        failures.into_result().map(|()| selection)
     }
 
     /// Paths as modules.dep has them.

@@ -19,7 +19,7 @@ use guest_init::resolve::tree::index::{Index, IndexKind};
 use super::archive::{Archive, Node};
 use super::selection::{Selection, Taken, on_host};
 use super::trie::Entries;
-use crate::cli::wrong::Wrong;
+use crate::cli::stderr::Failures;
 use crate::shared::firmware::{FIRMWARE, Firmware};
 use crate::shared::place::utf8;
 
@@ -59,8 +59,8 @@ pub fn add_firmware(archive: &mut Archive, tree: &Directory, firmware: &Firmware
     let mut added = BTreeSet::new();
     for (path, _) in selection.files() {
         let module = Module::in_file(path);
-        let file = ModuleFile::open(tree, path).map_err(Wrong::from)?;
-        let contents = file.contents(&module).map_err(Wrong::from)?;
+        let file = ModuleFile::open(tree, path).map_err(Failures::from)?;
+        let contents = file.contents(&module).map_err(Failures::from)?;
         let Some(info) = ModInfo::find(&contents) else { continue };
         for file in info.values("firmware").flat_map(|name| firmware.files(name)) {
             let target = format!("/{FIRMWARE}/{}", utf8(&file)?);
@@ -88,7 +88,7 @@ fn know(archive: &Archive, target: &str, tree: &Sources<'_>, selection: &mut Sel
     let mut renamed = Renamed::new();
     for path in archive.base.below(&directory).filter(|path| path.ends_with(".ko") || path.contains(".ko.")) {
         let name = module_of(path.as_bytes());
-        let line = tree.line_of(&Module::named(name)).map_err(Wrong::from)?;
+        let line = tree.line_of(&Module::named(name)).map_err(Failures::from)?;
         let original = line.path().filter(|original| uncompressed(original) == uncompressed(path.as_bytes()));
         let Some(original) = original else {
             bail!(
@@ -129,7 +129,7 @@ type Made = (&'static str, Vec<u8>);
 fn indexes(tree: &Sources<'_>, selection: &Selection, renamed: &Renamed) -> Result<Vec<Made>> {
     let mut made = Vec::new();
     for kind in IndexKind::ALL {
-        let index = tree.index_of(kind).map_err(Wrong::from)?;
+        let index = tree.index_of(kind).map_err(Failures::from)?;
         if !index.exists() {
             continue;
         }
@@ -156,7 +156,7 @@ fn texts(directory: &Path, selection: &Selection) -> Result<Vec<Made>> {
 
 /// The entries of an index that speak of selected modules, or all of them where it speaks of the kernel itself.
 /// Their priorities, ranks in the whole tree, keep their order.
-fn entries(index: &Index<'_>, kind: IndexKind, selection: &Selection, renamed: &Renamed) -> Result<Entries, Wrong> {
+fn entries(index: &Index<'_>, kind: IndexKind, selection: &Selection, renamed: &Renamed) -> Result<Entries, Failures> {
     let mut entries = Entries::default();
     index.each(&mut |key, priority, value| {
         let counts = match kind {

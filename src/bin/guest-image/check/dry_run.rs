@@ -19,7 +19,7 @@ use super::inspection::Inspection;
 use super::kernel_image::KernelImage;
 use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
-use crate::cli::wrong::Wrong;
+use crate::cli::stderr::Failures;
 use crate::shared::lists::List;
 
 /// Goes the way, and says what is found. An error is no verdict on the VM: something here can't be read.
@@ -36,7 +36,7 @@ pub fn findings(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Findings> {
             told.extend(later);
             told.first().cloned()
         }
-        Err(error) => error.downcast::<Wrong>()?.0.into_iter().next(),
+        Err(error) => error.downcast::<Failures>()?.0.into_iter().next(),
     };
     findings.conclude(end, told);
     Ok(findings)
@@ -136,12 +136,12 @@ impl DryRun<'_> {
         let config = self.vm.config_folders()?;
         let config: Vec<_> = config.iter().map(String::as_str).collect();
         let name = path.display();
-        Ok(ModuleTree::open_in(directory, &name, &release, &config).map_err(Wrong::from)?)
+        Ok(ModuleTree::open_in(directory, &name, &release, &config).map_err(Failures::from)?)
     }
 }
 
 fn verdict(report: &Report<'_>) -> Result<()> {
-    Ok(report.verdict().map_err(Wrong::from)?)
+    Ok(report.verdict().map_err(Failures::from)?)
 }
 
 /// A step as it is told.

@@ -8,7 +8,7 @@ use guest_init::resolve::modinfo::ModInfo;
 use guest_init::text::Shown;
 use serde::{Serialize, Serializer};
 
-use crate::cli::terminal::{BAD, GOOD, NOTE, WARNING, styled};
+use crate::cli::stdout::{BAD, GOOD, NOTE, WARNING, styled};
 
 /// All that is known of a VM before it starts.
 #[derive(Debug, Default, Serialize)]

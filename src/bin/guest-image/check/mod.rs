@@ -11,8 +11,8 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::cli::exit::{self, Exit};
-use crate::cli::terminal::{print, print_json};
-use crate::cli::wrong;
+use crate::cli::stderr;
+use crate::cli::stdout::{print, print_json};
 use crate::shared::lists::{List, Lists};
 
 use findings::Findings;
@@ -56,7 +56,7 @@ pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Exit> {
     let findings = match dry_run::findings(lists, vm) {
         Ok(findings) => findings,
         Err(error) => {
-            wrong::report(&error);
+            stderr::report(&error);
             return Ok(Exit::Wrong);
         }
     };

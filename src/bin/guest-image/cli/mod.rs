@@ -2,5 +2,5 @@
 
 pub mod exit;
 pub mod progress;
-pub mod terminal;
-pub mod wrong;
+pub mod stderr;
+pub mod stdout;

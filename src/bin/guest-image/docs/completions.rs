@@ -5,7 +5,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 
 use crate::cli::exit::Exit;
-use crate::cli::terminal::print;
+use crate::cli::stdout::print;
 
 /// Prints completions of guest-image's arguments for a shell.
 ///

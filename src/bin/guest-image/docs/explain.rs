@@ -10,7 +10,8 @@ use guest_init::failure::Code;
 use serde::Serialize;
 
 use crate::cli::exit::{self, Exit};
-use crate::cli::terminal::{BAD, print, print_json, styled};
+use crate::cli::stderr;
+use crate::cli::stdout::{BAD, print, print_json, styled};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,7 +58,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         false => match codes(&text(arguments)?) {
             Ok(codes) => codes,
             Err(error) => {
-                crate::cli::wrong::report(&error);
+                stderr::report(&error);
                 return Ok(Exit::Wrong);
             }
         },
@@ -76,7 +77,7 @@ fn text(arguments: &Arguments) -> Result<String> {
     }
     let mut input = std::io::stdin().lock();
     if input.is_terminal() {
-        crate::cli::wrong::warn("reading standard input: paste the lines of the console, then end them with Ctrl-D");
+        stderr::warn("reading standard input: paste the lines of the console, then end them with Ctrl-D");
     }
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).context("standard input")?;

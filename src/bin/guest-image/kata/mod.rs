@@ -19,8 +19,8 @@ use serde::Serialize;
 use crate::check;
 use crate::check::vm_options::VmOptions;
 use crate::cli::exit::{self, Exit};
-use crate::cli::terminal::{self, print_json};
-use crate::cli::wrong;
+use crate::cli::stderr;
+use crate::cli::stdout::{self, print_json};
 use crate::shared::lists::List;
 
 use configuration::Configuration;
@@ -104,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         return print_json(&Answer { runtime, lists: &targets }).map(|()| Exit::Done);
     }
     for target in &targets {
-        target.warnings.iter().for_each(|warning| wrong::warn(format_args!("{}: {warning}", target.title)));
+        target.warnings.iter().for_each(|warning| stderr::warn(format_args!("{}: {warning}", target.title)));
     }
     let texts = match list {
         _ if vm.json => vec![String::new(); targets.len()],
@@ -113,7 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     };
     let mut exit = Exit::Done;
     for (target, text) in targets.iter().zip(texts) {
-        terminal::print(&text)?;
+        stdout::print(&text)?;
         if *check {
             let list = List { name: target.title.clone(), text: target.file().into() };
             let found = check::lists(Ok(vec![list]), vm)?;

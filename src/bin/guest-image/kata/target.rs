@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::configuration::Configuration;
 use super::pods::{ANNOTATION, Pod};
 use super::runtime::{Origin, Runtime};
-use crate::cli::wrong::Wrong;
+use crate::cli::stderr::Failures;
 
 /// What the kernel takes of a command line, its final NUL among them: COMMAND_LINE_SIZE of x86, arm64 and most others.
 const COMMAND_LINE_SIZE: usize = 2048;
@@ -80,7 +80,7 @@ impl Target {
 /// The entries of a list, each as guest-init's own reader takes it.
 fn modules(runtime: Runtime, title: &str, entries: &[&str], warnings: &mut Vec<String>) -> Result<Vec<String>> {
     let mut modules = Vec::new();
-    let mut wrong = Wrong(Vec::new());
+    let mut failures = Failures(Vec::new());
     for entry in entries {
         if runtime.spoils(entry) {
             let entry = Shown(entry.as_bytes());
@@ -94,14 +94,14 @@ fn modules(runtime: Runtime, title: &str, entries: &[&str], warnings: &mut Vec<S
         match one_entry(title, &module) {
             _ if module.is_empty() => {}
             Ok(()) => modules.push(module),
-            Err(failure) => wrong.0.push(failure),
+            Err(failure) => failures.0.push(failure),
         }
     }
     if modules.len() > MOST_ENTRIES {
         let reason = format!("{} entries; a VM takes at most {MOST_ENTRIES}", modules.len());
-        wrong.0.push(Failure::new(Code::TooMany, title, reason));
+        failures.0.push(Failure::new(Code::TooMany, title, reason));
     }
-    Ok(wrong.verdict().map(|()| modules)?)
+    Ok(failures.into_result().map(|()| modules)?)
 }
 
 /// Whether guest-init reads this as one entry, as Kata does.

@@ -9,7 +9,7 @@ use guest_init::guest::handoff::lists;
 use guest_init::guest::system::files::{open_directory, open_regular};
 use rustix::io::Errno;
 
-use crate::cli::wrong::Wrong;
+use crate::cli::stderr::Failures;
 
 /// Lists of modules.
 #[derive(Debug, Args)]
@@ -52,6 +52,6 @@ fn read_list(file: &Path) -> Result<List> {
     if let Err(error @ (Errno::NOENT | Errno::NOTDIR)) = file {
         return Err(std::io::Error::from(error)).with_context(|| format!("--file {name}"));
     }
-    let text = lists::text(&name, file).map_err(Wrong::from)?.to_vec();
+    let text = lists::text(&name, file).map_err(Failures::from)?.to_vec();
     Ok(List { name, text })
 }
