@@ -57,7 +57,7 @@ pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Exit> {
         Ok(findings) => findings,
         Err(error) => {
             stderr::report(&error);
-            return Ok(Exit::Wrong);
+            return Ok(Exit::Usage);
         }
     };
     match vm.json {

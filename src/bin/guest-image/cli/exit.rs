@@ -17,7 +17,7 @@ pub enum Exit {
     /// It could not be done; the answer is no.
     Failed = 1,
     /// It was asked for in a wrong way.
-    Wrong = 2,
+    Usage = 2,
 }
 
 impl Termination for Exit {

@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
             Ok(codes) => codes,
             Err(error) => {
                 stderr::report(&error);
-                return Ok(Exit::Wrong);
+                return Ok(Exit::Usage);
             }
         },
     };
