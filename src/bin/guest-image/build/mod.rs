@@ -2,9 +2,9 @@
 
 mod archive;
 mod base;
-mod contents;
 mod layout;
 mod output;
+mod report;
 mod selection;
 mod tree_files;
 mod trie;
@@ -31,9 +31,9 @@ use crate::shared::place::{Place, utf8};
 
 use archive::{Archive, Node};
 use base::Base;
-use contents::{Form, Taken};
 use layout::Layout;
 use output::Compression;
+use report::{AddedModules, ReportFormat};
 use selection::Selection;
 
 const EXAMPLES: &str = "\
@@ -129,7 +129,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let mut archive = Archive::beside(base.unwrap_or_default());
     let layout = Layout::read(arguments.layout.as_deref())?;
     layout.place(&mut archive, &arguments.init, arguments.agent.as_deref())?;
-    let taken = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
+    let added = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
     add_config(&mut archive, &arguments.config)?;
     for Added { source, target } in &arguments.add {
         let node = Node::of_host(source)?;
@@ -147,16 +147,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         archive.write(output, mtime, &mut |bytes| progress.advance(bytes))
     })?;
     drop(progress);
-    contents::tell(arguments.report(), &arguments.output, &archive, &taken, sizes)?;
+    report::print(arguments.report_format(), &arguments.output, &archive, &added, sizes)?;
     Ok(Exit::Done)
 }
 
 impl Arguments {
-    const fn report(&self) -> Form {
+    const fn report_format(&self) -> ReportFormat {
         match (self.quiet, self.json) {
-            (true, _) => Form::None,
-            (_, true) => Form::Json,
-            _ => Form::Text,
+            (true, _) => ReportFormat::None,
+            (_, true) => ReportFormat::Json,
+            _ => ReportFormat::Text,
         }
     }
 }
@@ -174,11 +174,11 @@ fn linked(archive: &Archive, program: &Path) -> Result<()> {
 
 /// Puts the modules that are asked for into the image, with their firmware. Where none are asked for, and no release is
 /// named, no tree is looked for.
-fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> Result<Taken> {
+fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> Result<AddedModules> {
     let lists = modules.lists.read()?;
     let entries = entries(&lists)?;
     if entries.is_empty() && !modules.all && modules.place.named_release().is_none() {
-        return Ok(Taken::default());
+        return Ok(AddedModules::default());
     }
     let module_dir = modules.place.module_dir();
     let release = modules.place.release_in(&module_dir)?;
@@ -198,7 +198,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
         tree_files::add_firmware(archive, files.directory(), &firmware, &selection)?;
     }
     tree_files::add(archive, &format!("{MODULES}/{release}"), &tree, &directory, &mut selection)?;
-    Ok(Taken { release: Some(release), modules: selection.len() })
+    Ok(AddedModules { release: Some(release), modules: selection.len() })
 }
 
 /// The entries of all lists, or all that is wrong with them.

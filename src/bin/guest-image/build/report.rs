@@ -11,11 +11,11 @@ use super::archive::{Archive, Item};
 use super::output::Sizes;
 use super::selection::ALL;
 use crate::cli::stderr;
-use crate::cli::stdout::{NOTE, print, print_json, styled};
+use crate::cli::stdout::{self, NOTE, styled};
 
 /// How it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ReportFormat {
     /// A line a file, and one of sums.
     Text,
     /// One object.
@@ -26,7 +26,7 @@ pub enum Form {
 
 /// What a module tree gave.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct AddedModules {
     /// The tree's release, if there was one.
     pub release: Option<String>,
     /// The number of modules.
@@ -34,7 +34,7 @@ pub struct Taken {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct JsonReport<'a> {
     image: &'a Path,
     release: Option<&'a str>,
     modules: usize,
@@ -44,21 +44,21 @@ struct Report<'a> {
 }
 
 /// Tells it: the files on standard output, the sums, as text, on standard error.
-pub fn tell(form: Form, image: &Path, archive: &Archive, taken: &Taken, sizes: Sizes) -> Result<()> {
+pub fn print(format: ReportFormat, image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> Result<()> {
     let files: Vec<_> = archive.files().collect();
-    match form {
-        Form::None => Ok(()),
-        Form::Json => print_json(&Report {
+    match format {
+        ReportFormat::None => Ok(()),
+        ReportFormat::Json => stdout::print_json(&JsonReport {
             image,
-            release: taken.release.as_deref(),
-            modules: taken.modules,
+            release: added.release.as_deref(),
+            modules: added.modules,
             size: sizes.file,
             unpacked: sizes.unpacked,
             files,
         }),
-        Form::Text => {
-            print(&listing(&files))?;
-            stderr::print(sums(image, archive, taken, sizes));
+        ReportFormat::Text => {
+            stdout::print(&listing(&files))?;
+            stderr::print(sums(image, archive, added, sizes));
             Ok(())
         }
     }
@@ -81,10 +81,10 @@ fn listing(files: &[Item<'_>]) -> String {
     text
 }
 
-fn sums(image: &Path, archive: &Archive, taken: &Taken, sizes: Sizes) -> String {
+fn sums(image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> String {
     let (file, unpacked) = (HumanBytes(sizes.file), HumanBytes(sizes.unpacked));
-    let modules = if taken.modules == 1 { "module" } else { "modules" };
-    let mut text = format!("{}: {} {modules}, {file}, unpacked {unpacked}", image.display(), taken.modules);
+    let modules = if added.modules == 1 { "module" } else { "modules" };
+    let mut text = format!("{}: {} {modules}, {file}, unpacked {unpacked}", image.display(), added.modules);
     if !archive.base.bytes.is_empty() {
         let _ = write!(text, "; rdinit=/sbin/guest-init starts it");
     }
