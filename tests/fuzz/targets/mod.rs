@@ -3,7 +3,7 @@
 //!
 //! Every input is a file that can be read and written by hand: parts of text, with a line `====` between them.
 
-#[path = "../../../src/bin/guest-image/build/trie.rs"]
+#[path = "../../../src/bin/guest-image/build/index_writer.rs"]
 #[allow(dead_code, reason = "the writer of indexes serves guest-image, too")]
 mod writer;
 

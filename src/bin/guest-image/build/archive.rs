@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cpio::newc::{Builder, ModeFileType, trailer};
 use serde::Serialize;
 
-use super::base::Base;
+use super::append_to::ExistingImage;
 
 /// The mode of directories that nobody gave one.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -78,24 +78,24 @@ pub struct Item<'a> {
 pub struct Archive {
     placed: BTreeMap<String, Placed>,
     /// What the image is put beside, and stays.
-    pub base: Base,
+    pub existing: ExistingImage,
 }
 
 impl Archive {
     /// An image beside another one.
-    pub fn beside(base: Base) -> Self {
-        Self { base, ..Self::default() }
+    pub fn append_to(existing: ExistingImage) -> Self {
+        Self { existing, ..Self::default() }
     }
 
-    /// Puts something at a path, where nothing else may be; parents that are missing are made. What the base has, but for
+    /// Puts something at a path, where nothing else may be; parents that are missing are made. What the existing image has, but for
     /// files, is left to it.
     pub fn add(&mut self, path: &str, mode: u32, node: Node, why: &str) -> Result<()> {
         let key = self.make_way(path)?;
         let is_file = matches!(node, Node::Bytes(_) | Node::Copy(..));
-        if self.base.has(&key) && !is_file {
+        if self.existing.has(&key) && !is_file {
             return Ok(());
         }
-        ensure!(!self.base.has_directory(&key), "{path} is a directory in the image that this one is put beside");
+        ensure!(!self.existing.has_directory(&key), "{path} is a directory in the image that this one is put beside");
         let directory = matches!(node, Node::Directory);
         let placed = Placed { node, mode, why: Some(why.into()) };
         match self.placed.entry(key) {
@@ -114,15 +114,15 @@ impl Archive {
     pub fn replace(&mut self, path: &str, mode: u32, node: Node, why: &str) -> Result<()> {
         let key = self.make_way(path)?;
         let taken = self.placed.get(&key).is_some_and(|placed| matches!(placed.node, Node::Directory));
-        ensure!(!taken && !self.base.has_directory(&key), "{path} is a directory in the image");
+        ensure!(!taken && !self.existing.has_directory(&key), "{path} is a directory in the image");
         self.placed.insert(key, Placed { node, mode, why: Some(why.into()) });
         Ok(())
     }
 
-    /// Whether there is anything at a path, here or in the base.
+    /// Whether there is anything at a path, here or in the existing image.
     pub fn has(&self, path: &str) -> bool {
-        let key = self.base.resolve(path).unwrap_or_default();
-        self.base.has(&key) || self.placed.contains_key(&key)
+        let key = self.existing.resolve(path).unwrap_or_default();
+        self.existing.has(&key) || self.placed.contains_key(&key)
     }
 
     /// The files, by path.
@@ -167,12 +167,12 @@ impl Archive {
         let key = path.strip_prefix('/').unwrap_or(path);
         let plain = |part| !matches!(part, "" | "." | "..") && !str::contains(part, '\0');
         ensure!(key.split('/').all(plain), "{path:?} is no path of the image: it is /NAME/NAME…, without . and ..");
-        let key = self.base.resolve(key)?;
+        let key = self.existing.resolve(key)?;
         for (end, _) in key.match_indices('/') {
             let parent = &key[..end];
             let implied = || Placed { node: Node::Directory, mode: DIRECTORY_MODE, why: None };
-            let passable = match self.base.has(parent) {
-                true => self.base.has_directory(parent),
+            let passable = match self.existing.has(parent) {
+                true => self.existing.has_directory(parent),
                 false => {
                     let placed = self.placed.entry(parent.into()).or_insert_with(implied);
                     matches!(placed.node, Node::Directory)

@@ -77,7 +77,7 @@ impl Layout {
                 (Given::Init, _) => (init, "--init"),
                 (Given::Agent, Some(agent)) => (agent, "--agent"),
                 // The other image may have one.
-                (Given::Agent, None) if !archive.base.bytes.is_empty() => continue,
+                (Given::Agent, None) if !archive.existing.bytes.is_empty() => continue,
                 (Given::Agent, None) => bail!("the layout has an agent at {path}: name its --agent"),
             };
             archive.add(path, permissions(path, *mode)?, Node::of_host(source)?, why)?;

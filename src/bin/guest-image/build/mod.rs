@@ -1,13 +1,13 @@
 //! `guest-image build`: from a layout, a module tree and lists of modules to an initramfs.
 
+mod append_to;
 mod archive;
-mod base;
+mod image_file;
+mod index_writer;
 mod layout;
-mod output;
+mod module_tree;
 mod report;
 mod selection;
-mod tree_files;
-mod trie;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -29,10 +29,10 @@ use crate::shared::firmware::Firmware;
 use crate::shared::lists::{List, Lists};
 use crate::shared::place::{Place, utf8};
 
+use append_to::ExistingImage;
 use archive::{Archive, Node};
-use base::Base;
+use image_file::Compression;
 use layout::Layout;
-use output::Compression;
 use report::{AddedModules, ReportFormat};
 use selection::Selection;
 
@@ -125,8 +125,8 @@ impl FromStr for Added {
 
 /// The command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    let base = arguments.append.as_deref().map(Base::read).transpose()?;
-    let mut archive = Archive::beside(base.unwrap_or_default());
+    let existing = arguments.append.as_deref().map(ExistingImage::read).transpose()?;
+    let mut archive = Archive::append_to(existing.unwrap_or_default());
     let layout = Layout::read(arguments.layout.as_deref())?;
     layout.place(&mut archive, &arguments.init, arguments.agent.as_deref())?;
     let added = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
@@ -143,7 +143,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
 
     let mtime = source_date_epoch()?;
     let progress = Progress::new(archive.to_copy());
-    let sizes = output::write(&arguments.output, &archive.base.bytes, arguments.compress, |output| {
+    let sizes = image_file::write(&arguments.output, &archive.existing.bytes, arguments.compress, |output| {
         archive.write(output, mtime, &mut |bytes| progress.advance(bytes))
     })?;
     drop(progress);
@@ -195,9 +195,9 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     }
     if let Some(path) = modules.place.firmware_dir() {
         let firmware = Firmware::at(&path, &release);
-        tree_files::add_firmware(archive, files.directory(), &firmware, &selection)?;
+        module_tree::add_firmware(archive, files.directory(), &firmware, &selection)?;
     }
-    tree_files::add(archive, &format!("{MODULES}/{release}"), &tree, &directory, &mut selection)?;
+    module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, &directory, &mut selection)?;
     Ok(AddedModules { release: Some(release), modules: selection.len() })
 }
 

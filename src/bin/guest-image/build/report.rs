@@ -8,7 +8,7 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::archive::{Archive, Item};
-use super::output::Sizes;
+use super::image_file::Sizes;
 use super::selection::ALL;
 use crate::cli::stderr;
 use crate::cli::stdout::{self, NOTE, styled};
@@ -85,7 +85,7 @@ fn sums(image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> 
     let (file, unpacked) = (HumanBytes(sizes.file), HumanBytes(sizes.unpacked));
     let modules = if added.modules == 1 { "module" } else { "modules" };
     let mut text = format!("{}: {} {modules}, {file}, unpacked {unpacked}", image.display(), added.modules);
-    if !archive.base.bytes.is_empty() {
+    if !archive.existing.bytes.is_empty() {
         let _ = write!(text, "; rdinit=/sbin/guest-init starts it");
     }
     text

@@ -27,25 +27,25 @@ enum There {
 
 /// An initramfs.
 #[derive(Debug, Default)]
-pub struct Base {
+pub struct ExistingImage {
     /// The file, as it is.
     pub bytes: Vec<u8>,
     entries: BTreeMap<String, There>,
 }
 
-impl Base {
+impl ExistingImage {
     /// Reads a file: cpio archives, each of which may be compressed with gzip, xz or zstd.
     pub fn read(path: &Path) -> Result<Self> {
         let name = || path.display().to_string();
         let bytes = fs::read(path).with_context(name)?;
-        let mut base = Self::default();
-        base.take_all(&bytes).with_context(name)?;
-        ensure!(!base.entries.is_empty(), "{}: nothing is in it", path.display());
-        base.bytes = bytes;
-        Ok(base)
+        let mut image = Self::default();
+        image.take_all(&bytes).with_context(name)?;
+        ensure!(!image.entries.is_empty(), "{}: nothing is in it", path.display());
+        image.bytes = bytes;
+        Ok(image)
     }
 
-    /// Whether there is anything at a path that [`Base::resolve`] gave.
+    /// Whether there is anything at a path that [`ExistingImage::resolve`] gave.
     pub fn has(&self, path: &str) -> bool {
         self.entries.contains_key(path)
     }
@@ -178,15 +178,15 @@ fn unpack_xz(bytes: &[u8], content: &mut Vec<u8>) -> Result<usize> {
 mod tests {
     use super::*;
 
-    fn base(entries: &[(&str, There)]) -> Base {
+    fn image(entries: &[(&str, There)]) -> ExistingImage {
         let entries = entries.iter().map(|(path, there)| (path.to_string(), there.clone())).collect();
-        Base { bytes: Vec::new(), entries }
+        ExistingImage { bytes: Vec::new(), entries }
     }
 
     #[test]
     fn links_on_the_way_are_followed_and_the_last_is_not() {
         let link = |target: &str| There::Link(target.into());
-        let base = base(&[
+        let image = image(&[
             ("usr", There::Directory),
             ("lib", link("usr/lib")),
             ("usr/lib", There::Directory),
@@ -197,9 +197,9 @@ mod tests {
             ("b", link("a")),
         ]);
         let resolved =
-            ["lib/modules/1", "sbin/init", "sbin", "new/x", "usr/../lib/y"].map(|path| base.resolve(path).unwrap());
+            ["lib/modules/1", "sbin/init", "sbin", "new/x", "usr/../lib/y"].map(|path| image.resolve(path).unwrap());
         assert_eq!(resolved, ["usr/lib/modules/1", "usr/bin/init", "sbin", "new/x", "usr/lib/y"]);
-        assert!(base.resolve("a/x").is_err());
+        assert!(image.resolve("a/x").is_err());
     }
 
     #[test]
@@ -213,14 +213,14 @@ mod tests {
         let plain = cpio::newc::trailer(plain).unwrap();
         let packed = zstd::encode_all(&plain[..], 1).unwrap();
         for whole in [plain, packed] {
-            let mut base = Base::default();
-            base.take_all(&whole).unwrap();
-            assert_eq!(base.entries.len(), 3);
+            let mut image = ExistingImage::default();
+            image.take_all(&whole).unwrap();
+            assert_eq!(image.entries.len(), 3);
             for at in 0..whole.len() {
-                let _ = Base::default().take_all(&whole[..at]);
+                let _ = ExistingImage::default().take_all(&whole[..at]);
                 let mut damaged = whole.clone();
                 damaged[at] ^= 1;
-                let _ = Base::default().take_all(&damaged);
+                let _ = ExistingImage::default().take_all(&damaged);
             }
         }
     }

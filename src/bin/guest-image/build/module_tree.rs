@@ -17,8 +17,8 @@ use guest_init::resolve::tree::dep::module_of;
 use guest_init::resolve::tree::index::{Index, IndexKind};
 
 use super::archive::{Archive, Node};
+use super::index_writer::Entries;
 use super::selection::{Selection, Taken, on_host};
-use super::trie::Entries;
 use crate::cli::stderr::Failures;
 use crate::shared::firmware::{FIRMWARE, Firmware};
 use crate::shared::place::utf8;
@@ -64,7 +64,7 @@ pub fn add_firmware(archive: &mut Archive, tree: &Directory, firmware: &Firmware
         let Some(info) = ModInfo::find(&contents) else { continue };
         for file in info.values("firmware").flat_map(|name| firmware.files(name)) {
             let target = format!("/{FIRMWARE}/{}", utf8(&file)?);
-            if added.insert(file.clone()) && !archive.base.has(&archive.base.resolve(&target)?) {
+            if added.insert(file.clone()) && !archive.existing.has(&archive.existing.resolve(&target)?) {
                 archive.add(
                     &target,
                     MODE,
@@ -84,9 +84,9 @@ type Renamed = BTreeMap<Vec<u8>, Vec<u8>>;
 /// decompresses what it takes. The tree must know all of them, or its indexes, which take the place of theirs, would hide
 /// some.
 fn know(archive: &Archive, target: &str, tree: &Sources<'_>, selection: &mut Selection) -> Result<Renamed> {
-    let directory = archive.base.resolve(&format!("{target}/"))?;
+    let directory = archive.existing.resolve(&format!("{target}/"))?;
     let mut renamed = Renamed::new();
-    for path in archive.base.below(&directory).filter(|path| path.ends_with(".ko") || path.contains(".ko.")) {
+    for path in archive.existing.below(&directory).filter(|path| path.ends_with(".ko") || path.contains(".ko.")) {
         let name = module_of(path.as_bytes());
         let line = tree.line_of(&Module::named(name)).map_err(Failures::from)?;
         let original = line.path().filter(|original| uncompressed(original) == uncompressed(path.as_bytes()));
