@@ -27,7 +27,7 @@ pub enum Node {
     /// A symbolic link, and where it leads.
     Link(String),
     /// A device, of characters or of blocks: major and minor number.
-    Device(Kind, u32, u32),
+    Device(DeviceKind, u32, u32),
     /// A file that is made here.
     Bytes(Vec<u8>),
     /// A file of the host's, read when the archive is written, and its size so far as is known.
@@ -46,7 +46,7 @@ impl Node {
 /// The two kinds of devices.
 #[derive(Clone, Copy, Debug, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum DeviceKind {
     /// A character device.
     Char,
     /// A block device.
@@ -194,8 +194,8 @@ impl Placed {
             Node::Link(_) => header.set_mode_file_type(ModeFileType::Symlink),
             Node::Device(kind, major, minor) => {
                 let kind = match kind {
-                    Kind::Char => ModeFileType::Char,
-                    Kind::Block => ModeFileType::Block,
+                    DeviceKind::Char => ModeFileType::Char,
+                    DeviceKind::Block => ModeFileType::Block,
                 };
                 header.rdev_major(*major).rdev_minor(*minor).set_mode_file_type(kind)
             }

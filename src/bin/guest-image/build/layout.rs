@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::archive::{Archive, Kind, Node};
+use super::archive::{Archive, DeviceKind, Node};
 
 /// The layout of an image for which no other is named.
 const DEFAULT: &str = include_str!("../../../../initramfs/layout.toml");
@@ -29,7 +29,7 @@ pub struct Layout {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Device {
-    kind: Kind,
+    kind: DeviceKind,
     major: u32,
     minor: u32,
     mode: u32,

@@ -18,7 +18,7 @@ use guest_init::resolve::tree::index::{Index, IndexKind};
 
 use super::archive::{Archive, Node};
 use super::index_writer::Entries;
-use super::selection::{Selection, Taken, on_host};
+use super::selection::{SelectedModule, Selection, on_host};
 use crate::cli::stderr::Failures;
 use crate::shared::firmware::{FIRMWARE, Firmware};
 use crate::shared::place::utf8;
@@ -39,7 +39,7 @@ pub fn add(
     selection: &mut Selection,
 ) -> Result<()> {
     let renamed = know(archive, target, tree, selection)?;
-    for (path, Taken { size, why }) in selection.files() {
+    for (path, SelectedModule { size, why }) in selection.files() {
         let source = on_host(directory, path);
         let path = str::from_utf8(path).with_context(|| format!("{}: not UTF-8", source.display()))?;
         // depmod's `external` modules have whole paths, and keep them.

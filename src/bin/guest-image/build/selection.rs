@@ -20,7 +20,7 @@ use crate::cli::stderr::{Failures, warn};
 
 /// A module that is taken.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct SelectedModule {
     /// The size of its file.
     pub size: u64,
     /// The entry that needs it, or [`ALL`].
@@ -34,7 +34,7 @@ pub const ALL: &str = "--all-modules";
 #[derive(Debug, Default)]
 pub struct Selection {
     /// Paths as modules.dep has them.
-    files: BTreeMap<Vec<u8>, Taken>,
+    files: BTreeMap<Vec<u8>, SelectedModule>,
     /// The modules' names, with `_`.
     names: BTreeSet<Vec<u8>>,
 }
@@ -85,7 +85,7 @@ impl Selection {
     }
 
     /// Paths as modules.dep has them.
-    pub fn files(&self) -> impl Iterator<Item = (&[u8], &Taken)> {
+    pub fn files(&self) -> impl Iterator<Item = (&[u8], &SelectedModule)> {
         self.files.iter().map(|(path, taken)| (&path[..], taken))
     }
 
@@ -121,7 +121,7 @@ impl Selection {
         if !file.is_file() {
             return Err(unreadable(path, Errno::INVAL));
         }
-        let taken = || Taken { size: file.len(), why: why.into() };
+        let taken = || SelectedModule { size: file.len(), why: why.into() };
         self.files.entry(path.to_vec()).or_insert_with(taken);
         self.names.insert(plain(module_of(path)));
         Ok(())

@@ -60,7 +60,8 @@ pub struct Step {
 #[derive(Debug, Serialize)]
 pub struct Remark {
     /// What it is about.
-    pub kind: Kind,
+    #[serde(rename = "kind")]
+    pub topic: Topic,
     /// The module, if it is about one.
     pub module: Option<String>,
     /// What a person reads.
@@ -73,7 +74,7 @@ pub struct Remark {
 /// What remarks are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum Topic {
     /// What an optional entry, or a soft dependency, does not get.
     PassedOver,
     /// Parameters that a module does not have.
@@ -97,21 +98,21 @@ pub struct Parameter {
     pub name: String,
     /// `int`, `array of int`, …
     #[serde(rename = "type")]
-    pub kind: Option<String>,
+    pub type_name: Option<String>,
     /// What the module says of it.
     pub description: Option<String>,
 }
 
 impl Remark {
     /// A remark, on a module or on none.
-    pub const fn new(kind: Kind, module: Option<String>, text: String) -> Self {
-        Self { kind, module, text, parameters: Vec::new() }
+    pub const fn new(topic: Topic, module: Option<String>, text: String) -> Self {
+        Self { topic, module, text, parameters: Vec::new() }
     }
 
     /// That on a failure which would be passed over.
     pub fn passed_over(failure: &Failure) -> Self {
         let text = format!("{}: optional, passed over: {}", failure.subject, failure.reason);
-        Self::new(Kind::PassedOver, Some(failure.subject.to_string()), text)
+        Self::new(Topic::PassedOver, Some(failure.subject.to_string()), text)
     }
 }
 
@@ -126,7 +127,7 @@ impl Parameter {
         info.parameters().for_each(|name| names.extend((!names.contains(&name)).then_some(name)));
         let parameter = |name: &[u8]| Self {
             name: Shown(name).to_string(),
-            kind: said("parmtype", name),
+            type_name: said("parmtype", name),
             description: said("parm", name),
         };
         names.into_iter().map(parameter).collect()
@@ -200,8 +201,8 @@ impl Display for Findings {
 impl Display for Parameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
-        if let Some(kind) = &self.kind {
-            write!(f, " ({kind})")?;
+        if let Some(type_name) = &self.type_name {
+            write!(f, " ({type_name})")?;
         }
         self.description.iter().try_for_each(|description| write!(f, ": {description}"))
     }

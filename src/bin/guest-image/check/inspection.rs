@@ -14,7 +14,7 @@ use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::index::IndexKind;
 use guest_init::text::Shown;
 
-use super::findings::{Findings, Kind, Parameter, Remark};
+use super::findings::{Findings, Parameter, Remark, Topic};
 use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
 use crate::shared::firmware::Firmware;
@@ -65,7 +65,7 @@ impl<'i> Inspection<'i> {
             }
             Action::Blacklisted => {
                 let text = format!("{}: not loaded: it is blacklisted, and was asked for by an alias", step.module);
-                self.warn(Kind::Blacklisted, step, text);
+                self.warn(Topic::Blacklisted, step, text);
                 Ok(())
             }
         };
@@ -73,7 +73,7 @@ impl<'i> Inspection<'i> {
         match step.consequence {
             Consequence::Nothing => {
                 let text = format!("{}: a soft dependency, passed over: {}", failure.subject, failure.reason);
-                self.note(Kind::PassedOver, step, text);
+                self.note(Topic::PassedOver, step, text);
             }
             Consequence::EndsItsEntry => self.findings.warnings.push(Remark::passed_over(&failure)),
             Consequence::EndsTheVm => self.failures.push(failure),
@@ -85,12 +85,12 @@ impl<'i> Inspection<'i> {
     pub fn finish(self, tree: &Sources<'_>) -> Vec<Failure> {
         if tree.index_of(IndexKind::Builtin).is_ok_and(|index| !index.exists()) {
             let text = "modules.builtin.bin and modules.builtin are missing: what is built in would be an unknown name";
-            self.findings.warnings.push(Remark::new(Kind::Index, None, text.into()));
+            self.findings.warnings.push(Remark::new(Topic::Index, None, text.into()));
         }
         if !self.wanting.is_empty() {
             let modules: Vec<_> = self.wanting.iter().map(String::as_str).collect();
             let text = format!("firmware of {} not looked for, without --root or --firmware-dir", modules.join(", "));
-            self.findings.notes.push(Remark::new(Kind::Firmware, None, text));
+            self.findings.notes.push(Remark::new(Topic::Firmware, None, text));
         }
         for (format, count) in &self.compressed {
             let modules = if *count == 1 { "module" } else { "modules" };
@@ -101,7 +101,7 @@ impl<'i> Inspection<'i> {
                 }
                 None => format!("{count} {modules} in {format}: guest-init decompresses them if this kernel can't"),
             };
-            self.findings.notes.push(Remark::new(Kind::Compression, None, text));
+            self.findings.notes.push(Remark::new(Topic::Compression, None, text));
         }
         self.failures
     }
@@ -114,7 +114,7 @@ impl<'i> Inspection<'i> {
         }
         let contents = file.contents(&step.module)?;
         if let Some(text) = self.kernel.verdict(&step.module, &contents)? {
-            self.warn(Kind::Release, step, text);
+            self.warn(Topic::Release, step, text);
         }
         if let Some(info) = ModInfo::find(&contents) {
             self.parameters(plan, step, &info);
@@ -133,7 +133,7 @@ impl<'i> Inspection<'i> {
             let module = step.module;
             let text =
                 format!("{module}: {parameters}: set through /sys/module/{module}/parameters, where that can be");
-            self.note(Kind::Parameter, step, text);
+            self.note(Topic::Parameter, step, text);
         }
     }
 
@@ -151,7 +151,7 @@ impl<'i> Inspection<'i> {
         for (number, failure) in unknown.iter().enumerate() {
             let (subject, reason) = (&failure.subject, &failure.reason);
             let text = format!("{subject}: ignored, without guest_init.strict=1: {reason}");
-            let mut remark = Remark::new(Kind::Parameter, Some(step.module.to_string()), text);
+            let mut remark = Remark::new(Topic::Parameter, Some(step.module.to_string()), text);
             if number + 1 == last {
                 remark.parameters = Parameter::all(info);
             }
@@ -178,14 +178,14 @@ impl<'i> Inspection<'i> {
         }
         let (lacking, all) = (missing.len(), named.len());
         let text = format!("{}: {lacking} of {all} firmware files not in {folder}: {}", step.module, names.join(", "));
-        self.warn(Kind::Firmware, step, text);
+        self.warn(Topic::Firmware, step, text);
     }
 
-    fn warn(&mut self, kind: Kind, step: &Step<'_>, text: String) {
-        self.findings.warnings.push(Remark::new(kind, Some(step.module.to_string()), text));
+    fn warn(&mut self, topic: Topic, step: &Step<'_>, text: String) {
+        self.findings.warnings.push(Remark::new(topic, Some(step.module.to_string()), text));
     }
 
-    fn note(&mut self, kind: Kind, step: &Step<'_>, text: String) {
-        self.findings.notes.push(Remark::new(kind, Some(step.module.to_string()), text));
+    fn note(&mut self, topic: Topic, step: &Step<'_>, text: String) {
+        self.findings.notes.push(Remark::new(topic, Some(step.module.to_string()), text));
     }
 }

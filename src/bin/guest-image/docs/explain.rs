@@ -42,7 +42,7 @@ pub struct Arguments {
 
 /// A code and all that is known of it.
 #[derive(Debug, Serialize)]
-struct Explained {
+struct Explanation {
     code: String,
     number: u8,
     name: String,
@@ -63,10 +63,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
             }
         },
     };
-    let explained: Vec<_> = codes.into_iter().map(explain).collect();
+    let explanations: Vec<_> = codes.into_iter().map(explanation).collect();
     match arguments.json {
-        true => print_json(&explained)?,
-        false => print(&shown(&explained))?,
+        true => print_json(&explanations)?,
+        false => print(&shown(&explanations))?,
     }
     Ok(Exit::Done)
 }
@@ -130,8 +130,8 @@ fn hint(text: &str) -> String {
     code.map(|code| format!("; as hexadecimal, it is {code}")).unwrap_or_default()
 }
 
-fn explain(code: Code) -> Explained {
-    Explained {
+fn explanation(code: Code) -> Explanation {
+    Explanation {
         code: code.to_string(),
         number: code as u8,
         name: format!("{code:?}"),
@@ -141,9 +141,9 @@ fn explain(code: Code) -> Explained {
     }
 }
 
-fn shown(explained: &[Explained]) -> String {
+fn shown(explanations: &[Explanation]) -> String {
     let mut text = String::new();
-    for Explained { code, name, stage, meaning, look, .. } in explained {
+    for Explanation { code, name, stage, meaning, look, .. } in explanations {
         let _ = writeln!(text, "{} {name} ({stage}): {meaning}\n     look at {look}", styled(BAD, code));
     }
     text
