@@ -27,7 +27,7 @@ use crate::cli::progress::Progress;
 use crate::cli::stderr::{Failures, warn};
 use crate::shared::firmware::Firmware;
 use crate::shared::lists::{List, Lists};
-use crate::shared::place::{Place, utf8};
+use crate::shared::tree_options::{TreeOptions, utf8};
 
 use append_to::ExistingImage;
 use archive::{Archive, Node};
@@ -103,7 +103,7 @@ struct Modules {
     #[arg(long)]
     allow_missing: bool,
     #[command(flatten)]
-    place: Place,
+    tree: TreeOptions,
 }
 
 /// `SRC:DEST`
@@ -177,11 +177,11 @@ fn linked(archive: &Archive, program: &Path) -> Result<()> {
 fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> Result<AddedModules> {
     let lists = modules.lists.read()?;
     let entries = entries(&lists)?;
-    if entries.is_empty() && !modules.all && modules.place.named_release().is_none() {
+    if entries.is_empty() && !modules.all && modules.tree.named_release().is_none() {
         return Ok(AddedModules::default());
     }
-    let module_dir = modules.place.module_dir();
-    let release = modules.place.release_in(&module_dir)?;
+    let module_dir = modules.tree.module_dir();
+    let release = modules.tree.release_in(&module_dir)?;
     let config: Vec<_> = config.iter().map(|path| utf8(path)).collect::<Result<_>>()?;
     let files = ModuleTree::open(utf8(&module_dir)?, &release, &config).map_err(Failures::from)?;
     let config = files.config(ModuleWords::NONE);
@@ -193,7 +193,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     if modules.all {
         selection = Selection::of_all(tree, &directory)?;
     }
-    if let Some(path) = modules.place.firmware_dir() {
+    if let Some(path) = modules.tree.firmware_dir() {
         let firmware = Firmware::at(&path, &release);
         module_tree::add_firmware(archive, files.directory(), &firmware, &selection)?;
     }

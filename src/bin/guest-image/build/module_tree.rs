@@ -21,7 +21,7 @@ use super::index_writer::Entries;
 use super::selection::{SelectedModule, Selection, on_host};
 use crate::cli::stderr::Failures;
 use crate::shared::firmware::{FIRMWARE, Firmware};
-use crate::shared::place::utf8;
+use crate::shared::tree_options::utf8;
 
 /// The mode of all files here.
 const MODE: u32 = 0o644;

@@ -123,14 +123,14 @@ impl DryRun<'_> {
 
     fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<ModuleTree> {
         let (directory, path) = self.vm.module_dir(location)?;
-        let release = match (&self.kernel, self.vm.place.named_release()) {
+        let release = match (&self.kernel, self.vm.tree.named_release()) {
             (Some(kernel), Some(named)) => {
                 ensure!(kernel.release == named, "--release {named}: the --kernel is {}", kernel.release);
                 kernel.release.clone()
             }
             (Some(kernel), None) => kernel.release.clone(),
             (None, Some(named)) => named.into(),
-            (None, None) => self.vm.place.release_in(&path)?,
+            (None, None) => self.vm.tree.release_in(&path)?,
         };
         (findings.modules, findings.release) = (path.join(&release), release.clone());
         let config = self.vm.config_folders()?;

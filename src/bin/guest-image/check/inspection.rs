@@ -47,7 +47,7 @@ impl<'i> Inspection<'i> {
         strict: bool,
         findings: &'i mut Findings,
     ) -> Self {
-        let firmware = vm.place.firmware_dir();
+        let firmware = vm.tree.firmware_dir();
         let firmware = firmware.map(|path| (path.display().to_string(), Firmware::at(&path, &findings.release)));
         let (failures, wanting, compressed) = Default::default();
         Self { findings, tree, kernel, firmware, strict, failures, wanting, compressed }

@@ -98,7 +98,7 @@ fn config<'k>(vm: &VmOptions, kernel: Option<&'k KernelImage>, findings: &Findin
         return Some(config.into());
     }
     let named = format!("config-{}", findings.release);
-    let in_boot = vm.place.root().map(|root| root.join("boot").join(&named));
+    let in_boot = vm.tree.root().map(|root| root.join("boot").join(&named));
     let beside = |name: &str| vm.kernel.as_deref().map(|kernel| kernel.with_file_name(name));
     let places = [Some(findings.modules.join("config")), in_boot, beside(&named), beside("config")];
     places.into_iter().flatten().find_map(|path| fs::read(path).ok()).map(Cow::Owned)

@@ -15,14 +15,14 @@ use guest_init::request::DEFAULT_MODULE_DIR;
 use guest_init::request::location::Location;
 use rustix::io;
 
-use crate::shared::place::{Place, utf8};
+use crate::shared::tree_options::{TreeOptions, utf8};
 
 /// What lists are checked vm, and how that is told. `kata --check` takes the same.
 #[derive(Debug, Args)]
 pub struct VmOptions {
     /// Where the module tree is.
     #[command(flatten)]
-    pub place: Place,
+    pub tree: TreeOptions,
     /// A folder of the guest's modprobe.d, beside those of --root
     #[arg(long, value_name = "DIR")]
     pub config: Vec<PathBuf>,
@@ -76,9 +76,9 @@ impl VmOptions {
 
     /// The folder of module trees: what an option names, or else what the kernel command line does.
     pub fn module_dir(&self, location: &Location<'_>) -> Result<Folder> {
-        let by_default = *location == Location::in_image(DEFAULT_MODULE_DIR) && self.place.root().is_none();
-        if self.place.named_module_dir().is_some() || by_default {
-            let path = self.place.module_dir();
+        let by_default = *location == Location::in_image(DEFAULT_MODULE_DIR) && self.tree.root().is_none();
+        if self.tree.named_module_dir().is_some() || by_default {
+            let path = self.tree.module_dir();
             return Ok((Directory::open(&path), path));
         }
         let (folder, path) = self.folder(location).with_context(|| format!("guest_init.module_dir={location}"))?;
@@ -89,7 +89,7 @@ impl VmOptions {
     /// The root that a location's path begins at.
     fn folder(&self, location: &Location<'_>) -> Result<Folder> {
         let Some(tag) = location.tag else {
-            let root = self.place.root().context("a path of the guest's: name its --root")?;
+            let root = self.tree.root().context("a path of the guest's: name its --root")?;
             return Ok((Directory::open(root), root.into()));
         };
         let share = self.share.iter().find(|share| share.tag.as_bytes() == tag);
@@ -99,7 +99,7 @@ impl VmOptions {
 
     /// The folders of modprobe.d, the most important first.
     pub fn config_folders(&self) -> Result<Vec<String>> {
-        let of_root = self.place.root().into_iter().flat_map(|root| CONFIG.map(|path| below(root, path)));
+        let of_root = self.tree.root().into_iter().flat_map(|root| CONFIG.map(|path| below(root, path)));
         let folders = self.config.iter().cloned().chain(of_root);
         folders.map(|path| utf8(&path).map(String::from)).collect()
     }

@@ -2,4 +2,4 @@
 
 pub mod firmware;
 pub mod lists;
-pub mod place;
+pub mod tree_options;

@@ -11,7 +11,7 @@ use super::firmware::FIRMWARE;
 
 /// A module tree, and whose it is.
 #[derive(Debug, Args)]
-pub struct Place {
+pub struct TreeOptions {
     /// A root as a folder here: modules are in DIR/lib/modules, firmware in DIR/lib/firmware; check heeds its modprobe.d,
     /// too
     #[arg(long, value_name = "DIR")]
@@ -27,7 +27,7 @@ pub struct Place {
     firmware_dir: Option<PathBuf>,
 }
 
-impl Place {
+impl TreeOptions {
     /// The guest's root, if it is known.
     pub fn root(&self) -> Option<&Path> {
         self.root.as_deref()
