@@ -5,10 +5,10 @@ use core::fmt;
 use crate::failure::{Code, Failure};
 use crate::request::kernel::words::words;
 use crate::request::name::same;
-use crate::resolve::lookup::Module;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::nearest::Nearest;
 use crate::resolve::tree::config::Directive;
+use crate::resolve::tree::module::Module;
 use crate::text::{Shown, Text};
 
 /// All parameters of a step: the options that the configuration has for its module, then those of its entry

@@ -6,53 +6,35 @@
 extern crate alloc;
 
 pub mod output;
+mod problem;
+mod usage;
 
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::c_int;
-use core::fmt;
 
 use rustix::process::getcwd;
-use syscalls::Errno;
 
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::guest::boot::command_line;
 use crate::guest::modprobe::output::Output;
+use crate::guest::modprobe::problem::Problem;
+use crate::guest::modprobe::usage::HELP;
 use crate::guest::modules::file::{ModuleFile, is_live, kernel_format};
 use crate::guest::modules::ready::{dangling, insert, install};
 use crate::guest::modules::tree::{CONFIG, MODULES, ModuleTree, running_release};
-use crate::guest::system::errno::strerror;
 use crate::guest::system::files::Directory;
 use crate::guest::system::invocation::Strings;
 use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::request::kernel::ModuleWords;
 use crate::request::modprobe::call::{Asked, Call, ERROR, FATAL, WARNING, environment_words, quoted};
-use crate::resolve::lookup::{Module, lookup};
+use crate::resolve::lookup::lookup;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, Options, Plan, Step};
 use crate::resolve::tree::Sources;
-
-const HELP: &str = "Usage:
-\tmodprobe [options] [--] NAME [PARAMETER...]
-\tmodprobe [options] -a [--] NAME...
-Options:
-\t-a, --all              every operand is a name
-\t-R, --resolve-alias    only look names up and print what they mean
-\t-D, --show-depends     only print what would be done, loaded or not
-\t-n, --dry-run, --show  do nothing; with -v, print what would be done
-\t-b, --use-blacklist    the blacklist counts for names as well
-\t-i, --ignore-install   pass over the module's own install command
-\t    --first-time       fail if the module is there already
-\t-C, --config=PATH      configuration in place of modprobe.d
-\t-d, --dirname=DIR      where /lib/modules begins
-\t-S, --set-version=REL  the kernel's release
-\t-q, --quiet            say nothing
-\t-v, --verbose          print what is done
-\t-s, --syslog           messages go to the kernel log
-\t-V, --version  -h, --help
-";
+use crate::resolve::tree::module::Module;
 
 /// Answers in any process but PID 1: as modprobe if it is called so, or else with what it is. Returns the exit status.
 pub fn answer(arguments: Strings, environment: Strings) -> c_int {
@@ -77,39 +59,6 @@ pub fn refuse_container() -> c_int {
 enum Status {
     Success = 0,
     Failure = 1,
-}
-
-/// Why modprobe does not succeed with a name. Each displays as modprobe's own line.
-enum Problem<'p> {
-    /// The name means nothing.
-    NotFound { name: &'p [u8], directory: &'p str },
-    /// With `--first-time`: the module is loaded.
-    AlreadyLoaded(Module<'p>),
-    /// A module can't be loaded.
-    NotInserted(Module<'p>, Failure),
-    /// An index can't be read.
-    NotLookedUp(Failure),
-}
-
-impl fmt::Display for Problem<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFound { name, directory } => write!(f, "Module {} not found in directory {directory}", text(name)),
-            Self::AlreadyLoaded(module) => write!(f, "could not insert '{module}': Module already in kernel"),
-            Self::NotInserted(module, failure) => write!(f, "could not insert '{module}': {}", strerror_of(failure)),
-            Self::NotLookedUp(failure) => failure.fmt(f),
-        }
-    }
-}
-
-/// modprobe's words for the errno of a failure.
-fn strerror_of(failure: &Failure) -> &'static str {
-    match failure.errno {
-        Errno::ENOENT => "Unknown symbol in module, or unknown parameter (see dmesg)",
-        // To modprobe, an install command that fails is an invalid argument.
-        _ if failure.code == Code::InstallCommand => strerror(Errno::EINVAL),
-        errno => strerror(errno),
-    }
 }
 
 /// Does what modprobe would do.

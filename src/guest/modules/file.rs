@@ -16,7 +16,7 @@ use crate::guest::system::clock::sleep;
 use crate::guest::system::errno::strerror;
 use crate::guest::system::files::{Directory, File, read_path};
 use crate::guest::watch::kernel_messages::KernelMessages;
-use crate::resolve::lookup::Module;
+use crate::resolve::tree::module::Module;
 use crate::text::Shown;
 
 /// The kernel decompresses the file itself (linux/module.h, since 5.17).

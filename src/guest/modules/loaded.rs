@@ -14,7 +14,7 @@ use crate::failure::{Code, Failure};
 use crate::guest::system::files::{open_directory, open_regular, read};
 use crate::request::kernel::words::{Word, words};
 use crate::request::name::underscore;
-use crate::resolve::lookup::Module;
+use crate::resolve::tree::module::Module;
 use crate::text::Shown;
 
 /// The longest value that sysfs shows, in bytes: a page of it.

@@ -15,7 +15,7 @@ use core::iter::successors;
 use crate::failure::{Code, Failure};
 use crate::request::list::Entry;
 use crate::request::name::same;
-use crate::resolve::lookup::{Module, lookup};
+use crate::resolve::lookup::lookup;
 use crate::resolve::nearest;
 use crate::resolve::parameters::Parameters;
 use crate::resolve::plan::consequence::Consequence;
@@ -23,6 +23,7 @@ use crate::resolve::plan::steps_by_name::{Link, StepsByName};
 use crate::resolve::plan::walk::Walk;
 use crate::resolve::tree::Sources;
 use crate::resolve::tree::config::is_blacklisted;
+use crate::resolve::tree::module::Module;
 use crate::text::Shown;
 
 /// The number of steps that a plan may have.

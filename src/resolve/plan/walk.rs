@@ -2,12 +2,13 @@
 //! libkmod (MODPROBE.md 5).
 
 use crate::failure::Failure;
-use crate::resolve::lookup::{Module, lookup};
+use crate::resolve::lookup::lookup;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::steps_by_name::Link;
 use crate::resolve::plan::{Action, Options, Plan, Step, Wanted, too_large};
 use crate::resolve::tree::config::{self, Side};
 use crate::resolve::tree::dep::Line;
+use crate::resolve::tree::module::Module;
 use crate::text::Shown;
 
 /// The number of modules that a wanted module may lead to by soft dependencies, of soft dependencies, and so on.

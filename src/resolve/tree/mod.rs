@@ -4,16 +4,17 @@ pub mod config;
 pub mod dep;
 pub mod glob;
 pub mod index;
+pub mod module;
 pub mod trie;
 
 use core::fmt;
 
 use crate::failure::Failure;
 use crate::request::name::normal;
-use crate::resolve::lookup::Module;
 use config::Directive;
 use dep::Line;
 use index::{Index, IndexKind};
+use module::Module;
 
 /// The five indexes of a tree. A plan needs only one or two of them, so an index may be opened when it is first needed.
 pub trait Indexes: fmt::Debug + Sync {

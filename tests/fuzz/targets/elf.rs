@@ -2,9 +2,9 @@
 
 use guest_init::elf::Elf;
 use guest_init::failure::Code;
-use guest_init::resolve::lookup::Module;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::parameters::unknown;
+use guest_init::resolve::tree::module::Module;
 
 use super::{check_failure, check_within, first_line};
 

@@ -4,12 +4,13 @@ use guest_init::failure::{Code, Failure};
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list::{self, Entry};
 use guest_init::request::name::same;
-use guest_init::resolve::lookup::{Module, lookup};
+use guest_init::resolve::lookup::lookup;
 use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, MOST_STEPS, Options, Plan};
 use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::config::{self, Directive};
 use guest_init::resolve::tree::index::{Index, IndexKind};
+use guest_init::resolve::tree::module::Module;
 
 use super::{check_failure, check_printable, index, parts};
 

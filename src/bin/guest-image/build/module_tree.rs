@@ -10,11 +10,11 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use guest_init::guest::modules::file::ModuleFile;
 use guest_init::guest::system::files::Directory;
-use guest_init::resolve::lookup::Module;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::dep::module_of;
 use guest_init::resolve::tree::index::{Index, IndexKind};
+use guest_init::resolve::tree::module::Module;
 
 use super::archive::{Archive, Node};
 use super::index_writer::Entries;

@@ -6,8 +6,8 @@ use std::fs;
 use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
 use guest_init::request::kernel::ModuleWords;
-use guest_init::resolve::lookup::Module;
 use guest_init::resolve::modinfo::ModInfo;
+use guest_init::resolve::tree::module::Module;
 use guest_init::text::Shown;
 
 use super::findings::Findings;
