@@ -72,11 +72,11 @@ pub fn make_room(request: &Request<'_>) {
 }
 
 /// Plans entries on a module tree, and hands those that can't be planned to `found`, with the other releases that have them.
-pub fn plan_entries<'a>(
+pub fn plan_entries<'e, 'a>(
     plan: &mut Plan<'a>,
-    entries: &[Entry<'a>],
+    entries: &'e [Entry<'a>],
     tree: &ModuleTree,
-    found: &mut dyn FnMut(Finding<'_, 'a>),
+    found: &mut dyn FnMut(Finding<'e, 'a>),
 ) {
     plan.add_all(entries, &mut |entry, mut failure| {
         if failure.code == Code::UnknownModule {
@@ -96,7 +96,7 @@ impl<'p, 'a> Ready<'p, 'a> {
         plan: &'p Plan<'a>,
         tree: &'p ModuleTree,
         options: LoadOptions<'a>,
-        found: &mut dyn FnMut(Finding<'_, 'a>),
+        found: &mut dyn FnMut(Finding<'p, 'a>),
     ) -> Self {
         let keep_modules = options.keep_modules || !is_initramfs(tree.directory());
         let options = LoadOptions { keep_modules, ..options };
@@ -112,7 +112,7 @@ impl<'p, 'a> Ready<'p, 'a> {
 
     /// Opens the file of a step and looks its parameters up. The parameters are kept whatever is found: a look that fails is
     /// no failure of the load.
-    fn prepare(&self, step: &Step<'a>, found: &mut dyn FnMut(Finding<'_, 'a>)) -> Prepared {
+    fn prepare(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) -> Prepared {
         let mut parameters = Vec::new();
         match step.action {
             // An earlier step loads the module with its options, so the entry's own parameters remain.
@@ -150,7 +150,13 @@ impl<'p, 'a> Ready<'p, 'a> {
     }
 
     /// Finds the parameters that a module does not have. The kernel passes over them, and no loader reports them.
-    fn look_up(&self, step: &Step<'a>, parameters: &[u8], file: &ModuleFile, found: &mut dyn FnMut(Finding<'_, 'a>)) {
+    fn look_up(
+        &self,
+        step: &'p Step<'a>,
+        parameters: &[u8],
+        file: &ModuleFile,
+        found: &mut dyn FnMut(Finding<'p, 'a>),
+    ) {
         match file.contents(&step.module) {
             Ok(contents) => {
                 let Some(info) = ModInfo::find(&contents) else { return };
@@ -163,7 +169,7 @@ impl<'p, 'a> Ready<'p, 'a> {
     }
 
     /// Finds the parameters of an entry whose module is never loaded, because an install command replaces it.
-    fn without_module(&self, step: &Step<'a>, found: &mut dyn FnMut(Finding<'_, 'a>)) {
+    fn without_module(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) {
         for word in words(step.entry_parameters) {
             let subject = Text::<256>::of(format_args!("{} {}", step.module, Shown(word.raw)));
             let reason = "an install command of modprobe.d replaces the module";
@@ -173,7 +179,7 @@ impl<'p, 'a> Ready<'p, 'a> {
 
     /// A parameter that will not be applied fails a step only if that is asked for, and only if the VM can't do without the
     /// step.
-    fn not_applied(&self, step: &Step<'a>, failure: Failure, found: &mut dyn FnMut(Finding<'_, 'a>)) {
+    fn not_applied(&self, step: &'p Step<'a>, failure: Failure, found: &mut dyn FnMut(Finding<'p, 'a>)) {
         match self.options.strict && step.consequence == Consequence::EndsTheVm {
             true => found(Finding::Fails { step, failure }),
             false => found(Finding::Ignored { step, failure }),
@@ -254,7 +260,7 @@ impl<'p, 'a> Ready<'p, 'a> {
     }
 
     /// Gives a module that is there already the parameters that it would have been loaded with.
-    fn adjust(&self, step: &Step<'a>, parameters: &[u8]) -> Result<(), Failure> {
+    fn adjust(&self, step: &'p Step<'a>, parameters: &[u8]) -> Result<(), Failure> {
         loaded::adjust(&step.module, parameters, &mut |failure| match self.options.strict {
             true => Err(failure),
             false => {

@@ -150,7 +150,7 @@ impl<'a> Plan<'a> {
     /// Adds the steps for each entry. `refused` is called with each entry that can't be planned, and the reason.
     ///
     /// Failures: [`Code::UnknownModule`], [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
-    pub fn add_all(&mut self, entries: &[Entry<'a>], refused: &mut dyn FnMut(&Entry<'a>, Failure)) {
+    pub fn add_all<'e>(&mut self, entries: &'e [Entry<'a>], refused: &mut dyn FnMut(&'e Entry<'a>, Failure)) {
         for entry in entries {
             if let Err(failure) = self.add(entry, Options::default()) {
                 refused(entry, failure);

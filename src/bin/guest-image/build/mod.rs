@@ -206,10 +206,13 @@ fn entries(lists: &[List]) -> Result<Vec<list::Entry<'_>>, Failures> {
     let mut entries = Vec::new();
     let mut failures = Failures(Vec::new());
     for List { name, text } in lists {
-        list::read(text, name, &mut |entry| match entry {
-            Ok(entry) => entries.push(entry),
-            Err(failure) => failures.0.push(failure),
-        });
+        match text {
+            Ok(text) => list::read(text, name, &mut |entry| match entry {
+                Ok(entry) => entries.push(entry),
+                Err(failure) => failures.0.push(failure),
+            }),
+            Err(failure) => failures.0.push(failure.clone()),
+        }
     }
     failures.into_result().map(|()| entries)
 }

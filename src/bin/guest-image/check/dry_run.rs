@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use anyhow::{Result, ensure};
+use anyhow::anyhow;
 use guest_init::failure::{Code, Failure, Report};
 use guest_init::guest::modules::findings::Finding;
 use guest_init::guest::modules::ready::{LoadOptions, Ready, plan_entries};
@@ -19,27 +19,62 @@ use super::inspection::Inspection;
 use super::kernel_image::KernelImage;
 use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
-use crate::cli::stderr::Failures;
 use crate::shared::lists::List;
 
-/// Goes the way, and says what is found. An error is no verdict on the VM: something here can't be read.
-pub fn findings(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Findings> {
-    let kernel = vm.kernel.as_deref().map(KernelImage::read).transpose()?;
-    let mut findings = Findings::default();
-    let mut told = Vec::new();
-    let mut tell = |failure: &Failure| told.push(failure.clone());
-    let mut report = Report::new(&mut tell);
-    let dry_run = DryRun { vm, kernel };
-    let outcome = lists.and_then(|lists| dry_run.run(&lists, &mut report, &mut findings));
-    let end = match outcome {
-        Ok(later) => {
-            told.extend(later);
-            told.first().cloned()
-        }
-        Err(error) => error.downcast::<Failures>()?.0.into_iter().next(),
+/// What becomes of a VM.
+pub enum Answer {
+    /// Its agent starts.
+    Starts(Findings),
+    /// It ends with a failure before its agent starts.
+    Fails(Findings),
+    /// It could not be found out: something on this host can't be read.
+    Unknown(anyhow::Error),
+}
+
+/// Why the walk ends early.
+enum Stop {
+    /// PID 1 would end here with this failure.
+    Fails(Failure),
+    /// Nothing is known of the VM from here on.
+    Unknown(anyhow::Error),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Fails(failure)
+    }
+}
+
+impl From<anyhow::Error> for Stop {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Unknown(error)
+    }
+}
+
+/// Walks from the command line and the lists to the plan, and looks at every module file of the plan.
+pub fn run(lists: &[List], vm: &VmOptions) -> Answer {
+    let kernel = match vm.kernel.as_deref().map(KernelImage::read).transpose() {
+        Ok(kernel) => kernel,
+        Err(error) => return Answer::Unknown(error),
     };
-    findings.conclude(end, told);
-    Ok(findings)
+    let mut findings = Findings::default();
+    let mut logged = Vec::new();
+    let mut log = |failure: &Failure| logged.push(failure.clone());
+    let mut report = Report::new(&mut log);
+    let outcome = DryRun { vm, kernel }.walk(lists, &mut report, &mut findings);
+    let end = match outcome {
+        Ok(at_the_loads) => {
+            logged.extend(at_the_loads);
+            logged.first().cloned()
+        }
+        Err(Stop::Fails(failure)) => Some(failure),
+        Err(Stop::Unknown(error)) => return Answer::Unknown(error),
+    };
+    findings.conclude(end, logged);
+    match findings.end {
+        None => Answer::Starts(findings),
+        Some(_) => Answer::Fails(findings),
+    }
 }
 
 struct DryRun<'v> {
@@ -48,44 +83,49 @@ struct DryRun<'v> {
 }
 
 impl DryRun<'_> {
-    /// PID 1's steps up to the first load, an error where it would end; then what would fail at the loads, as far as
-    /// files say.
-    fn run(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>> {
+    /// Takes PID 1's steps up to the first load, with PID 1's own code. Returns the failures that the files show the loads
+    /// to end with.
+    fn walk(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>, Stop> {
         let mut request = Request::parse(self.vm.cmdline.as_bytes(), report);
         request.strict |= self.vm.strict;
-        verdict(report)?;
+        report.verdict()?;
         self.add_lists(&mut request, lists, report)?;
-        // Here PID 1 would end; what else is wrong is good to know at once.
+        // PID 1 would end here if a list is wrong. The rest is looked at as well, so that everything is known at once.
         if request.entries.is_empty() {
-            return verdict(report).map(|()| Vec::new());
+            report.verdict()?;
+            return Ok(Vec::new());
         }
         let tree = match self.tree(&request.module_dir, findings) {
             Ok(tree) => tree,
-            Err(error) => return verdict(report).and(Err(error)),
+            Err(stop) => {
+                report.verdict()?;
+                return Err(stop);
+            }
         };
-        let config = tree.config(request.kernel.modules);
+        let words = request.kernel.modules;
+        let config = tree.config(words);
         let mut plan = Plan::new(tree.sources(&config));
-        let mut remarks = Vec::new();
-        let mut found = |finding: Finding<'_, '_>| match finding {
+        let (mut remarks, mut ignored) = (Vec::new(), Vec::new());
+        let mut found = |finding| match finding {
             Finding::Refused { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
             Finding::Refused { failure, .. } => remarks.push(Remark::passed_over(&failure)),
             Finding::Fails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
-            // The inspection finds these as well, and says more about them.
-            Finding::Fails { .. } | Finding::Ignored { .. } | Finding::Unseen { .. } => {}
+            Finding::Ignored { step, failure } => ignored.push((step, failure)),
+            // The inspection looks at the file and finds why.
+            Finding::Fails { .. } | Finding::Unseen { .. } => {}
         };
         plan_entries(&mut plan, &request.entries, &tree, &mut found);
-        let options =
-            LoadOptions { threads: 1, strict: request.strict, keep_modules: true, words: request.kernel.modules };
-        drop(Ready::open(&plan, &tree, options, &mut found));
+        let options = LoadOptions { threads: 1, strict: request.strict, keep_modules: true, words };
+        let ready = Ready::open(&plan, &tree, options, &mut found);
         findings.warnings.append(&mut remarks);
-        verdict(report)?;
+        report.verdict()?;
 
-        let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), request.kernel.modules, findings);
-        let mut inspection = Inspection::new(self.vm, kernel, &tree, request.strict, findings);
+        let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, findings);
+        let mut inspection = Inspection::new(self.vm, kernel, &tree, ignored, findings);
         let mut given_up = None;
-        for step in plan.steps() {
-            // What follows an optional entry's failure is not tried.
-            let passed_over = given_up == Some(step.wanted) || !inspection.step(&plan, step);
+        for (number, step) in plan.steps().iter().enumerate() {
+            // The steps behind an optional entry's failure are not tried.
+            let passed_over = given_up == Some(step.wanted) || !inspection.step(&plan, step, ready.file(number));
             if passed_over && step.consequence != Consequence::Nothing {
                 given_up = Some(step.wanted);
             }
@@ -97,7 +137,7 @@ impl DryRun<'_> {
     }
 
     /// The lists that the command line names, where it names them, and then those given here.
-    fn add_lists<'a>(&self, request: &mut Request<'a>, lists: &'a [List], report: &mut Report<'_>) -> Result<()> {
+    fn add_lists<'a>(&self, request: &mut Request<'a>, lists: &'a [List], report: &mut Report<'_>) -> Result<(), Stop> {
         let mut texts = Vec::new();
         for file in &request.files {
             let text = self.vm.list(&file.location)?;
@@ -108,6 +148,13 @@ impl DryRun<'_> {
         }
         request.insert_lists(&texts, report);
         for List { name, text } in lists {
+            let text = match text {
+                Ok(text) => text,
+                Err(failure) => {
+                    report.add(failure.clone());
+                    continue;
+                }
+            };
             list::read(text, name, &mut |entry| {
                 let entry = entry.and_then(|entry| {
                     let reason = format_args!("a VM takes at most {MOST_ENTRIES} entries");
@@ -121,11 +168,13 @@ impl DryRun<'_> {
         Ok(())
     }
 
-    fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<ModuleTree> {
+    fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<ModuleTree, Stop> {
         let (directory, path) = self.vm.module_dir(location)?;
         let release = match (&self.kernel, self.vm.tree.named_release()) {
             (Some(kernel), Some(named)) => {
-                ensure!(kernel.release == named, "--release {named}: the --kernel is {}", kernel.release);
+                if kernel.release != named {
+                    return Err(anyhow!("--release {named}: the --kernel is {}", kernel.release).into());
+                }
                 kernel.release.clone()
             }
             (Some(kernel), None) => kernel.release.clone(),
@@ -136,12 +185,8 @@ impl DryRun<'_> {
         let config = self.vm.config_folders()?;
         let config: Vec<_> = config.iter().map(String::as_str).collect();
         let name = path.display();
-        Ok(ModuleTree::open_in(directory, &name, &release, &config).map_err(Failures::from)?)
+        Ok(ModuleTree::open_in(directory, &name, &release, &config)?)
     }
-}
-
-fn verdict(report: &Report<'_>) -> Result<()> {
-    Ok(report.verdict().map_err(Failures::from)?)
 }
 
 /// A step as it is told.

@@ -7,7 +7,6 @@ use guest_init::guest::modules::file::ModuleFile;
 use guest_init::guest::modules::ready;
 use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::resolve::modinfo::ModInfo;
-use guest_init::resolve::parameters;
 use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::resolve::tree::Sources;
@@ -29,7 +28,8 @@ pub struct Inspection<'i> {
     tree: &'i ModuleTree,
     kernel: KernelFacts<'i>,
     firmware: Option<(String, Firmware)>,
-    strict: bool,
+    /// Parameters that will not be applied, each with its step.
+    ignored: Vec<(&'i Step<'i>, Failure)>,
     /// What would fail at the loads.
     failures: Vec<Failure>,
     /// Modules that name firmware, where nobody says where it is.
@@ -44,20 +44,23 @@ impl<'i> Inspection<'i> {
         vm: &VmOptions,
         kernel: KernelFacts<'i>,
         tree: &'i ModuleTree,
-        strict: bool,
+        ignored: Vec<(&'i Step<'i>, Failure)>,
         findings: &'i mut Findings,
     ) -> Self {
         let firmware = vm.tree.firmware_dir();
         let firmware = firmware.map(|path| (path.display().to_string(), Firmware::at(&path, &findings.release)));
         let (failures, wanting, compressed) = Default::default();
-        Self { findings, tree, kernel, firmware, strict, failures, wanting, compressed }
+        Self { findings, tree, kernel, firmware, ignored, failures, wanting, compressed }
     }
 
-    /// Looks at a step; false if it is known to fail.
-    pub fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>) -> bool {
+    /// Looks at a step, whose file may be open already. False: the step is known to fail.
+    pub fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>, opened: Option<&ModuleFile>) -> bool {
         let outcome = match step.action {
-            Action::Load(path) => self.file(plan, step, path),
-            Action::Install(command) => ready::install(step, command),
+            Action::Load(path) => self.file(step, path, opened),
+            Action::Install(command) => {
+                self.parameters(step, None);
+                ready::install(step, command)
+            }
             Action::Missing => Err(ready::dangling(step)),
             Action::Adjust | Action::BuiltIn => {
                 self.later(plan, step);
@@ -107,8 +110,15 @@ impl<'i> Inspection<'i> {
     }
 
     /// Looks at the file of a step.
-    fn file(&mut self, plan: &Plan<'_>, step: &Step<'_>, path: &[u8]) -> Result<(), Failure> {
-        let file = ModuleFile::open(self.tree.directory(), path)?;
+    fn file(&mut self, step: &Step<'_>, path: &[u8], opened: Option<&ModuleFile>) -> Result<(), Failure> {
+        let again;
+        let file = match opened {
+            Some(file) => file,
+            None => {
+                again = ModuleFile::open(self.tree.directory(), path)?;
+                &again
+            }
+        };
         if let Some(format) = file.format() {
             *self.compressed.entry(format.name()).or_default() += 1;
         }
@@ -117,7 +127,7 @@ impl<'i> Inspection<'i> {
             self.warn(Topic::Release, step, text);
         }
         if let Some(info) = ModInfo::find(&contents) {
-            self.parameters(plan, step, &info);
+            self.parameters(step, Some(&info));
             self.firmware(step, &info);
         }
         Ok(())
@@ -137,25 +147,18 @@ impl<'i> Inspection<'i> {
         }
     }
 
-    /// Parameters that the module does not have, and below the last of them those that it has.
-    fn parameters(&mut self, plan: &Plan<'_>, step: &Step<'_>, info: &ModInfo<'_>) {
-        // Where they are failures, the verdict has them.
-        if self.strict && step.consequence == Consequence::EndsTheVm {
-            return;
-        }
-        let mut text = Vec::new();
-        plan.parameters(step).each_piece(&mut |piece| text.extend_from_slice(piece));
-        let mut unknown = Vec::new();
-        parameters::unknown(&step.module, &text, info, &mut |failure| unknown.push(failure));
-        let last = unknown.len();
-        for (number, failure) in unknown.iter().enumerate() {
+    /// The parameters of a step that will not be applied, and below the last of them those that the module has.
+    fn parameters(&mut self, step: &Step<'_>, info: Option<&ModInfo<'_>>) {
+        let mut last = None;
+        for (_, failure) in self.ignored.iter().filter(|(of, _)| std::ptr::eq(*of, step)) {
             let (subject, reason) = (&failure.subject, &failure.reason);
             let text = format!("{subject}: ignored, without guest_init.strict=1: {reason}");
-            let mut remark = Remark::new(Topic::Parameter, Some(step.module.to_string()), text);
-            if number + 1 == last {
-                remark.parameters = Parameter::all(info);
-            }
-            self.findings.warnings.push(remark);
+            last = Some(self.findings.warnings.len());
+            self.findings.warnings.push(Remark::new(Topic::Parameter, Some(step.module.to_string()), text));
+        }
+        let last = last.and_then(|last| self.findings.warnings.get_mut(last));
+        if let (Some(remark), Some(info)) = (last, info) {
+            remark.parameters = Parameter::all(info);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::cli::stderr;
 use crate::cli::stdout::{print, print_json};
 use crate::shared::lists::{List, Lists};
 
-use findings::Findings;
+use dry_run::Answer;
 use vm_options::VmOptions;
 
 const EXAMPLES: &str = "\
@@ -51,11 +51,17 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     lists(arguments.lists.read(), &arguments.vm)
 }
 
-/// Checks lists, and prints what is found. Where nothing can be found out, that is no verdict on the VM.
+/// Checks lists, and prints what is found.
 pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Exit> {
-    let findings = match dry_run::findings(lists, vm) {
-        Ok(findings) => findings,
-        Err(error) => {
+    let answer = match lists {
+        Ok(lists) => dry_run::run(&lists, vm),
+        Err(error) => Answer::Unknown(error),
+    };
+    let (findings, exit) = match answer {
+        Answer::Starts(findings) if vm.deny_warnings && !findings.warnings.is_empty() => (findings, Exit::Failed),
+        Answer::Starts(findings) => (findings, Exit::Done),
+        Answer::Fails(findings) => (findings, Exit::Failed),
+        Answer::Unknown(error) => {
             stderr::report(&error);
             return Ok(Exit::Usage);
         }
@@ -64,12 +70,5 @@ pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Exit> {
         true => print_json(&findings)?,
         false => print(&findings.to_string())?,
     }
-    Ok(verdict(&findings, vm.deny_warnings))
-}
-
-fn verdict(findings: &Findings, deny_warnings: bool) -> Exit {
-    match findings.end.is_some() || deny_warnings && !findings.warnings.is_empty() {
-        true => Exit::Failed,
-        false => Exit::Done,
-    }
+    Ok(exit)
 }

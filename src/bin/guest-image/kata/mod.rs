@@ -115,7 +115,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     for (target, text) in targets.iter().zip(texts) {
         stdout::print(&text)?;
         if *check {
-            let list = List { name: target.title.clone(), text: target.file().into() };
+            let list = List { name: target.title.clone(), text: Ok(target.file().into()) };
             let found = check::lists(Ok(vec![list]), vm)?;
             exit = if found as u8 > exit as u8 { found } else { exit };
         }

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use guest_init::failure::Failure;
 use guest_init::guest::handoff::lists;
 use guest_init::guest::system::files::{open_directory, open_regular};
 use rustix::io::Errno;
-
-use crate::cli::stderr::Failures;
 
 /// Lists of modules.
 #[derive(Debug, Args)]
@@ -27,14 +26,14 @@ pub struct Lists {
 pub struct List {
     /// `LIST`, or the path of the file.
     pub name: String,
-    /// Its bytes.
-    pub text: Vec<u8>,
+    /// Its bytes, or the failure that PID 1 would end with.
+    pub text: Result<Vec<u8>, Failure>,
 }
 
 impl Lists {
     /// The texts of all lists: those of the command line, then those in files, which are read as the guest reads them.
     pub fn read(&self) -> Result<Vec<List>> {
-        let given = self.lists.iter().map(|text| Ok(List { name: "LIST".into(), text: text.clone().into() }));
+        let given = self.lists.iter().map(|text| Ok(List { name: "LIST".into(), text: Ok(text.clone().into()) }));
         given.chain(self.files.iter().map(|file| read_list(file))).collect()
     }
 }
@@ -45,13 +44,13 @@ fn read_list(file: &Path) -> Result<List> {
     if file == Path::new("-") {
         let mut text = Vec::new();
         std::io::stdin().lock().read_to_end(&mut text).context("standard input")?;
-        return Ok(List { name: "standard input".into(), text });
+        return Ok(List { name: "standard input".into(), text: Ok(text) });
     }
     // Not being there is the caller's mistake; all else would be wrong in the guest as well.
     let file = open_directory(".").and_then(|here| open_regular(&here, file));
     if let Err(error @ (Errno::NOENT | Errno::NOTDIR)) = file {
         return Err(std::io::Error::from(error)).with_context(|| format!("--file {name}"));
     }
-    let text = lists::text(&name, file).map_err(Failures::from)?.to_vec();
+    let text = lists::text(&name, file).map(<[u8]>::to_vec);
     Ok(List { name, text })
 }
