@@ -1,4 +1,4 @@
-//! A hash table from a module's name to its steps, so that the time for a module does not grow with the plan.
+//! A hash table from a module's name to its steps, so that the time for a module hardly grows with the plan.
 //!
 //! Each hash has a chain of steps, from the last back to the first. The table holds a link to the last step, and each
 //! step holds a link to the one before it. Names with one hash share a chain, so a reader must compare names.
