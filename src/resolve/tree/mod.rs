@@ -46,7 +46,8 @@ impl Indexes for [Index<'_>; 5] {
 /// use guest_init::resolve::lookup::lookup;
 ///
 /// let mut indexes = IndexKind::ALL.map(Index::absent);
-/// indexes[0] = Index::text(IndexKind::Dep, b"kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n");
+/// let dep = b"kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n";
+/// indexes[0] = Index::text(IndexKind::Dep, dep);
 /// indexes[2] = Index::text(IndexKind::Alias, b"alias fs-ext4 ext4\n");
 /// let tree = Sources { release: "6.1.0-56-amd64", indexes: &indexes, config: &[] };
 ///

@@ -1,4 +1,4 @@
-//! A module, as a name of a list, a file of the tree, or an index of it names one.
+//! A module: its name, and how it was found. Two modules are equal if libkmod has one object for both (MODPROBE.md 1.5).
 
 use core::fmt;
 
