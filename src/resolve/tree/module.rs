@@ -1,4 +1,5 @@
-//! A module: its name, and how it was found. Two modules are equal if libkmod has one object for both (MODPROBE.md 1.5).
+//! A module: its name, and how it was found. Two modules are the same if libkmod has one object for both
+//! (MODPROBE.md 1.5).
 
 use core::fmt;
 
