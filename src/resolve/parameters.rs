@@ -71,7 +71,7 @@ pub fn unknown(module: &Module<'_>, text: &[u8], info: &ModInfo<'_>, tell: &mut 
     const EVERY_MODULES: [&[u8]; 2] = [b"dyndbg", b"async_probe"];
     let mut words = words(text);
     for word in words.by_ref().take_while(|word| !word.is_end()) {
-        if info.has_parameter(word.name) || EVERY_MODULES.iter().any(|name| same(name, word.name)) {
+        if info.has_parameter(word.name) || EVERY_MODULES.contains(&word.name) {
             continue;
         }
         let mut nearest = Nearest::to(word.name);

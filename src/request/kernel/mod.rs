@@ -6,7 +6,7 @@
 pub mod root;
 pub mod words;
 
-use crate::request::name::same;
+use crate::request::name::{same, underscore};
 use root::Root;
 use words::{Word, Words, words};
 
@@ -106,9 +106,11 @@ impl<'a> ModuleWords<'a> {
     /// The word because of which the kernel refuses a module whatever its file is: `nomodule` or `module_blacklist=`
     /// (MODPROBE.md 7.7). `None`: there is none.
     pub fn refuse(&self, module: &[u8]) -> Option<&'static str> {
+        // The kernel knows modules by names with `_`, and compares the list as it is written.
+        let names_it = |name: &[u8]| name.iter().copied().eq(module.iter().copied().map(underscore));
         match () {
             () if self.forbids_all => Some("`nomodule` on the kernel command line"),
-            () if self.blacklist.split(|&b| b == b',').any(|name| same(name, module)) => {
+            () if self.blacklist.split(|&b| b == b',').any(names_it) => {
                 Some("`module_blacklist=` on the kernel command line names it")
             }
             () => None,
@@ -150,11 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn the_last_blacklist_of_the_kernel_counts_with_dashes_as_underscores() {
-        let kernel = read(b"module_blacklist=a module_blacklist=b-c,d");
+    fn the_last_blacklist_of_the_kernel_counts_and_only_underscores_name_a_module() {
+        let kernel = read(b"module_blacklist=a module_blacklist=b-c,d,e_f");
         assert_eq!(
-            ["a", "b_c", "d", "e"].map(|name| kernel.modules.refuse(name.as_bytes()).is_some()),
-            [false, true, true, false]
+            ["a", "b_c", "d", "e-f", "e_f"].map(|name| kernel.modules.refuse(name.as_bytes()).is_some()),
+            [false, false, true, true, true]
         );
         assert!(read(b"nomodule").modules.refuse(b"any").is_some());
     }
