@@ -64,11 +64,12 @@ fuzz_one() {
   return 1
 }
 
-# sanitize: AddressSanitizer over unit tests, the unsafe blocks that can run outside a VM, plans and damaged indexes.
+# sanitize: AddressSanitizer over unit tests, the unsafe blocks that can run outside a VM, the heap, plans and damaged
+# indexes.
 sanitize() {
   # What PID 1 never gives back is no leak.
-  ASAN_OPTIONS=detect_leaks=0 with_asan '' test --no-default-features --features std,decompress \
-    --lib --test unsafe_code --test plan --test index
+  ASAN_OPTIONS=detect_leaks=0 with_asan '--cfg asan' test --no-default-features --features std,decompress \
+    --lib --test unsafe_code --test allocator --test plan --test index
 }
 
 # miri: the interpreter that knows more of what is undefined, over what needs no system, and the fuzz targets' seeds.
@@ -77,7 +78,7 @@ miri() {
     fail 'no Miri here: rustup toolchain install nightly --profile minimal --component miri,rust-src'
   # Left out: what reads the whole test program, byte by byte, and the writer's own tests.
   MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet --locked \
-    --lib --test unsafe_code --test fuzz_regressions -- --skip elf:: --skip writer::
+    --lib --test unsafe_code --test allocator --test fuzz_regressions -- --skip elf:: --skip writer::
 }
 
 # real_seeds FOLDER KERNEL: what a real module tree has, in pieces of a few KB, a folder a target.

@@ -1,8 +1,12 @@
-//! The heap: what is small lies in one arena, behind what came before it, until the process ends. What is large, or finds no
-//! room there any more, is a mapping of its own, and goes back to the kernel.
+//! The heap: small pieces lie one behind the other in an arena, large pieces are mappings of their own.
 //!
-//! So it takes no lock, and a thread that is stopped anywhere holds nobody up. guest-init is there for some milliseconds and
-//! asks for little; a general allocator's bookkeeping would be more than what it keeps.
+//! A small piece keeps its place until the process ends, unless it is the last of the arena; then the next piece takes its
+//! place. A large piece goes back to the kernel when it is freed. A small piece for which the arena has no room is a
+//! mapping as well.
+//!
+//! The heap has no list of free pieces, so it needs no lock, and a thread that stops anywhere holds up no other thread.
+//! guest-init runs for some milliseconds and asks for little: the lists of a general allocator would outweigh what they
+//! save.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -11,15 +15,15 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
 
-/// The arena, in bytes. Of what nobody used yet, there is no memory.
+/// The size of the arena, in bytes. The kernel gives memory only to pages that were written to.
 const ARENA: usize = 1 << 20;
-/// From this size on, in bytes, a piece is a mapping: a kernel's page is 64 KiB at most, and a module often a hundred.
+/// The size from which a piece is a mapping, in bytes. A mapping wastes less than a page, which has 64 KiB at most.
 const LARGE: usize = 256 << 10;
 
-/// The allocator.
+/// The global allocator.
 #[repr(C)]
 pub struct Heap {
-    /// How much of the arena is given away. It stands before it, in a page that is soon needed anyway.
+    /// The bytes of the arena that belong to pieces. The counter stands before the arena, so that both begin in one page.
     used: AtomicUsize,
     arena: UnsafeCell<Arena>,
 }
@@ -27,22 +31,22 @@ pub struct Heap {
 #[repr(C, align(64))]
 struct Arena([u8; ARENA]);
 
-// SAFETY: each byte of the arena belongs to whoever `used` gave it to.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "threads share the arena")]
+// SAFETY: `used` gives each byte of the arena to one piece, and a piece has one owner.
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    /// An empty one.
+    /// An empty heap.
     pub const fn new() -> Self {
         Self { used: AtomicUsize::new(0), arena: UnsafeCell::new(Arena([0; ARENA])) }
     }
 
-    /// Where in the arena a piece lies, if it does.
+    /// The offset of a piece in the arena; `None` for a mapping.
     fn offset(&self, piece: *mut u8) -> Option<usize> {
         piece.addr().checked_sub(self.arena.get().addr()).filter(|offset| *offset < ARENA)
     }
 
-    /// A piece of the arena, if there is room.
+    /// Takes a new piece from the arena, if it has room for one.
     fn take(&self, layout: Layout) -> Option<*mut u8> {
         let start = |used: usize| used.checked_next_multiple_of(layout.align());
         let end = |used| start(used)?.checked_add(layout.size()).filter(|end| *end <= ARENA);
@@ -50,8 +54,10 @@ impl Heap {
         Some(self.arena.get().cast::<u8>().wrapping_add(start(used)?))
     }
 
-    /// Moves the end of the last piece, if this one is the last. Whoever takes what it leaves sees it as it was left.
-    fn resize(&self, offset: usize, old: usize, new: usize) -> bool {
+    /// Changes the size of a piece in its place. That is possible if it is the last of the arena, and if there is room.
+    ///
+    /// The orderings pair with those of `take`: a thread that takes freed bytes does so after all accesses to the old piece.
+    fn resize_last(&self, offset: usize, old: usize, new: usize) -> bool {
         let moved = || {
             let (old, new) = (offset + old, offset + new);
             self.used.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
@@ -66,8 +72,9 @@ impl Default for Heap {
     }
 }
 
-// SAFETY: pieces of the arena lie behind each other, and mappings are the kernel's; neither gives a byte away twice.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "an allocator hands out raw memory")]
+// SAFETY: pieces of the arena lie one behind the other, and the kernel chooses where mappings lie. Neither gives a byte to
+// two pieces.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let small = layout.size() < LARGE && layout.align() <= align_of::<Arena>();
@@ -75,10 +82,10 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's layout is one for `alloc`, whose piece is as long as it says.
+        // SAFETY: the caller's contract; `alloc` returns a piece of the layout's size.
         unsafe {
             let piece = self.alloc(layout);
-            // A mapping is zeroed, and the arena is where something lay before.
+            // The kernel zeroes mappings. In the arena another piece may have been here.
             if self.offset(piece).is_some() {
                 piece.write_bytes(0, layout.size());
             }
@@ -88,17 +95,17 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         match self.offset(piece) {
-            Some(offset) => _ = self.resize(offset, layout.size(), 0),
-            // SAFETY: the caller has no more use for it, and what is not in the arena is a mapping.
+            Some(offset) => _ = self.resize_last(offset, layout.size(), 0),
+            // SAFETY: the caller gives the piece up, and a piece outside of the arena is a mapping of this size.
             None => _ = unsafe { munmap(piece.cast(), layout.size()) },
         }
     }
 
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         match self.offset(piece) {
-            Some(offset) if size < LARGE && self.resize(offset, layout.size(), size) => piece,
+            Some(offset) if size < LARGE && self.resize_last(offset, layout.size(), size) => piece,
             Some(_) if size <= layout.size() => piece,
-            // SAFETY: the caller's layout and size make a layout, and both pieces are as long as what is copied.
+            // SAFETY: the caller's size and alignment make a layout. The old piece is shorter than the new one.
             Some(_) => unsafe {
                 let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
                 if !new.is_null() {
@@ -107,7 +114,7 @@ unsafe impl GlobalAlloc for Heap {
                 }
                 new
             },
-            // SAFETY: what is not in the arena is a mapping, and its length is the layout's.
+            // SAFETY: the caller's contract, and a piece outside of the arena is a mapping of this size.
             None => unsafe {
                 mremap(piece.cast(), layout.size(), size, MremapFlags::MAYMOVE).map_or(null_mut(), <*mut _>::cast)
             },
@@ -115,8 +122,8 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
-/// A piece that is a mapping. Nothing asks for more than a page's alignment.
-#[allow(unsafe_code)]
+/// Maps a piece. Mappings are aligned to a page, which has 4,096 bytes at least; more is refused.
+#[expect(unsafe_code, reason = "a mapping is raw memory")]
 fn map(layout: Layout) -> *mut u8 {
     if layout.align() > 4096 {
         return null_mut();
