@@ -25,7 +25,7 @@ use guest_init::request::Request;
 
 /// The entry of the program. `bare::start` calls it, or a C library's start in a build that is not bare. Rust's own start
 /// would abort if descriptors 0 to 2 are closed and there is no /dev/null.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "the start finds it by its name and hands over raw pointers")]
 #[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, arguments: *const *const c_char, environment: *const *const c_char) -> c_int {
     // SAFETY: both callers hand over what the kernel left on the stack.

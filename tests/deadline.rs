@@ -110,7 +110,7 @@ fn a_fault_beside_a_module_whose_start_never_ends() {
 #[test]
 fn an_index_that_is_cut_short_while_it_is_read() {
     let image = after(&format!("{SLOW}\n(sleep 1; : > modules.dep) &"));
-    let line = "bug in guest-init: EFAULT: SIGBUS, perhaps a file was cut short under it";
+    let line = "bug in guest-init: EFAULT: SIGBUS: perhaps a mapped file was truncated";
     boot(image, &format!("guest_init.modules=\"{}\"", "a;".repeat(400))).failed(Code::Bug, line);
 }
 

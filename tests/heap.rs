@@ -1,4 +1,4 @@
-//! The guest's heap, as the heap of a whole program with threads: this one.
+//! The guest's heap as the heap of a whole program with threads: this one. tests/allocator.rs calls it directly.
 
 use std::thread;
 
@@ -7,7 +7,7 @@ use guest_init::bare::heap::Heap;
 #[global_allocator]
 static HEAP: Heap = Heap::new();
 
-/// Numbers that look like chance and are the same each time.
+/// A fixed sequence of numbers that look random.
 struct Numbers(u64);
 
 impl Numbers {
@@ -17,7 +17,7 @@ impl Numbers {
     }
 }
 
-/// Has pieces come, grow, shrink and go, and looks whether each still holds what was put there.
+/// Allocates, grows, shrinks and frees pieces, and checks that each still holds what was written to it.
 fn juggle(seed: u64, rounds: usize, largest: usize) {
     let mut numbers = Numbers(seed);
     let mut pieces: Vec<(u8, Vec<u8>)> = Vec::new();
@@ -43,7 +43,7 @@ fn juggle(seed: u64, rounds: usize, largest: usize) {
 
 #[test]
 fn no_byte_is_given_away_twice() {
-    // First within the arena, then well beyond it, then pieces that are mappings from the start.
+    // First the arena has room for all pieces, then it has not, then most pieces are mappings from the start.
     for largest in [300, 20 << 10, 1 << 20] {
         thread::scope(|scope| {
             (0..4).for_each(|seed| drop(scope.spawn(move || juggle(seed, 2_000, largest))));
@@ -52,7 +52,7 @@ fn no_byte_is_given_away_twice() {
 }
 
 #[test]
-fn zeroed_is_zeroed_wherever_it_lies() {
+fn zeroed_pieces_are_zeroed_wherever_they_lie() {
     for size in [1, 4096, 100 << 10, 1 << 20] {
         for _ in 0..4 {
             let dirty = vec![0xff_u8; size];
@@ -64,8 +64,8 @@ fn zeroed_is_zeroed_wherever_it_lies() {
 }
 
 #[test]
-fn what_is_large_goes_back() {
-    // 600 GB in all, of which each piece is written to in part.
+fn large_pieces_go_back_to_the_kernel() {
+    // If no piece went back, 600 GB would be mapped at the end. Only one page of each piece is written to.
     for _ in 0..1_000 {
         let mut piece = Vec::<u8>::with_capacity(500 << 20);
         piece.push(1);

@@ -28,7 +28,7 @@ pub const fn stderr() -> BorrowedFd<'static> {
     standard(2)
 }
 
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a number becomes a descriptor")]
 const fn standard(number: RawFd) -> BorrowedFd<'static> {
     // SAFETY: nothing here ever closes one of the three. Where they were closed from the start, the kernel says so.
     unsafe { BorrowedFd::borrow_raw(number) }

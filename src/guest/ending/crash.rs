@@ -24,7 +24,7 @@ use crate::text::Text;
 /// The signals of a program's own faults.
 const FAULTS: [(u32, &str); 5] = [
     (SIGSEGV, "SIGSEGV"),
-    (SIGBUS, "SIGBUS, perhaps a file was cut short under it"),
+    (SIGBUS, "SIGBUS: perhaps a mapped file was truncated"),
     (SIGILL, "SIGILL"),
     (SIGFPE, "SIGFPE"),
     (SIGABRT, "SIGABRT"),
@@ -33,7 +33,7 @@ const FAULTS: [(u32, &str); 5] = [
 const LONGEST_LINE: usize = 8 << 10;
 
 /// From now on, reports a fault of any thread before the process ends.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a signal stack is raw memory")]
 pub fn catch_faults() {
     let stack: &mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(SIGNAL_STACK));
     // SAFETY: what is leaked lives for ever, and nothing else knows of it. Other threads bring their own.

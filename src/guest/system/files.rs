@@ -153,7 +153,7 @@ pub fn head<'a>(path: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
 ///
 /// An empty file is the empty slice. Someone who can cut the file short can end this process by SIGBUS; nobody can
 /// in an initramfs that only PID 1 knows yet.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a mapping is raw memory")]
 pub fn map(file: &OwnedFd) -> io::Result<&'static [u8]> {
     let length = usize::try_from(fstat(file)?.st_size).map_err(|_| Errno::FBIG)?;
     if length == 0 {

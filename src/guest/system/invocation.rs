@@ -11,7 +11,7 @@ impl Strings {
     ///
     /// `strings` is what the kernel leaves a program and main is given: an array of strings that ends with a null pointer, which
     /// nobody changes while the process lives.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "the kernel hands over raw pointers")]
     pub const unsafe fn new(strings: *const *const c_char) -> Self {
         Self(strings)
     }
@@ -28,7 +28,7 @@ impl Strings {
     }
 
     /// The strings, in order.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "the kernel hands over raw pointers")]
     pub fn strings(self) -> impl Iterator<Item = &'static CStr> {
         (0..).map_while(move |n| {
             // SAFETY: by the contract of `new`, every pointer up to the null pointer is a string that lives for ever,

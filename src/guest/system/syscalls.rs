@@ -12,7 +12,7 @@ use syscalls::{Errno, Sysno, raw_syscall, syscall};
 use crate::guest::system::invocation::Strings;
 
 /// Replaces this process by a program (execve(2)). Returns only if that failed: the error.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "the arrays are raw pointers")]
 pub fn execve<'a>(path: &CStr, arguments: impl Iterator<Item = &'a CStr>, environment: Strings) -> Errno {
     let arguments: Vec<*const c_char> = arguments.map(CStr::as_ptr).chain([null()]).collect();
     // SAFETY: `path` is a string, and both arrays hold strings and end with a null pointer.
@@ -21,7 +21,7 @@ pub fn execve<'a>(path: &CStr, arguments: impl Iterator<Item = &'a CStr>, enviro
 }
 
 /// Ends this process and all its threads (exit_group(2)).
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "no wrapper of this call is safe and stable")]
 pub fn exit(status: c_int) -> ! {
     loop {
         // SAFETY: nothing of this process is used afterwards.
@@ -31,7 +31,7 @@ pub fn exit(status: c_int) -> ! {
 
 /// Calls `handler` at the next `signal` of this number, on the thread's signal stack (sigaction(2)). A second signal finds
 /// the kernel's default again. `handler` must not return.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a handler runs in the middle of other code")]
 pub fn catch(signal: u32, handler: extern "C" fn(c_int)) {
     // x86 demands SA_RESTORER, the address that a handler returns to (setup_rt_frame in arch/x86/kernel/signal_64.c).
     let flags = linux::SA_ONSTACK | linux::SA_RESETHAND | linux::SA_NODEFER | linux::SA_RESTORER;
@@ -51,7 +51,7 @@ pub fn catch(signal: u32, handler: extern "C" fn(c_int)) {
 /// # Safety
 ///
 /// The memory lives as long as the thread, and nothing else uses it.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a stack is raw memory")]
 pub unsafe fn use_signal_stack(bottom: *mut c_void, size: usize) {
     let stack = linux::stack_t { ss_sp: bottom, ss_flags: 0, ss_size: size as _ };
     // SAFETY: the caller's contract.

@@ -41,7 +41,7 @@ pub const SIGNAL_STACK: usize = 64 << 10;
 /// Starts a thread that does `work` and is never waited for. `stack` is in bytes.
 ///
 /// Errors: those of mmap(2) and clone(2); ENOSYS in a program that is not bare.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a raw thread in a bare program")]
 pub fn start(stack: usize, work: impl Fn() + Sync + 'static) -> io::Result<()> {
     if !IS_BARE {
         return Err(Errno::NOSYS);
@@ -55,7 +55,7 @@ pub fn start(stack: usize, work: impl Fn() + Sync + 'static) -> io::Result<()> {
 /// # Safety
 ///
 /// `work` uses no thread-local storage, neither its own nor a C library's.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "the caller answers for thread-local storage")]
 pub unsafe fn start_without_tls(stack: usize, work: impl Fn() + Sync + 'static) -> io::Result<()> {
     let work: &'static dyn Work = Box::leak(Box::new(move |_| work()));
     // SAFETY: the caller's contract.
@@ -64,7 +64,7 @@ pub unsafe fn start_without_tls(stack: usize, work: impl Fn() + Sync + 'static) 
 
 /// Has `count` threads do the same work, the calling thread as number 0, and waits until all are done. Returns how many
 /// threads worked: if one can't be started, the others do without it. A program that is not bare works alone.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "raw threads in a bare program")]
 pub fn together(count: usize, stack: usize, work: &(impl Fn(usize) + Sync)) -> usize {
     let count = if IS_BARE { count } else { 1 };
     // SAFETY: a bare program has no thread-local storage, and in another none is started.
@@ -76,7 +76,7 @@ pub fn together(count: usize, stack: usize, work: &(impl Fn(usize) + Sync)) -> u
 /// # Safety
 ///
 /// `work` uses no thread-local storage, neither its own nor a C library's.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "the caller answers for thread-local storage")]
 pub unsafe fn together_without_tls(count: usize, stack: usize, work: &(impl Fn(usize) + Sync)) -> usize {
     OTHERS.store(count.saturating_sub(1), Ordering::Relaxed);
     // SAFETY: the caller's contract.
@@ -123,7 +123,7 @@ impl<'w> Thread<'w> {
     /// # Safety
     ///
     /// `work` uses no thread-local storage.
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "clone(2) takes raw pointers")]
     unsafe fn start(stack: usize, work: &'w dyn Work, number: usize) -> io::Result<Self> {
         let stack = Stack::new(stack)?;
         // Leaked, since the kernel sets `running` to zero first and wakes who waits there afterwards (mm_release in
@@ -150,7 +150,7 @@ impl Drop for Thread<'_> {
 }
 
 /// The thread's own first function.
-#[allow(unsafe_code)]
+#[expect(unsafe_code, reason = "a signal stack is raw memory")]
 extern "C" fn run(task: &Task<'_>) {
     // SAFETY: this part of the mapping lives until the thread has ended, and nothing else uses it.
     unsafe { use_signal_stack(task.signal_stack, SIGNAL_STACK) };
@@ -167,7 +167,7 @@ struct Stack {
 }
 
 impl Stack {
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "a mapping is raw memory")]
     fn new(stack: usize) -> io::Result<Self> {
         let (size, access) = (GUARD + stack + SIGNAL_STACK, ProtFlags::READ | ProtFlags::WRITE);
         // SAFETY: a new mapping of the kernel's choosing aliases nothing, and its guard is a part of it.
@@ -186,7 +186,7 @@ impl Stack {
 }
 
 impl Drop for Stack {
-    #[allow(unsafe_code)]
+    #[expect(unsafe_code, reason = "a mapping is raw memory")]
     fn drop(&mut self) {
         // SAFETY: the thread has ended or was never started, and nothing else points into the mapping.
         let _ = unsafe { munmap(self.bottom, self.size) };
