@@ -1,6 +1,7 @@
 //! guest-image build --append: an image beside another one, which stays as it is.
 
 use cpio::newc::{Builder, trailer};
+use guest_init::guest::modules::unpack::Format;
 use guest_init::resolve::tree::dep::module_of;
 use std::fs;
 use std::io::Write;
@@ -94,20 +95,19 @@ fn the_other_image_may_be_compressed_and_begin_with_microcode() {
     let mut early =
         archive(&[("kernel", DIRECTORY, ""), ("kernel/x86", DIRECTORY, ""), ("kernel/x86/x.bin", FILE, "code")]);
     early.resize(early.len().next_multiple_of(512), 0);
-    let bases = [
-        compress(&plain, "gzip", &[]),
-        compress(&plain, "xz", &["--check=crc32"]),
-        compress(&plain, "zstd", &["-q"]),
-        [early.clone(), compress(&plain, "zstd", &["-q"])].concat(),
+    let mut images: Vec<_> = Format::ALL.map(|format| compress(&plain, format.name(), &[])).into();
+    images.extend([
+        [early.clone(), compress(&plain, "zstd", &[])].concat(),
         [compress(&plain, "xz", &["--check=crc32"]), vec![0; 64], compress(&early, "gzip", &[])].concat(),
-    ];
-    let mut parts = bases.map(|base| {
-        work.file("other.img", &base);
+    ]);
+    let parts = images.iter().map(|image| {
+        work.file("other.img", image);
         work.build(&[&ARGUMENTS[..], &["top-mod"]].concat());
-        let part = appended(&work, &base);
+        let part = appended(&work, image);
         work.remove_image();
         part
     });
+    let mut parts: Vec<_> = parts.collect();
     parts.sort();
     assert!(parts.windows(2).all(|pair| pair[0] == pair[1]) && !read_entries(&parts[0]).is_empty());
 }
@@ -129,7 +129,7 @@ fn what_is_no_image_or_no_image_of_this_tree_is_refused() {
         work.file("other.img", bytes);
         work.fails(&[&["--append", "other.img"], arguments].concat())
     };
-    let junk = "guest-image: other.img: at offset 0x0: neither a cpio archive nor one in gzip, xz or zstd; compress the \
+    let junk = "guest-image: other.img: at offset 0x0: neither a cpio archive nor one in gzip, zstd or xz; compress the \
                 image in one of these\n";
     assert_eq!(said(b"\x02\x21\x4c\x18lz4", &[]), junk);
     assert_eq!(said(b"\0\0\0\0", &[]), "guest-image: other.img: nothing is in it\n");

@@ -3,7 +3,7 @@
 //! Each command is a folder, or a file in [`docs`], with its arguments and its function `run`. Imports lead downwards only:
 //!
 //! 1. [`cli`]: what every command shares with the shell: exit status, standard output, standard error, a progress bar.
-//! 2. [`shared`]: what several commands need: module lists, the module tree, firmware.
+//! 2. [`shared`]: what several commands need: module lists, the module tree, firmware, decompression.
 //! 3. [`build`], [`check`] and [`docs`]: the commands.
 //! 4. [`kata`]: the command that runs another one, [`check`].
 //!

@@ -11,7 +11,7 @@ use rustix::io::{self, Errno};
 use rustix::system::{finit_module, init_module};
 
 use crate::failure::{Code, Failure};
-use crate::guest::modules::unpack::Format;
+use crate::guest::modules::unpack::{Format, LONGEST_MAGIC};
 use crate::guest::system::clock::sleep;
 use crate::guest::system::errno::strerror;
 use crate::guest::system::files::{Directory, File, read_path};
@@ -39,7 +39,7 @@ pub struct ModuleFile {
 pub fn kernel_format() -> Option<Format> {
     const LONGEST: usize = 4096;
     let name = read_path(c"/sys/module/compression", LONGEST).ok()?;
-    [Format::Gzip, Format::Xz, Format::Zstd].into_iter().find(|format| format.name().as_bytes() == name.trim_ascii())
+    Format::ALL.into_iter().find(|format| format.name().as_bytes() == name.trim_ascii())
 }
 
 impl ModuleFile {
@@ -115,7 +115,7 @@ impl ModuleFile {
 
 /// What the first bytes say of a file.
 fn head(file: &File) -> io::Result<Option<Format>> {
-    let mut bytes = [0; 6];
+    let mut bytes = [0; LONGEST_MAGIC];
     let length = io::retry_on_intr(|| io::pread(file, &mut bytes, 0))?;
     Ok(Format::of(bytes.get(..length).unwrap_or_default()))
 }

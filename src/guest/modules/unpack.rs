@@ -7,37 +7,69 @@ use alloc::vec::Vec;
 
 use crate::text::Text;
 
-/// How a file is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// .ko.gz
-    Gzip,
-    /// .ko.xz
-    Xz,
-    /// .ko.zst
-    Zstd,
+/// At most this many first bytes tell a format.
+pub const LONGEST_MAGIC: usize = 6;
+
+macro_rules! formats {
+    ($($format:ident: $name:literal, $suffix:literal, [$($byte:literal),*], $option:literal, $firmware:expr, $decoder:ident;)*) => {
+        /// How a file is compressed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Format {
+            $(#[doc = concat!("`.ko", $suffix, "`")] $format,)*
+        }
+
+        impl Format {
+            /// Every format, in the table's order.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$format),*];
+
+            /// Recognises a file by its first bytes, as libkmod does, whatever its name says.
+            pub const fn of(file: &[u8]) -> Option<Self> {
+                match file {
+                    $([$($byte,)* ..] => Some(Self::$format),)*
+                    _ => None,
+                }
+            }
+
+            /// The name that the kernel has for it in /sys/module/compression, which is also its program's.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$format => $name),* }
+            }
+
+            /// What the name of a compressed file ends with: `.gz`, …
+            pub const fn suffix(self) -> &'static str {
+                match self { $(Self::$format => $suffix),* }
+            }
+
+            /// The kernel's configuration option for modules in this format, without `CONFIG_`.
+            pub const fn kernel_option(self) -> &'static str {
+                match self { $(Self::$format => $option),* }
+            }
+
+            /// Whether the kernel decompresses firmware in this format (CONFIG_FW_LOADER_COMPRESS).
+            pub const fn is_for_firmware(self) -> bool {
+                match self { $(Self::$format => $firmware),* }
+            }
+
+            #[cfg(feature = "decompress")]
+            fn decode(self, file: &[u8]) -> Result<Vec<u8>, Reason> {
+                match self { $(Self::$format => decode::$decoder(file)),* }
+            }
+        }
+
+        $(const _: () = assert!([$($byte),*].len() <= LONGEST_MAGIC);)*
+    };
+}
+
+// The table of formats, in the order in which the kernel looks for firmware (fw_get_filesystem_firmware in
+// drivers/base/firmware_loader/main.c). CONTRIBUTING.md says what else a new row takes.
+formats! {
+    // name, suffix, first bytes, kernel option, firmware too, decoder in `decode`
+    Gzip: "gzip", ".gz", [0x1f, 0x8b], "MODULE_COMPRESS_GZIP", false, gzip;
+    Zstd: "zstd", ".zst", [0x28, 0xb5, 0x2f, 0xfd], "MODULE_COMPRESS_ZSTD", true, zstd;
+    Xz: "xz", ".xz", [0xfd, b'7', b'z', b'X', b'Z', 0], "MODULE_COMPRESS_XZ", true, xz;
 }
 
 impl Format {
-    /// Recognises a file by its first bytes, as libkmod does, whatever its name says.
-    pub const fn of(file: &[u8]) -> Option<Self> {
-        match file {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip),
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
-            _ => None,
-        }
-    }
-
-    /// Its name in /sys/module/compression.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Xz => "xz",
-            Self::Zstd => "zstd",
-        }
-    }
-
     /// Decompresses a file, to at most 256 MiB; or says why that can't be done.
     #[cfg(not(feature = "decompress"))]
     pub fn unpack(self, _file: Cow<'static, [u8]>) -> Result<Vec<u8>, Reason> {
@@ -47,12 +79,7 @@ impl Format {
     /// Decompresses a file, to at most 256 MiB; or says why that can't be done.
     #[cfg(feature = "decompress")]
     pub fn unpack(self, file: Cow<'static, [u8]>) -> Result<Vec<u8>, Reason> {
-        let unpacked = match self {
-            Self::Gzip => decode::gzip(&file),
-            Self::Xz => decode::xz(&file),
-            Self::Zstd => decode::zstd(&file),
-        };
-        unpacked.map_err(|error| Text::of(format_args!("its {} data is damaged: {error}", self.name())))
+        self.decode(&file).map_err(|error| Text::of(format_args!("its {} data is damaged: {error}", self.name())))
     }
 }
 
@@ -152,11 +179,11 @@ mod tests {
     use super::*;
 
     const TEXT: &[u8] = b"a module, and a module";
-    /// The text as gzip, xz and zstd make it.
-    const FILES: [&[u8]; 3] = [
+    /// The text in every format.
+    const FILES: [&[u8]; Format::ALL.len()] = [
         b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03KT\xc8\xcdO)\xcdI\xd5QH\xccKQH\x84\xf2\x00\xf2$\xa0\x99\x16\x00\x00\x00",
-        b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F\x02\x00!\x01\x1c\x00\x00\x00\x10\xcfX\xcc\xe0\x00\x15\x00\x14]\x000\x88\x09\xa73\xa9B\x8c[\x08#\x96\x9b\x88\x11\xaf\xb4\xf5\xc3\x00\x00\xa4\x22\xf6\x12\x0b<xY\x00\x010\x16\x896\x14\x0b\x1f\xb6\xf3}\x01\x00\x00\x00\x00\x04YZ",
         b"(\xb5/\xfd\x04h\xb1\x00\x00a module, and a module\xe5QkJ",
+        b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F\x02\x00!\x01\x1c\x00\x00\x00\x10\xcfX\xcc\xe0\x00\x15\x00\x14]\x000\x88\x09\xa73\xa9B\x8c[\x08#\x96\x9b\x88\x11\xaf\xb4\xf5\xc3\x00\x00\xa4\x22\xf6\x12\x0b<xY\x00\x010\x16\x896\x14\x0b\x1f\xb6\xf3}\x01\x00\x00\x00\x00\x04YZ",
     ];
 
     fn unpack(file: &[u8]) -> Result<Vec<u8>, Reason> {
@@ -165,11 +192,12 @@ mod tests {
 
     #[test]
     fn what_is_whole_is_unpacked() {
-        for file in FILES {
+        for (file, format) in FILES.into_iter().zip(Format::ALL) {
+            assert_eq!(Format::of(file), Some(format));
             assert_eq!(unpack(file).as_deref(), Ok(TEXT));
         }
         // Two streams with padding between are one file to xz.
-        let [_, xz, _] = FILES;
+        let [.., xz] = FILES;
         assert_eq!(unpack(&[xz, &[0; 4], xz].concat()), Ok([TEXT, TEXT].concat()));
     }
 
@@ -184,7 +212,7 @@ mod tests {
             damaged[file.len() / 2] ^= 1;
             assert!(unpack(&damaged).is_err(), "{}", file.escape_ascii());
         }
-        let [_, xz, _] = FILES;
+        let [.., xz] = FILES;
         assert!(unpack(&[xz, b"garbage."].concat()).is_err());
     }
 

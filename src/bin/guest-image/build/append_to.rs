@@ -8,9 +8,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use cpio::NewcReader;
-use flate2::bufread::GzDecoder;
 use guest_init::guest::modules::unpack::Format;
-use xz4rust::{XzDecoder, XzNextBlockResult};
+
+use crate::shared::decompress::{self, first_stream};
 
 /// How many links lead to a file at most, as on Linux.
 const MOST_LINKS: usize = 40;
@@ -34,7 +34,7 @@ pub struct ExistingImage {
 }
 
 impl ExistingImage {
-    /// Reads a file: cpio archives, each of which may be compressed with gzip, xz or zstd.
+    /// Reads a file: cpio archives, each of which may be compressed in a [`Format`].
     pub fn read(path: &Path) -> Result<Self> {
         let name = || path.display().to_string();
         let bytes = fs::read(path).with_context(name)?;
@@ -94,11 +94,11 @@ impl ExistingImage {
             rest = match Format::of(rest) {
                 None if rest.starts_with(b"0707") => self.take(rest).with_context(at)?,
                 None => bail!(
-                    "at offset {offset:#x}: neither a cpio archive nor one in gzip, xz or zstd; \
-                     compress the image in one of these"
+                    "at offset {offset:#x}: neither a cpio archive nor one in {}; compress the image in one of these",
+                    decompress::names()
                 ),
                 Some(format) => {
-                    let (content, behind) = unpack(format, rest).with_context(at)?;
+                    let (content, behind) = first_stream(format, rest).with_context(at)?;
                     self.take_all(&content).with_context(at)?;
                     behind
                 }
@@ -130,46 +130,6 @@ impl ExistingImage {
             if !matches!(path, "" | ".") {
                 self.entries.insert(path.into(), there);
             }
-        }
-    }
-}
-
-/// Decompresses the first of what there may be several of; returns what follows it.
-fn unpack(format: Format, bytes: &[u8]) -> Result<(Vec<u8>, &[u8])> {
-    let mut content = Vec::new();
-    let rest = match format {
-        Format::Gzip => {
-            let mut decoder = GzDecoder::new(bytes);
-            decoder.read_to_end(&mut content)?;
-            decoder.into_inner().len()
-        }
-        Format::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(bytes)?.single_frame();
-            decoder.read_to_end(&mut content)?;
-            decoder.finish().len()
-        }
-        Format::Xz => bytes.len() - unpack_xz(bytes, &mut content)?,
-    };
-    Ok((content, &bytes[bytes.len() - rest..]))
-}
-
-/// Decompresses one stream of xz; returns how long it is. The crate's reader does not tell.
-fn unpack_xz(bytes: &[u8], content: &mut Vec<u8>) -> Result<usize> {
-    const DICTIONARY: usize = 1 << 20;
-    const LARGEST_DICTIONARY: usize = 128 << 20;
-    let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(DICTIONARY, LARGEST_DICTIONARY);
-    let mut buffer = vec![0; DICTIONARY];
-    let mut read = 0;
-    loop {
-        let (end, taken, made) = match decoder.decode(&bytes[read..], &mut buffer)? {
-            XzNextBlockResult::NeedMoreData(0, 0) => bail!("xz data that ends early"),
-            XzNextBlockResult::NeedMoreData(taken, made) => (false, taken, made),
-            XzNextBlockResult::EndOfStream(taken, made) => (true, taken, made),
-        };
-        read += taken;
-        content.extend_from_slice(&buffer[..made]);
-        if end {
-            return Ok(read);
         }
     }
 }

@@ -25,6 +25,7 @@ use guest_init::text::Shown;
 use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Progress;
 use crate::cli::stderr::{Failures, warn};
+use crate::shared::decompress;
 use crate::shared::firmware::Firmware;
 use crate::shared::lists::{List, Lists};
 use crate::shared::tree_options::{TreeOptions, utf8};
@@ -74,9 +75,7 @@ pub struct Arguments {
     /// A layout in place of guest-image's own, initramfs/layout.toml
     #[arg(long, value_name = "FILE")]
     layout: Option<PathBuf>,
-    /// Put all of it behind this initramfs, which stays as it is, /init included, with its modules still known; start the
-    /// guest's with rdinit=/sbin/guest-init. It may be compressed with gzip, xz or zstd, and begin with microcode
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", help = append_help())]
     append: Option<PathBuf>,
     /// How the image is compressed
     #[arg(long, value_enum, default_value = "zstd")]
@@ -90,6 +89,15 @@ pub struct Arguments {
     /// Say what was made as one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// The help text of `--append`, with the formats that there are.
+fn append_help() -> String {
+    format!(
+        "Put all of it behind this initramfs, which stays as it is, /init included, with its modules still known; start \
+         the guest's with rdinit=/sbin/guest-init. It may be compressed with {}, and begin with microcode",
+        decompress::names()
+    )
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use guest_init::guest::modules::file::ModuleFile;
+use guest_init::guest::modules::unpack::Format;
 use guest_init::guest::system::files::Directory;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::tree::Sources;
@@ -104,8 +105,7 @@ fn know(archive: &Archive, target: &str, tree: &Sources<'_>, selection: &mut Sel
 
 /// A module's path without the suffix that says how it is compressed.
 fn uncompressed(path: &[u8]) -> &[u8] {
-    const SUFFIXES: [&[u8]; 3] = [b".gz", b".xz", b".zst"];
-    SUFFIXES.iter().find_map(|suffix| path.strip_suffix(*suffix)).unwrap_or(path)
+    Format::ALL.iter().find_map(|format| path.strip_suffix(format.suffix().as_bytes())).unwrap_or(path)
 }
 
 /// A line of modules.dep with the paths that there are in the image.

@@ -6,6 +6,7 @@ use guest_init::failure::Failure;
 use guest_init::guest::modules::file::ModuleFile;
 use guest_init::guest::modules::ready;
 use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::unpack::Format;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
@@ -35,7 +36,7 @@ pub struct Inspection<'i> {
     /// Modules that name firmware, where nobody says where it is.
     wanting: BTreeSet<String>,
     /// How many modules are compressed in a format.
-    compressed: BTreeMap<&'static str, usize>,
+    compressed: BTreeMap<Format, usize>,
 }
 
 impl<'i> Inspection<'i> {
@@ -97,12 +98,13 @@ impl<'i> Inspection<'i> {
         }
         for (format, count) in &self.compressed {
             let modules = if *count == 1 { "module" } else { "modules" };
-            let text = match self.kernel.decompresses(format) {
+            let name = format.name();
+            let text = match self.kernel.decompresses(*format) {
                 Some(true) => continue,
                 Some(false) => {
-                    format!("{count} {modules} in {format}, which this kernel can't decompress: guest-init does")
+                    format!("{count} {modules} in {name}, which this kernel can't decompress: guest-init does")
                 }
-                None => format!("{count} {modules} in {format}: guest-init decompresses them if this kernel can't"),
+                None => format!("{count} {modules} in {name}: guest-init decompresses them if this kernel can't"),
             };
             self.findings.notes.push(Remark::new(Topic::Compression, None, text));
         }
@@ -120,7 +122,7 @@ impl<'i> Inspection<'i> {
             }
         };
         if let Some(format) = file.format() {
-            *self.compressed.entry(format.name()).or_default() += 1;
+            *self.compressed.entry(format).or_default() += 1;
         }
         let contents = file.contents(&step.module)?;
         if let Some(text) = self.kernel.verdict(&step.module, &contents)? {

@@ -1,6 +1,5 @@
 //! What a kernel image says of itself: its release, the version magic that its modules must have, its configuration.
 
-use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
@@ -8,6 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use guest_init::elf::Elf;
 use guest_init::guest::modules::unpack::Format;
 use memchr::memmem::{find, find_iter};
+
+use crate::shared::decompress::{all_streams, first_stream};
 
 /// The banner at the start of a kernel's log, and in every image that is not compressed.
 const BANNER: &[u8] = b"Linux version ";
@@ -29,7 +30,7 @@ impl KernelImage {
         let name = || format!("--kernel {}", path.display());
         let file = fs::read(path).with_context(name)?;
         let file = match Format::of(&file) {
-            Some(format) => unpacked(format, file).with_context(name)?,
+            Some(format) => all_streams(format, &file).with_context(name)?,
             None => file,
         };
         let file = match efi_payload(&file) {
@@ -76,9 +77,8 @@ impl<'a> BzImage<'a> {
         let word = |at| Some(u32::from_le_bytes(self.0.get(at..at + 4)?.try_into().ok()?) as usize);
         let sectors = usize::from(*self.0.get(0x1f1)?);
         let start = (sectors + 1) * 512 + word(0x248)?;
-        // Its last 4 bytes are the size of what comes out, which zstd and xz take for junk.
-        let payload = self.0.get(start..start + word(0x24c)?.checked_sub(4)?)?;
-        unpacked(Format::of(payload)?, payload.to_vec()).ok()
+        let payload = self.0.get(start..start + word(0x24c)?)?;
+        first(payload)
     }
 }
 
@@ -87,15 +87,12 @@ fn efi_payload(file: &[u8]) -> Option<Vec<u8>> {
     let word = |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?) as usize);
     let is_zboot = file.starts_with(b"MZ\0\0zimg");
     let payload = file.get(word(8)?..)?.get(..word(12)?).filter(|_| is_zboot)?;
-    unpacked(Format::of(payload)?, payload.to_vec()).ok()
+    first(payload)
 }
 
-/// Decompresses; libzstd is many times as fast as the guest's decoder, and a kernel is large.
-pub fn unpacked(format: Format, bytes: Vec<u8>) -> Result<Vec<u8>> {
-    match format {
-        Format::Zstd => Ok(zstd::decode_all(&bytes[..])?),
-        Format::Gzip | Format::Xz => format.unpack(Cow::Owned(bytes)).map_err(|reason| anyhow::anyhow!("{reason}")),
-    }
+/// The content of the first stream, if its format is known. Behind it may stand the content's size, in 4 bytes.
+fn first(payload: &[u8]) -> Option<Vec<u8>> {
+    Some(first_stream(Format::of(payload)?, payload).ok()?.0)
 }
 
 /// The release behind the banner; a format string has `%s` there.
@@ -125,7 +122,7 @@ fn vermagic(image: &[u8], release: &str) -> Option<Vec<u8>> {
 fn embedded_config(image: &[u8]) -> Option<Vec<u8>> {
     let start = find(image, b"IKCFG_ST")? + 8;
     let length = find(&image[start..], b"IKCFG_ED")?;
-    unpacked(Format::Gzip, image[start..start + length].to_vec()).ok()
+    first(&image[start..start + length])
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fs;
 
 use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
+use guest_init::guest::modules::unpack::Format;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::tree::module::Module;
@@ -51,9 +52,9 @@ impl<'k> KernelFacts<'k> {
     }
 
     /// Whether it decompresses modules of a format, if that is known.
-    pub fn decompresses(&self, format: &str) -> Option<bool> {
+    pub fn decompresses(&self, format: Format) -> Option<bool> {
         self.config.as_ref()?;
-        Some(self.has("MODULE_DECOMPRESS") && self.has(&format!("MODULE_COMPRESS_{}", format.to_uppercase())))
+        Some(self.has("MODULE_DECOMPRESS") && self.has(format.kernel_option()))
     }
 
     /// The command line's own ways to refuse modules.

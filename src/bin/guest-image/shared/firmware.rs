@@ -1,13 +1,12 @@
 //! Firmware: the files that modules name, and where the kernel looks for them (drivers/base/firmware_loader).
 
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::{fs, iter};
 
+use guest_init::guest::modules::unpack::Format;
 use guest_init::resolve::tree::glob::glob;
 
-/// Compressed forms that the kernel takes as well (CONFIG_FW_LOADER_COMPRESS).
-const SUFFIXES: [&str; 3] = ["", ".zst", ".xz"];
 /// Where firmware is below a root.
 pub const FIRMWARE: &str = "lib/firmware";
 
@@ -39,7 +38,7 @@ impl Firmware {
     pub fn files(&self, name: &[u8]) -> Vec<PathBuf> {
         let Ok(name) = str::from_utf8(name) else { return Vec::new() };
         for place in &self.places {
-            for suffix in SUFFIXES {
+            for suffix in suffixes() {
                 let mut found = matching(place, &format!("{name}{suffix}"));
                 if !found.is_empty() {
                     found.sort();
@@ -50,6 +49,12 @@ impl Firmware {
         }
         Vec::new()
     }
+}
+
+/// Suffixes of firmware files, in the kernel's order: none, then those of compressed formats.
+fn suffixes() -> impl Iterator<Item = &'static str> {
+    let compressed = Format::ALL.into_iter().filter(|format| format.is_for_firmware());
+    iter::once("").chain(compressed.map(Format::suffix))
 }
 
 /// The regular files below `place` whose path matches `pattern`; only its last part may hold a `*`.
