@@ -69,7 +69,7 @@ fuzz_one() {
 sanitize() {
   # What PID 1 never gives back is no leak.
   ASAN_OPTIONS=detect_leaks=0 with_asan '--cfg asan' test --no-default-features --features std,decompress \
-    --lib --test unsafe_code --test allocator --test plan --test index
+    --lib --test pure
 }
 
 # miri: the interpreter that knows more of what is undefined, over what needs no system, and the fuzz targets' seeds.
@@ -77,8 +77,9 @@ miri() {
   RUSTUP_AUTO_INSTALL=0 cargo +nightly miri --version >/dev/null 2>&1 ||
     fail 'no Miri here: rustup toolchain install nightly --profile minimal --component miri,rust-src'
   # Left out: what reads the whole test program, byte by byte, and the writer's own tests.
-  MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --quiet --locked \
-    --lib --test unsafe_code --test allocator --test fuzz_regressions -- --skip elf:: --skip writer::
+  local -x MIRIFLAGS=-Zmiri-disable-isolation
+  cargo +nightly miri test --quiet --locked --lib --test fuzz_regressions -- --skip elf:: --skip writer::
+  cargo +nightly miri test --quiet --locked --test pure -- allocator:: unsafe_code::
 }
 
 # real_seeds FOLDER KERNEL: what a real module tree has, in pieces of a few KB, a folder a target.

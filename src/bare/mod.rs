@@ -30,8 +30,8 @@
 //! | Nothing unwinds. | Cargo.toml: the profile `guest` aborts on panics. `_Unwind_Resume` in [`start`] panics. |
 //! | `copy` does what the C functions do. | The unit tests of `copy`: every alignment and length up to some words. |
 //! | `copy` contains no call of itself. | Every boot: such a call would recur until the stack ends. |
-//! | The heap gives no byte away twice. | tests/heap.rs, with threads. |
-//! | PID 1 stands on this run-time. | An ordinary build refuses to be PID 1 (tests/builds.rs). |
+//! | The heap gives no byte away twice. | tests/pure/heap.rs, with threads. |
+//! | PID 1 stands on this run-time. | An ordinary build refuses to be PID 1 (tests/boot/builds.rs). |
 
 #[cfg(any(feature = "bare", test))]
 mod copy;

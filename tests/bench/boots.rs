@@ -1,4 +1,4 @@
-//! One boot after the other: where the modules lie, and that each way loads what it is asked for.
+//! The boots that are measured, the places that modules come from, and the check that each way loads all modules.
 
 use clap::ValueEnum;
 
@@ -7,22 +7,22 @@ use crate::support::image::Built;
 use crate::support::{Console, Kernel, Vm};
 use crate::way::{self, Way};
 
-/// Seconds after which a boot is given up: the longest list takes minutes on a busy machine.
+/// Seconds after which a boot has failed. The longest list takes minutes on a busy machine.
 const LIMIT: &str = "1800";
 
-/// Where modules lie.
+/// A place that modules come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Source {
-    /// An image with those of the lists.
+    /// An image with the modules of the lists.
     Closure,
     /// An image with the whole tree.
     Tree,
-    /// The whole tree on a virtio-fs share. What a host does meanwhile is not counted in instructions.
+    /// The whole tree on a virtio-fs share. The host's own work does not count as instructions.
     Share,
 }
 
 impl Source {
-    /// What it is called.
+    /// The name of the place in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Closure => "closure",
@@ -40,19 +40,19 @@ pub struct Boots<'a> {
 }
 
 impl<'a> Boots<'a> {
-    /// Of the image from which all ways but the peers' can be chosen.
+    /// Boots of an image that has the programs of all ways but the peers'.
     pub fn from(source: Source, kernel: &'a Kernel, lists: &[List]) -> Self {
         let image = way::common(kernel, lists);
         let image = if source == Source::Tree { image.options(["--all-modules"]) } else { image };
         Self::of(source, kernel, image.build())
     }
 
-    /// Of an image that holds what it takes.
+    /// Boots of this image.
     pub fn of(source: Source, kernel: &'a Kernel, image: Built) -> Self {
         Self { kernel, source, image }
     }
 
-    /// Whether a way can take modules from there. The peers have no images but those of their own closure.
+    /// Whether a way can load modules from this place. The peers make images of their own, with the modules of one list.
     pub fn can(&self, way: Way) -> bool {
         match self.source {
             Source::Closure => true,
@@ -61,7 +61,8 @@ impl<'a> Boots<'a> {
         }
     }
 
-    /// One boot, in an image of its own if the way has one; `options` are more for scripts/vm. All of the list is loaded.
+    /// Boots once, with the peer's image if there is one, and with more options of scripts/vm. Asserts that the list's
+    /// modules are all loaded.
     pub fn boot(&self, way: Way, list: &List, peer: Option<&Built>, options: &[&str]) -> Console {
         eprintln!("bench: {}: {} from {}", list.name, way.name(), self.source.name());
         let share = format!("{SHARE}={}", self.kernel.directory.display());

@@ -1,7 +1,7 @@
-//! scripts/bench: what the ways to the agent cost, beside one another on one kernel.
+//! scripts/bench: the costs of several ways from the kernel to the agent, on one kernel.
 //!
-//! Instructions are exact: one CPU, and a clock that counts them. Time is not: each way is booted in turn with the
-//! others, and what counts is its ratio to the floor in the same round.
+//! Instructions are exact, because the VM has one CPU, and its clock counts them. Time is not exact, so the ways are booted
+//! in turn, and the result is a way's ratio to the floor of the same round.
 
 mod boots;
 mod parts;
@@ -20,7 +20,7 @@ use support::Kernel;
 use support::cost::List;
 use way::Way;
 
-/// What lists there are.
+/// The names of the lists.
 const LISTS: [&str; 4] = ["demonstration", "eight", "virtio", "100-modules"];
 
 /// Compares guest-init with other ways from the kernel to the agent: tables in Markdown, each as soon as it is measured.
@@ -44,7 +44,7 @@ struct Arguments {
     /// Draw instructions and time of the list `eight` into an SVG file
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
-    /// What cargo says to each bench
+    /// An argument that cargo adds
     #[arg(long, hide = true)]
     bench: bool,
 }

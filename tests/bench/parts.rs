@@ -1,4 +1,4 @@
-//! What can be measured: a table each, and of two of them a chart for the picture.
+//! The measurements. Each prints a table, and two of them return a chart for the picture.
 
 use std::fs;
 
@@ -9,29 +9,29 @@ use crate::support::{Image, Kernel};
 use crate::table::{self, above, median, millions};
 use crate::way::{self, Way};
 
-/// What is compared.
+/// The choice of things to compare.
 pub struct Choice<'a> {
-    /// On which kernel.
+    /// The kernel.
     pub kernel: &'a Kernel,
-    /// Which modules.
+    /// The lists of modules.
     pub lists: &'a [List],
-    /// With one another and the floor.
+    /// The ways, which are compared with each other and with the floor.
     pub ways: &'a [Way],
-    /// From where.
+    /// The places of the modules.
     pub sources: &'a [Source],
 }
 
-/// Which list the charts show.
+/// The list that the charts show.
 const SHOWN: &str = "eight";
-/// One CPU, which counts what it does.
+/// One CPU, whose clock counts its instructions.
 const COUNTED: [&str; 1] = ["--icount"];
-/// Two CPUs, at the machine's own pace.
+/// Two CPUs, whose clock is the host's.
 const TIMED: [&str; 2] = ["--smp", "2"];
 
-/// Instructions from the start of PID 1 to the agent's, above the floor.
+/// Measures the instructions from the start of PID 1 to the agent's, above the floor's.
 pub fn instructions(choice: &Choice<'_>) -> Option<Chart> {
     let Choice { kernel, lists, .. } = *choice;
-    // On one CPU it is guest-init and threads that wait for one another.
+    // On one CPU the threads of jobs=auto only wait for each other.
     let ways: Vec<_> = choice.ways.iter().filter(|way| **way != Way::Parallel).collect();
     let (mut rows, mut chart) = (Vec::new(), None);
     for source in choice.sources.iter().copied().filter(|source| *source != Source::Share) {
@@ -61,7 +61,7 @@ pub fn instructions(choice: &Choice<'_>) -> Option<Chart> {
     chart
 }
 
-/// The same in time on two CPUs, as a ratio to the floor's.
+/// Measures the time from the start of PID 1 to the agent's on two CPUs, as a ratio to the floor's.
 pub fn time(choice: &Choice<'_>, rounds: u32) -> Option<Chart> {
     let Choice { kernel, lists, ways, .. } = *choice;
     let (mut rows, mut chart) = (Vec::new(), None);
@@ -83,7 +83,7 @@ pub fn time(choice: &Choice<'_>, rounds: u32) -> Option<Chart> {
     chart
 }
 
-/// All ways in turn, so often: the floor's median in ms, and the medians of the others' ratios to it.
+/// Boots all ways in turn, `rounds` times. Returns the floor's median in ms, and the medians of the ways' ratios to it.
 fn rounds_of(boots: &Boots<'_>, choice: &Choice<'_>, list: &List, rounds: u32) -> (f64, Vec<Option<f64>>) {
     let Choice { kernel, ways, .. } = *choice;
     let peer = |way: &Way| way.peer().filter(|_| boots.can(*way)).map(|tool| way::peers(tool, kernel, list));
@@ -103,9 +103,10 @@ fn rounds_of(boots: &Boots<'_>, choice: &Choice<'_>, list: &List, rounds: u32) -
     (median(&mut floors), ratios.iter_mut().map(|ratios| (!ratios.is_empty()).then(|| median(ratios))).collect())
 }
 
-/// Each way's own image: its size, instructions from the kernel's start to the agent's, memory that is free there.
+/// Measures each way's own image: its size, the instructions from the kernel's start to the agent's, and the memory that
+/// is free then.
 pub fn images(choice: &Choice<'_>, list: &List) {
-    // What they share an image with is measured once.
+    // Ways with guest-init's or modprobe's image are measured once.
     let kernel = choice.kernel;
     let ways = choice.ways.iter().copied().filter(|way| !matches!(way, Way::Keeping | Way::Parallel | Way::All));
     let rows = ways.map(|way| {
@@ -121,7 +122,8 @@ pub fn images(choice: &Choice<'_>, list: &List) {
     table::print(&title, &headers, &rows.collect::<Vec<_>>());
 }
 
-/// Instructions for each module of longer and longer lists, with the indexes of these alone and of the whole tree.
+/// Measures the instructions a module of longer and longer lists, with the indexes of the lists' modules and with those of
+/// the whole tree.
 pub fn growth(kernel: &Kernel) {
     let lists = [10, 25, 50, 100, 200, 400].map(|count| List::of_size(kernel, count));
     let image = || lists.iter().fold(Image::of(kernel), |image, list| list.place(image, kernel));

@@ -1,4 +1,4 @@
-//! The picture: bars, one below the other, with what they stand for and their numbers.
+//! The picture: horizontal bars, each with its name and its number.
 
 use std::path::Path;
 
@@ -7,34 +7,34 @@ use svg::node::element::{Group, Rectangle, Style, Text};
 
 use crate::way::Way;
 
-/// Bars of one scale below a title.
+/// Bars with a common scale and a title.
 pub struct Chart {
     title: &'static str,
-    /// The places of their numbers.
+    /// The decimal places of the numbers.
     places: usize,
     bars: Vec<(Way, f64)>,
 }
 
 impl Chart {
-    /// Of those ways that have a value.
+    /// A chart of the ways that have a value.
     pub fn of<'a>(title: &'static str, places: usize, values: impl Iterator<Item = (&'a Way, Option<f64>)>) -> Self {
         Self { title, places, bars: values.filter_map(|(way, value)| Some((*way, value?))).collect() }
     }
 }
 
-/// In pixels: the picture, its columns and rows.
+/// The widths of the picture and of its columns, and the heights of a row and of a bar, in pixels.
 const WIDTH: usize = 720;
 const NAMES: usize = 170;
 const NUMBERS: usize = 70;
 const ROW: usize = 24;
 const BAR: usize = 16;
 
-/// Legible on light and dark pages alike.
+/// Colours that are legible on light and on dark pages.
 const STYLE: &str = "text { font: 13px sans-serif; fill: #57606a } .title { font-weight: bold }
 .others { fill: #8c959f } .ours { fill: #1f6feb }
 @media (prefers-color-scheme: dark) { text { fill: #adbac7 } }";
 
-/// Writes charts one below the other.
+/// Writes the charts into one file, one below the other.
 pub fn write(path: &Path, charts: &[Chart]) {
     let mut document = Document::new().add(Style::new(STYLE));
     let mut top = 0;

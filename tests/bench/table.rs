@@ -1,9 +1,9 @@
-//! Tables of what was measured, in Markdown.
+//! Tables of measurements in Markdown.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 
-/// Prints rows below their headers: names to the left, numbers to the right.
+/// Prints a table. The first column is aligned to the left, and the others to the right.
 pub fn print(title: &str, headers: &[&str], rows: &[Vec<String>]) {
     let mut table = Table::new();
     table.load_style(ASCII_MARKDOWN).set_header(headers).add_rows(rows);
@@ -13,18 +13,18 @@ pub fn print(title: &str, headers: &[&str], rows: &[Vec<String>]) {
     println!("\n{title}\n\n{table}");
 }
 
-/// Thousands as millions, with as many places as it has.
+/// Thousands as millions with three decimal places.
 pub fn millions(thousands: u64) -> String {
     format!("{}.{:03}", thousands / 1000, thousands % 1000)
 }
 
-/// How much more, which may be less.
+/// The difference to the floor, in millions, which may be negative.
 pub fn above(thousands: u64, floor: u64) -> String {
     let sign = if thousands < floor { "-" } else { "" };
     format!("{sign}{}", millions(thousands.abs_diff(floor)))
 }
 
-/// The one in the middle, or between the two that are.
+/// The median.
 pub fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -1,4 +1,4 @@
-//! The ways from the kernel to the agent that are compared, and images for them.
+//! The ways from the kernel to the agent, and their images.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,32 +10,32 @@ use crate::support::cost::{List, SHARE, SHARE_DRIVERS};
 use crate::support::image::Built;
 use crate::support::{Image, Kernel, built, root};
 
-/// One of them.
+/// A way from the kernel to the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Way {
-    /// tests/support/floor.c.
+    /// The program of tests/support/floor.c.
     #[value(skip)]
     Floor,
-    /// guest-init, one module after the other.
+    /// guest-init with one job.
     GuestInit,
-    /// The same, where the modules' files stay in memory as they do with all others.
+    /// guest-init with keep_modules=1: the modules' files stay in memory, as they do with all other ways.
     Keeping,
-    /// guest-init with as many at once as there are CPUs.
+    /// guest-init with a job for each CPU.
     Parallel,
-    /// busybox's sh, and kmod's modprobe with all names at once.
+    /// busybox's sh, and one call of kmod's modprobe for all modules.
     All,
-    /// busybox's sh, and its modprobe once a module.
+    /// busybox's sh, and a call of its modprobe for each module.
     Busybox,
-    /// busybox's sh, and kmod's modprobe once a module, as kata-agent does.
+    /// busybox's sh, and a call of kmod's modprobe for each module, as kata-agent does.
     Each,
-    /// The init of Debian's initramfs-tools, on an image of its own.
+    /// The init of Debian's initramfs-tools, in its own image.
     InitramfsTools,
-    /// The same of dracut.
+    /// The init of dracut, in its own image.
     Dracut,
 }
 
 impl Way {
-    /// What it is called.
+    /// The name of the way in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
@@ -50,22 +50,22 @@ impl Way {
         }
     }
 
-    /// Whether it is guest-init's.
+    /// Whether the way is guest-init's.
     pub fn is_ours(self) -> bool {
         matches!(self, Self::GuestInit | Self::Keeping | Self::Parallel)
     }
 
-    /// The tool that makes its image, if that is not guest-image.
+    /// The tool that makes the way's image, unless it is guest-image.
     pub fn peer(self) -> Option<&'static str> {
         matches!(self, Self::InitramfsTools | Self::Dracut).then(|| self.name())
     }
 
-    /// Whether it takes modules from a share.
+    /// Whether the way can load modules from a share.
     pub fn shares(self) -> bool {
         !matches!(self, Self::Busybox | Self::InitramfsTools | Self::Dracut)
     }
 
-    /// The words of the kernel command line that choose it, with its modules in the image or on a share.
+    /// The words of the kernel command line that choose the way, with the modules in the image or on a share.
     pub fn words(self, list: &List, share: bool) -> String {
         let from = if share {
             format!("guest_init.module_dir=virtiofs:{SHARE}:/lib/modules share={SHARE}")
@@ -87,14 +87,14 @@ impl Way {
     }
 }
 
-/// An image with the programs of all ways but the peers', for all of `lists`, from which rdinit= chooses.
+/// An image for all of `lists`, with the programs of all ways but the peers'. rdinit= chooses a way.
 pub fn common(kernel: &Kernel, lists: &[List]) -> Image {
     let image = lists.iter().fold(Image::of(kernel), |image, list| list.place(image, kernel));
     let image = image.add(Path::new(BUSYBOX), BUSYBOX).add(&root().join(INIT), "/bench/init");
     with_kmod(image).modules(SHARE_DRIVERS).file("/mnt/nothing-is-mounted", "", 0o644)
 }
 
-/// The image that somebody would make for one way and list, compressed.
+/// The compressed image that somebody would make for one way and one list.
 pub fn own(way: Way, kernel: &Kernel, list: &List) -> Image {
     let image = |init: &Path| Image::started_by(kernel, init).compressed().modules(&list.text);
     let shell = || {
@@ -108,7 +108,7 @@ pub fn own(way: Way, kernel: &Kernel, list: &List) -> Image {
     }
 }
 
-/// The shell, and what it does as PID 1.
+/// The shell, and its script as PID 1.
 const BUSYBOX: &str = "/bin/busybox";
 const INIT: &str = "tests/bench/init";
 
@@ -127,7 +127,7 @@ const SHELL: &str = r#"
 "/sbin/agent" = { from = "agent", mode = 0o755 }
 "#;
 
-/// What a peer makes of a list.
+/// The image that a peer's tool makes for a list.
 pub fn peers(tool: &str, kernel: &Kernel, list: &List) -> Built {
     let folder = TempDir::new().expect("a temporary folder");
     let (entries, image) = (folder.path().join("list"), folder.path().join("image"));
@@ -139,7 +139,7 @@ pub fn peers(tool: &str, kernel: &Kernel, list: &List) -> Built {
     Built::of(folder, image)
 }
 
-/// kmod as modprobe, and the libraries that it is linked with.
+/// The image with kmod's modprobe and its libraries.
 fn with_kmod(image: Image) -> Image {
     let output = Command::new("ldd").arg("/bin/kmod").output().expect("ldd starts");
     let text = String::from_utf8_lossy(&output.stdout);

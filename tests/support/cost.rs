@@ -1,5 +1,5 @@
-//! What a list of modules costs from the start of PID 1 to the agent's: lists, the floor below them, and what the agent
-//! says of it.
+//! The cost of a list of modules, from the start of PID 1 to the agent's: lists, the floor's program, and the figures of the
+//! agent's report.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,8 @@ use guest_init::resolve::tree::dep::module_of;
 
 use super::{Console, Image, Kernel, root};
 
-/// How the paths of modules begin of which hundreds load into a VM without their hardware, in this order.
+/// Folders of modules that load into a VM without their hardware, hundreds in all. The order decides which are taken
+/// first.
 const HARMLESS: [&str; 6] = [
     "kernel/fs/nls/",
     "kernel/net/sched/",
@@ -22,38 +23,39 @@ const HARMLESS: [&str; 6] = [
     "kernel/drivers/usb/serial/",
     "kernel/drivers/media/dvb-frontends/",
 ];
-/// The longest list for the kernel command line, of whose 2,048 bytes others take a part. A longer one goes into a file.
+/// The most bytes of a list on the kernel command line, which has 2,048 bytes for all words. A longer list goes into a
+/// file.
 const MOST_WORDS: usize = 1500;
 
 /// A list of modules.
 #[derive(Clone, Debug)]
 pub struct List {
-    /// What it is called here, and in the image: /bench/NAME.
+    /// The list's name, and its file in the image: /bench/NAME.
     pub name: String,
-    /// As guest_init.modules= takes it.
+    /// The value of guest_init.modules=.
     pub text: String,
 }
 
 impl List {
-    /// The demonstration's, 12 modules on 6.1, with a parameter and an unknown one.
+    /// The demonstration's list: 12 modules on 6.1, with a parameter that exists and one that does not.
     pub fn demonstration() -> Self {
         Self::new("demonstration", "e1000e InterruptThrottleRate=3000,3000,3000 EEE=1; i915")
     }
 
-    /// 8 names that a Kata VM may be asked for, with their dependencies 25 modules on 6.1.
+    /// 8 names that a Kata VM may be asked for. With dependencies they are 25 modules on 6.1.
     pub fn eight() -> Self {
         let names =
             "e1000e; i915; virtiofs; virtio_net; virtio_blk; overlay; vmw_vsock_virtio_transport; virtio_console";
         Self::new("eight", names)
     }
 
-    /// 6 names of virtio drivers.
+    /// 6 virtio drivers.
     pub fn virtio() -> Self {
         let names = "virtio_net; virtio_blk; virtio_console; virtiofs; vmw_vsock_virtio_transport; virtio_balloon";
         Self::new("virtio", names)
     }
 
-    /// A list that takes exactly so many modules, which need no hardware: the first of the kernel's own.
+    /// A list of this many modules with their dependencies, which need no hardware: the first of the kernel's tree.
     pub fn of_size(kernel: &Kernel, count: usize) -> Self {
         let dep = std::fs::read_to_string(kernel.modules().join("modules.dep")).expect("the tree has a modules.dep");
         let names = HARMLESS.iter().flat_map(|start| {
@@ -81,7 +83,7 @@ impl List {
         Self { name: name.into(), text: text.into() }
     }
 
-    /// The files that guest-init would load, each with its parameters behind it.
+    /// The files that guest-init loads, in its order, each with its parameters.
     pub fn plan(&self, kernel: &Kernel) -> Vec<String> {
         let modules = kernel.directory.join("lib/modules");
         let files = ModuleTree::open(modules.to_str().expect("a path in UTF-8"), &kernel.release, &[]);
@@ -102,7 +104,7 @@ impl List {
         loads.map(|line| line.trim_end().into()).collect()
     }
 
-    /// The names of these modules.
+    /// The names of the modules that guest-init loads, in its order.
     pub fn modules(&self, kernel: &Kernel) -> Vec<String> {
         let name = |line: &String| {
             let path = line.split(' ').next().unwrap_or_default();
@@ -111,8 +113,8 @@ impl List {
         self.plan(kernel).iter().map(name).collect()
     }
 
-    /// Puts its modules into an image, the floor, and the files that [`Self::words`] name; and with a `share`, one for
-    /// modules on a virtio-fs share of that tag, in which the tree lies as on the host.
+    /// Adds the list's modules to an image, the floor's program, and the files that [`Self::words`] names. One more file is
+    /// the floor's list if the modules are on the virtio-fs share [`SHARE`], which has the host's folder of the kernel.
     pub fn place(&self, image: Image, kernel: &Kernel) -> Image {
         let lines = |list: &Self, modules: &str| -> String {
             list.plan(kernel).iter().map(|line| format!("{modules}/{}/{line}\n", kernel.release)).collect()
@@ -127,13 +129,13 @@ impl List {
             .file(&format!("/bench/{}.share", self.name), format!("{drivers}{SHARE}\n{shared}"), 0o644)
     }
 
-    /// An entry a line.
+    /// The list with one entry a line.
     pub fn entries(&self) -> String {
         let entries = self.text.split(';').map(str::trim).filter(|entry| !entry.is_empty());
         entries.map(|entry| format!("{entry}\n")).collect()
     }
 
-    /// What tells each PID 1 of the list, on the kernel command line, so that it is the same for all.
+    /// The words of the kernel command line that name the list to every PID 1, the same for all of them.
     pub fn words(&self) -> String {
         let Self { name, text } = self;
         let asked = match text.len() {
@@ -146,10 +148,10 @@ impl List {
 
 /// The tag of the share with the kernel's module tree.
 pub const SHARE: &str = "kernel";
-/// What mounting a share takes.
+/// The drivers that mounting a share needs.
 pub const SHARE_DRIVERS: &str = "virtiofs; virtio_pci";
 
-/// tests/support/floor.c, compiled.
+/// The program of tests/support/floor.c.
 pub fn floor() -> &'static Path {
     static FLOOR: OnceLock<PathBuf> = OnceLock::new();
     FLOOR.get_or_init(|| {
@@ -178,19 +180,19 @@ pub fn with_all_indexes(image: Image, kernel: &Kernel) -> Image {
     })
 }
 
-/// From the start of PID 1 to the agent's in thousands: of ns, or with --icount of instructions.
+/// From the start of PID 1 to the agent's, in thousands of ns, or with --icount in thousands of instructions.
 pub fn to_agent(console: &Console) -> u64 {
     thousands(console, "PID 1's start to now")
 }
 
-/// The same from the start of the kernel.
+/// From the start of the kernel to the agent's, in the same units.
 pub fn from_kernel(console: &Console) -> u64 {
     thousands(console, "kernel's start to now")
 }
 
-/// A row of the agent's report in ms with three places.
+/// The figure of a row of the agent's report, which is in ms with three decimal places.
 fn thousands(console: &Console, row: &str) -> u64 {
     let line = console.report().find_map(|line| line.trim_start().strip_prefix(row));
     let number = line.and_then(|line| line.split_whitespace().next()?.replace('.', "").parse().ok());
-    number.unwrap_or_else(|| panic!("the agent does not say {row}:\n{console}"))
+    number.unwrap_or_else(|| panic!("the agent's report has no {row}:\n{console}"))
 }

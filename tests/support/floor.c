@@ -1,13 +1,14 @@
 /*
- * floor: the least that a PID 1 can do for the same result, to measure guest-init above it. The kernel's own work, and
- * next to nothing else: guest-init's mounts, finit_module for each line of a fixed list in its order, execve of the
- * agent with the arguments behind ` -- `. It looks nothing up, checks nothing, and has no libc: even that costs some 0.3 M instructions to start.
+ * floor: the least that a PID 1 can do for the same result, so that guest-init's own cost is what it takes above this.
+ * It makes guest-init's mounts, calls finit_module for each line of a fixed list, and execve for the agent with the
+ * arguments behind ` -- `. It looks nothing up and checks nothing. It has no C library, whose start alone costs some
+ * 0.3 M instructions.
  *
  *   cc -O2 -static -nostdlib -ffreestanding -fno-stack-protector -o floor floor.c        (x86_64)
  *
- * The list is the file that the kernel's command line names, floor=FILE, which the kernel leaves in the environment. Its
- * lines are a module's whole path and, after one blank, its parameters; or, without a `/` before it, the tag of a
- * virtio-fs share, which is mounted at /mnt. So one image serves guest-init and the floor alike: rdinit= chooses.
+ * The list is the file FILE of floor=FILE on the kernel's command line, which the kernel leaves in the environment. A line
+ * is a module's whole path and, after one blank, its parameters. A line that does not begin with `/` is the tag of a
+ * virtio-fs share, which is mounted at /mnt. One image serves guest-init and the floor: rdinit= chooses.
  */
 #include <asm/unistd.h>
 #include <linux/fcntl.h>
@@ -37,7 +38,7 @@ static long open(const char *path)
 	return call(__NR_open, path, (void *)(O_RDONLY | O_CLOEXEC), 0, 0, 0);
 }
 
-/* Does what a line says, and returns the next line. A failure shows in the list of modules that the agent prints. */
+/* Follows a line, and returns the next one. After a failure the module is missing in the agent's report. */
 static char *follow(char *line)
 {
 	char *parameters = "", *end = line;

@@ -1,25 +1,25 @@
-//! A folder for a test, which goes with it.
+//! A folder for a test.
 
 use std::fs;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-/// A folder that is there as long as this value.
+/// A folder, which is removed with this value.
 pub struct Folder(TempDir);
 
 impl Folder {
-    /// An empty one.
+    /// An empty folder.
     pub fn new() -> Self {
         Self(TempDir::new().expect("a temporary directory"))
     }
 
-    /// A path below it.
+    /// A path below the folder.
     pub fn path(&self, path: &str) -> PathBuf {
         self.0.path().join(path)
     }
 
-    /// Writes a file below it, and makes the folders on its way.
+    /// Writes a file below the folder, and makes the folders of its path.
     pub fn file(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("folders can be made");

@@ -1,4 +1,4 @@
-//! Initramfs images for tests, made by guest-image as a user would make them.
+//! Initramfs images for tests, which guest-image makes as it does for a user.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::{Kernel, built};
 
-/// An image in the making, and then its file, which goes with it.
+/// An image in the making.
 pub struct Image {
     directory: TempDir,
     command: Command,
@@ -38,46 +38,46 @@ impl Image {
         Self { directory: TempDir::new().expect("a temporary directory"), command, compression: "none" }
     }
 
-    /// Compressed, as a user would have it.
+    /// Compresses the image, as guest-image does by default.
     pub fn compressed(self) -> Self {
         Self { compression: "zstd", ..self }
     }
 
-    /// The modules that a list takes.
+    /// Adds the modules that a list needs.
     pub fn modules(self, list: &str) -> Self {
         self.options([list])
     }
 
-    /// More options of `guest-image build`.
+    /// Adds options of `guest-image build`.
     pub fn options<'a>(mut self, options: impl IntoIterator<Item = &'a str>) -> Self {
         self.command.args(options);
         self
     }
 
-    /// A file of the host's, in place of whatever the image has there.
+    /// Adds a file of the host's, in place of the image's own at that path.
     pub fn add(mut self, source: &Path, target: &str) -> Self {
         self.command.arg("--add").arg(format!("{}:{target}", source.display()));
         self
     }
 
-    /// A file with this content and mode.
+    /// Adds a file with this content and mode.
     pub fn file(self, target: &str, content: impl AsRef<[u8]>, mode: u32) -> Self {
         let source = self.scratch(content, mode);
         self.add(&source, target)
     }
 
-    /// Another layout in place of initramfs/layout.toml.
+    /// Takes another layout in place of initramfs/layout.toml.
     pub fn layout(self, text: &str) -> Self {
         let source = self.scratch(text, 0o644);
         self.options(["--layout", source.to_str().expect("a path in UTF-8")])
     }
 
-    /// Makes it.
+    /// Makes the image.
     pub fn build(mut self) -> Built {
         let path = self.directory.path().join("initrd");
         self.command.args(["--compress", self.compression, "--output"]).arg(&path);
         let mut output = self.command.output();
-        // On a busy machine a process forked while the file was written may still have it open: a moment, at most.
+        // ETXTBSY: a process that another thread forked while the file was written has the file open until it execs.
         for _ in 0..50 {
             if !output.as_ref().is_err_and(|error| error.kind() == ErrorKind::ExecutableFileBusy) {
                 break;
@@ -100,15 +100,15 @@ impl Image {
     }
 }
 
-/// An image that is there as long as this value.
+/// An image, whose file is removed with this value.
 pub struct Built {
-    /// Its file.
+    /// The image's file.
     pub path: PathBuf,
     _directory: TempDir,
 }
 
 impl Built {
-    /// A file that something else made in a directory.
+    /// An image that another tool made in a directory.
     pub fn of(directory: TempDir, path: PathBuf) -> Self {
         Self { path, _directory: directory }
     }

@@ -1,9 +1,9 @@
-//! The machines that boot tests run on: an architecture and a shape. All that differs between them stands here.
+//! The machines that boot tests run on, each an architecture and a shape, and every difference between them.
 
 use std::env;
 use std::sync::OnceLock;
 
-/// What an architecture, or Debian's kernel for it, has of its own.
+/// The differences of an architecture, or of Debian's kernel for it.
 #[derive(Debug)]
 pub struct Arch {
     /// Its name, as the scripts take it.
@@ -15,34 +15,34 @@ pub struct Arch {
     pub second_serial: (&'static str, u8),
     /// Its C compiler on the host.
     pub compiler: &'static str,
-    /// What that makes a program's dynamic loader.
+    /// The dynamic loader that this compiler names in its programs.
     pub loader: &'static str,
-    /// A driver for a device that no VM here has: it loads, with many modules before it, i2c-algo-bit among them.
+    /// A driver without a device here. It loads nevertheless, and needs many modules, i2c-algo-bit among them.
     pub graphics: &'static str,
-    /// A module whose own start fails, for want of something in the CPU.
+    /// A module whose own start fails, because the CPU lacks something.
     pub unfit: &'static str,
-    /// What a function begins with that can be traced, and an instruction that jumps to itself.
+    /// The place for the tracer at the beginning of a function, and an instruction that jumps to itself.
     pub trace_site: &'static [u8],
     pub spin: &'static [u8],
-    /// Words with which a kernel preempts itself; where there are none, CPUs that it takes for the other threads while a
-    /// module's start spins.
+    /// While a module's start spins on a CPU, other threads of guest-init run because these words make the kernel preempt
+    /// itself, or because the VM has this many CPUs more.
     pub preempt: &'static str,
     pub spare: usize,
-    /// A memory that the largest modules don't fit into, in MiB.
+    /// Too little memory for the largest modules, in MiB.
     pub tight: &'static str,
 }
 
-/// A network card: what the demonstration is about.
+/// The network card of the demonstration.
 #[derive(Debug)]
 pub struct Card {
     /// `--nic` of scripts/vm.
     pub nic: &'static str,
-    /// Its entry in a list, with a parameter that its driver has, and EEE, which it has not.
+    /// The driver's entry in a list, with a parameter that it has, and EEE, which it does not have.
     pub entry: &'static str,
     pub driver: &'static str,
-    /// What is loaded first for it.
+    /// The first module that is loaded for the driver.
     pub first: &'static str,
-    /// What shows that the parameter arrived.
+    /// A text that shows that the driver got its parameter.
     pub effect: &'static str,
 }
 
@@ -52,12 +52,12 @@ pub struct Machine {
     pub arch: &'static Arch,
     /// `--machine` of scripts/vm.
     pub name: &'static str,
-    /// The module with which virtio devices are found, where it is one.
+    /// The driver of the bus that virtio devices are on, if the kernel has it as a module.
     pub virtio: &'static str,
-    /// How QEMU's names of virtio devices end.
+    /// The end of QEMU's names of virtio devices.
     pub bus: &'static str,
     pub card: &'static Card,
-    /// Whether a device tells the host of a panic, with a driver for it. Debian's arm64 kernels have none.
+    /// Whether a device can report a panic to the host. Debian's arm64 kernels have no driver for it.
     pub pvpanic: bool,
 }
 
@@ -107,7 +107,7 @@ static VIRTIO_NET: Card = Card {
     effect: "csum=N",
 };
 
-/// The first of an architecture is the one that is meant where none is named.
+/// The first machine of an architecture is the one that is meant if none is named.
 static MACHINES: [Machine; 4] = [
     Machine { arch: &X86_64, name: "q35", virtio: "virtio_pci", bus: "pci", card: &E1000E, pvpanic: true },
     Machine { arch: &X86_64, name: "microvm", virtio: "virtio_mmio", bus: "device", card: &VIRTIO_NET, pvpanic: false },
@@ -123,8 +123,8 @@ static MACHINES: [Machine; 4] = [
 ];
 
 impl Machine {
-    /// The machine that boot tests run on: the environment's `MACHINE` of its `KERNEL_ARCH`, or that one's first, or this
-    /// machine's own.
+    /// The machine that boot tests run on: `MACHINE` of the architecture `KERNEL_ARCH`, both from the environment. Without
+    /// the first it is the architecture's first machine, and without the second it is this computer's architecture.
     pub fn under_test() -> &'static Self {
         static MACHINE: OnceLock<&Machine> = OnceLock::new();
         MACHINE.get_or_init(|| {
@@ -136,7 +136,7 @@ impl Machine {
         })
     }
 
-    /// That of the same architecture whose virtio devices are memory-mapped.
+    /// The machine of the same architecture whose virtio devices are memory-mapped.
     pub fn memory_mapped(&self) -> &'static Self {
         let wanted = |machine: &&Self| machine.arch.name == self.arch.name && machine.bus == "device";
         MACHINES.iter().find(wanted).expect("each architecture has one")

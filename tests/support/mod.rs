@@ -1,4 +1,4 @@
-//! What boot tests stand on: an image made by guest-image, a VM started by scripts/vm, and its console.
+//! The parts of a boot test: an image from guest-image, a VM from scripts/vm, its console and the agent's report.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
@@ -8,7 +8,9 @@ pub mod image;
 pub mod machine;
 pub mod module;
 pub mod qmp;
+pub mod random;
 pub mod scene;
+pub mod small_tree;
 pub mod virtiofsd;
 pub mod vm;
 
@@ -24,7 +26,7 @@ pub use vm::{Console, Vm};
 pub struct Kernel {
     /// Holds `vmlinuz` and `lib/modules/RELEASE`.
     pub directory: PathBuf,
-    /// What uname -r prints there.
+    /// The kernel's `uname -r`.
     pub release: String,
 }
 

@@ -1,11 +1,11 @@
-//! Modules made by hand: no code, only what a file says of itself.
+//! Modules without code, of which only .modinfo and __versions have content.
 
 /// The file of a module with these strings `key=value` and, if it has any, versions of symbols.
 pub fn module(strings: &[&str], versions: &[u8]) -> Vec<u8> {
     const HEADER: usize = 64;
     const NAMES: &[u8] = b"\0.modinfo\0__versions\0.shstrtab\0";
     let info: Vec<u8> = strings.iter().flat_map(|string| [string.as_bytes(), b"\0"].concat()).collect();
-    // Where each name stands in NAMES, and the section's bytes.
+    // The offset of each section's name in NAMES, and its bytes.
     let sections = [(0, &b""[..]), (1, &info), (10, versions), (21, NAMES)];
 
     let mut body = Vec::new();
@@ -25,8 +25,8 @@ pub fn module(strings: &[&str], versions: &[u8]) -> Vec<u8> {
     file[16] = 1; // ET_REL
     file[18] = 62; // EM_X86_64
     file[40..48].copy_from_slice(&((HEADER + body.len()) as u64).to_le_bytes());
-    file[58] = 64; // the size of a section's header
-    file[60] = 4; // their number
-    file[62] = 3; // the one with the names
+    file[58] = 64; // e_shentsize
+    file[60] = 4; // e_shnum
+    file[62] = 3; // e_shstrndx
     [file, body, headers].concat()
 }

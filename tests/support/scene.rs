@@ -1,4 +1,4 @@
-//! What scenarios have in common: images that a line describes, and modules with something wrong.
+//! Images and damaged modules that many scenes have in common.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ pub fn boot(image: Image, words: &str) -> Console {
     Vm::new(&image.build()).append(words).run()
 }
 
-/// An image with some small modules, for scenarios in which what is asked for matters more than what it is.
+/// An image with some small modules, for scenes in which any module will do.
 pub fn small() -> Image {
     Image::new().modules("dummy; loop; ext4; virtio_net; ifb")
 }
@@ -32,8 +32,8 @@ pub fn with_module(image: Image, name: &str, content: impl AsRef<[u8]>) -> Image
     with_file(image, &path, content)
 }
 
-/// A layout with nothing but the two programs: no device nodes, no mount points. Every kernel brings a /dev/console of
-/// its own, unless the image puts something else there.
+/// A layout with nothing but the two programs: no device nodes, no mount points. Every kernel has a /dev/console of its
+/// own in the initramfs, so a directory takes its place.
 pub const BARE: &str = r#"
 [directories]
 "/dev/console" = 0o755
@@ -45,8 +45,9 @@ pub const BARE: &str = r#"
 "/sbin/agent" = { from = "agent", mode = 0o755 }
 "#;
 
-/// An image whose /init is a shell script, which ends in guest-init with its descriptors closed: for what a kernel never
-/// leaves behind by itself. It logs that start as a kernel logs its own, for [`Console::in_time`].
+/// An image whose /init is a shell script that ends in guest-init, with its descriptors closed: for states that a kernel
+/// never starts PID 1 in. The script writes to the kernel's log by /kmsg, and logs the start of guest-init as a kernel
+/// does, for [`Console::in_time`].
 pub fn after(script: &str) -> Image {
     let layout = BARE.replace("\"/init\" = \"sbin/guest-init\"\n", "").replace("/dev/console", "/proc");
     let start = format!(
@@ -62,14 +63,26 @@ fn busybox() -> String {
     script("busybox", &["--arch", Machine::under_test().arch.name])
 }
 
-/// The file of `dummy` without its signature, which changes would break.
+/// The path of a module's file in the image.
+pub fn file_of(module: &str) -> String {
+    let kernel = Kernel::under_test();
+    format!("/lib/modules/{}/{}", kernel.release, kernel.module(module).1)
+}
+
+/// The file of `dummy` without its signature, which would not fit a changed file.
 pub fn dummy() -> Vec<u8> {
     let mut module = Kernel::under_test().plain("dummy");
     module.truncate(module.len() - b"~Module signature appended~\n".len());
     module
 }
 
-/// What a program that compresses makes of it.
+/// An ELF file that claims to be for RISC-V.
+pub fn for_riscv(mut file: Vec<u8>) -> Vec<u8> {
+    file[0x12..0x14].copy_from_slice(&243_u16.to_le_bytes());
+    file
+}
+
+/// These bytes, compressed by a program.
 pub fn compress(bytes: &[u8], program: &str, arguments: &[&str]) -> Vec<u8> {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(bytes).expect("it can be written");
@@ -77,7 +90,7 @@ pub fn compress(bytes: &[u8], program: &str, arguments: &[&str]) -> Vec<u8> {
     command.args(arguments).arg("--stdout").arg(file.path()).output().expect("the program runs").stdout
 }
 
-/// A program for the guest that wants its dynamic loader.
+/// A program for the guest that needs a dynamic loader.
 pub fn dynamic_program() -> tempfile::NamedTempFile {
     let program = tempfile::NamedTempFile::new().expect("a temporary file");
     let mut compiler = Command::new(Machine::under_test().arch.compiler);
@@ -88,15 +101,15 @@ pub fn dynamic_program() -> tempfile::NamedTempFile {
     program
 }
 
-/// The first of `from` in `bytes`, replaced.
+/// These bytes with the first occurrence of `from` replaced.
 pub fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let at = bytes.windows(from.len()).position(|window| window == from).expect("the bytes hold it");
     [&bytes[..at], to, &bytes[at + from.len()..]].concat()
 }
 
-/// The file of `dummy` with a start that never ends: a jump to itself behind the place for the
-/// tracer that every function begins with.
+/// The file of `dummy` with a start that never ends: behind the place for the tracer at the beginning of the function
+/// stands a jump to itself.
 pub fn spinning() -> Vec<u8> {
     let mut module = dummy();
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");

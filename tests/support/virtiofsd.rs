@@ -1,4 +1,4 @@
-//! A virtiofsd of the test's own, which can be stopped and killed while a VM uses it.
+//! A virtiofsd that a test can stop and kill while a VM uses it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,10 +8,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// How long it may take to open its socket.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long virtiofsd may take to open its socket.
+const LIMIT: Duration = Duration::from_secs(60);
 
-/// A running virtiofsd; it ends with this value, or with the test.
+/// A running virtiofsd. It ends with this value, or with the test.
 pub struct Virtiofsd {
     child: Child,
     socket: PathBuf,
@@ -36,17 +36,17 @@ impl Virtiofsd {
         Self { child, socket, _directory: directory }
     }
 
-    /// What `--share-socket` of scripts/vm takes.
+    /// The value of `--share-socket` of scripts/vm.
     pub fn share(&self, tag: &str) -> String {
         format!("{tag}={}", self.socket.display())
     }
 
-    /// Stops it: it keeps its connection and answers nothing.
+    /// Stops the daemon: it keeps its connection and answers nothing.
     pub fn stop(&self) {
         self.signal(Signal::SIGSTOP);
     }
 
-    /// Kills it, stopped or not.
+    /// Kills the daemon, even if it is stopped.
     pub fn kill(&self) {
         self.signal(Signal::SIGKILL);
     }

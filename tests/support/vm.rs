@@ -16,7 +16,7 @@ use super::{Kernel, Machine, root};
 
 /// Seconds after which a VM is ended and its test fails. A boot takes 3 to 8 where nothing else runs.
 const LIMIT: &str = "300";
-/// Seconds that guest-init has from its start to the hand-off if the command line does not say.
+/// Seconds that guest-init has from its start to the hand-off, unless the command line has guest_init.deadline=.
 const DEADLINE: f64 = 30.0;
 /// Seconds beside the deadline, between the kernel's records of the start of PID 1 and of the end of the VM: for
 /// guest-init's first mounts, and for the panic.
@@ -179,11 +179,11 @@ impl Console {
     /// guest-init and the end of the VM.
     pub fn in_time(self) -> Self {
         let Some(start) = self.times("Run /").last() else {
-            // With `quiet` the console does not say when: what bounds the whole VM has to do.
+            // With `quiet` the console has no record of the start, and LIMIT is the only bound.
             return self.has_not("Linux version");
         };
         let end = self.times("Kernel panic").chain(self.times("reboot: Restarting system")).next();
-        let end = end.unwrap_or_else(|| panic!("no line says when the VM ended:\n{self}"));
+        let end = end.unwrap_or_else(|| panic!("no record of the VM's end:\n{self}"));
         let most = self.deadline + SLACK;
         assert!(end - start <= most, "it took from {start} s to {end} s, more than {most} s:\n{self}");
         self

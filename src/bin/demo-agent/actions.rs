@@ -1,11 +1,9 @@
-//! Does what was asked for before the report: each action ends in one line, `agent: WHAT: ok` or
-//! the errno's name.
+//! The actions before the report. Each one prints a last line `agent: ACTION: ok`, or the name of an errno.
 //!
-//! They are the calls on which a kernel requests a module (mount, socket), or a program that stands
-//! in for an agent.
+//! They are calls for which the kernel requests a module (mount, socket), the loading of a module, and programs.
 
 use crate::arguments::Action;
-use crate::text::{errno_name, printable, read_bounded, say};
+use crate::text::{errno_name, print_line, printable, read_bounded};
 use rustix::mount::MountFlags;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType};
 use std::ffi::{OsStr, OsString};
@@ -14,12 +12,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 
-/// What `--cat` shows of a file, in bytes.
+/// The most bytes of a file that `--cat` prints.
 const CAT_LIMIT: usize = 64 * 1024;
-/// What `--exec` shows of a program's output, in bytes; past it, its writes fail with EPIPE.
+/// The most bytes of a program's output that `--exec` prints. The program's later writes fail with EPIPE.
 const OUTPUT_LIMIT: u64 = 1024 * 1024;
 
-/// Does it and says how it went.
+/// Performs the action and prints its result.
 pub fn perform(action: &Action) {
     let (what, result) = match action {
         Action::Exec { program, arguments } => (format!("exec {}", show(program)), exec(program, arguments)),
@@ -35,31 +33,31 @@ pub fn perform(action: &Action) {
         Action::Malformed { option } => (show(option), Err(io::Error::other("operand missing or out of range"))),
     };
     let outcome = result.unwrap_or_else(|error| errno_name(&error));
-    say(&format!("agent: {what}: {outcome}"));
+    print_line(&format!("agent: {what}: {outcome}"));
 }
 
 fn ok((): ()) -> String {
     "ok".to_string()
 }
 
-/// Runs a program to its end, and that of whatever it leaves behind with its output open. Both
-/// outputs go through one pipe, which keeps their order.
+/// Runs a program until it has ended and no process has its output open. Standard output and standard error share one
+/// pipe, which keeps their order.
 fn exec(program: &OsStr, arguments: &[OsString]) -> io::Result<String> {
     let (reader, writer) = io::pipe()?;
     let mut command = Command::new(program);
     command.args(arguments).stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn()?;
-    // The command holds our ends of the pipe: with them open, the reading would never end.
+    // The command holds the pipe's writing ends, and while they are open the pipe has no end.
     drop(command);
     let mut output = Vec::new();
     let read = reader.take(OUTPUT_LIMIT).read_to_end(&mut output);
-    say_lines(program, &output);
+    print_lines(program, &output);
     let status = child.wait()?;
     read.map(|_| ending(status))
 }
 
 fn finit(path: &OsStr) -> io::Result<()> {
-    /// The kernel decompresses the file itself (linux/module.h, since 5.17).
+    /// The kernel decompresses the file (include/uapi/linux/module.h, since Linux 5.17).
     const MODULE_INIT_COMPRESSED_FILE: core::ffi::c_int = 4;
     let flags = if path.as_bytes().ends_with(b".ko") { 0 } else { MODULE_INIT_COMPRESSED_FILE };
     let file = std::fs::File::open(path)?;
@@ -79,11 +77,11 @@ fn socket(family: u16, kind: u32, protocol: u32) -> io::Result<()> {
 }
 
 fn cat(path: &OsStr) -> io::Result<()> {
-    say_lines(path, &read_bounded(path, CAT_LIMIT)?);
+    print_lines(path, &read_bounded(path, CAT_LIMIT)?);
     Ok(())
 }
 
-/// `exit N`, or `signal N` if one ended it.
+/// `exit N`, or `signal N` if a signal ended the program.
 fn ending(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit {code}"),
@@ -92,14 +90,14 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
-/// Says each line of `content` with its origin before it.
-fn say_lines(origin: &OsStr, content: &[u8]) {
+/// Prints each line of `content` behind its origin.
+fn print_lines(origin: &OsStr, content: &[u8]) {
     let content = content.strip_suffix(b"\n").unwrap_or(content);
     if content.is_empty() {
         return;
     }
     for line in content.split(|&byte| byte == b'\n') {
-        say(&format!("agent: {}: {}", show(origin), printable(line)));
+        print_line(&format!("agent: {}: {}", show(origin), printable(line)));
     }
 }
 

@@ -1,8 +1,8 @@
-//! What the agent was asked to do: its arguments as a value. Pure; `actions` and `main` do it.
+//! The agent's arguments as a value.
 
 use std::ffi::OsString;
 
-/// The whole request, in the order of the arguments.
+/// The whole request.
 #[derive(Debug, Default, PartialEq)]
 pub struct Request {
     pub actions: Vec<Action>,
@@ -10,7 +10,7 @@ pub struct Request {
     pub end: End,
 }
 
-/// One thing to do before the report.
+/// An action before the report.
 #[derive(Debug, PartialEq)]
 pub enum Action {
     Exec {
@@ -33,13 +33,13 @@ pub enum Action {
     Cat {
         path: OsString,
     },
-    /// An option of ours that lacks its operands or has one that is no number in range.
+    /// An option whose operands are missing, or are no numbers in range.
     Malformed {
         option: OsString,
     },
 }
 
-/// How it ends.
+/// The way to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum End {
     #[default]
@@ -49,8 +49,8 @@ pub enum End {
 }
 
 impl Request {
-    /// Reads argv, whose first word is the program's name. Words that are no option of ours are
-    /// passed over, since a command line may hold arguments that are there only to be shown.
+    /// Parses argv, whose first word is the program's name. Unknown words are ignored, because a command line may have
+    /// arguments that only the report shows.
     pub fn parse(arguments: &[OsString]) -> Request {
         let mut request = Request::default();
         let mut words = arguments.iter().skip(1).cloned();
@@ -62,7 +62,7 @@ impl Request {
         request
     }
 
-    /// Takes one option and its operands from `words`; None if those are malformed.
+    /// Takes one option, and its operands from `words`. `None`: the operands are malformed.
     fn understand(&mut self, option: &OsString, words: &mut impl Iterator<Item = OsString>) -> Option<()> {
         match option.to_str().unwrap_or_default() {
             "--quiet" => self.quiet = true,
@@ -70,7 +70,7 @@ impl Request {
             "--exit" => self.end = End::Exit(number(words)?),
             "--exec" => self.actions.push(Action::Exec {
                 program: words.next()?,
-                // The `;` is find's convention: other options may follow.
+                // Other options may follow behind a `;`, as for find(1).
                 arguments: words.take_while(|word| word != ";").collect(),
             }),
             "--finit" => self.actions.push(Action::Finit { path: words.next()? }),
@@ -89,7 +89,7 @@ impl Request {
     }
 }
 
-/// The next word as a decimal number that fits.
+/// The next word as a decimal number in range.
 fn number<N: std::str::FromStr>(words: &mut impl Iterator<Item = OsString>) -> Option<N> {
     words.next()?.to_str()?.parse().ok()
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_keep_their_order_and_other_words_mean_nothing() {
+    fn actions_keep_their_order_and_unknown_words_are_ignored() {
         let request = parse("/sbin/agent hello --exec /bin/p -q --cat ; --socket 40 1 0 --quiet --reboot");
         let exec = Action::Exec { program: "/bin/p".into(), arguments: vec!["-q".into(), "--cat".into()] };
         let socket = Action::Socket { family: 40, kind: 1, protocol: 0 };
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_without_its_operands_is_named() {
+    fn an_option_without_its_operands_is_malformed() {
         let request = parse("agent --exit 256 --mount ext4 none");
         let named = |option: &str| Action::Malformed { option: option.into() };
         assert_eq!(request.actions, [named("--exit"), named("--mount")]);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_named_last_counts() {
+    fn of_two_ends_the_last_one_counts() {
         assert_eq!(parse("agent --reboot --exit 7").end, End::Exit(7));
     }
 }

@@ -1,29 +1,29 @@
-//! Where this program prints: the console, unless its environment names another device.
+//! The device that this program prints to: the console, unless the environment names another one.
 //!
-//! The console also shows the kernel's log, and a record of the log can fall into the middle of a line that a process
-//! prints there: the kernel writes records to the port itself, and the terminal's text waits in a buffer. A reader that
-//! must not mistake one for the other gives the VM a second serial port, and its device in the variable.
+//! The kernel's log is on the console as well, and can interrupt any line there: the kernel writes a record to the port at
+//! once, while a process's text waits in the terminal's buffer. A program that reads this one's lines gives the VM a second
+//! serial port, and names its device.
 
-use crate::text::{errno_name, say};
+use crate::text::{errno_name, print_line};
 use rustix::fs::OFlags;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The variable of the environment. The kernel makes one of each word `NAME=VALUE` of its command line that it does not
-/// know, for PID 1.
+/// The variable of the environment with the device's path. The kernel gives PID 1 a variable for each word `NAME=VALUE` of
+/// its command line that means nothing to it.
 const VARIABLE: &str = "agent_report";
 
-/// Makes the device that the environment names the standard output. If that fails, the console stays, and says so.
+/// Replaces standard output by the device. If that fails, the console stays, and has a line about the failure.
 pub fn open() {
     let Some(device) = std::env::var_os(VARIABLE) else { return };
     if let Err(error) = redirect(Path::new(&device)) {
-        say(&format!("agent: {}: {}", device.display(), errno_name(&error)));
+        print_line(&format!("agent: {}: {}", device.display(), errno_name(&error)));
     }
 }
 
-/// As a controlling terminal the device would change what the report shows of this process.
+/// NOCTTY: a controlling terminal would be one more difference to a process that the kernel starts.
 fn redirect(device: &Path) -> io::Result<()> {
     let flags = OFlags::NOCTTY.bits().cast_signed();
     let device = OpenOptions::new().write(true).custom_flags(flags).open(device)?;

@@ -1,50 +1,50 @@
-//! When the kernel started, when it started PID 1, and now.
+//! The times at which the kernel and PID 1 started.
 //!
-//! Three sources, of different worth. CLOCK_BOOTTIME counts from when the kernel set up its clock,
-//! so it lacks the boot loader's and firmware's time. /proc/1/stat has the time at which PID 1's
-//! thread was created: whole clock ticks (10 ms), and before the initramfs was unpacked, so it
-//! counts the kernel's own work as init's. The kernel log has it to the microsecond: the kernel
-//! notes `Run /init as init process` just before it executes the file.
+//! They come from three sources of different precision:
 //!
-//! The log's own clock was 18-33 ms ahead of CLOCK_BOOTTIME where this was tried (6.1 and 6.12
-//! under QEMU), so the two are never subtracted: this program writes a record too, as soon as it
-//! runs, and the difference of the two records is the time from PID 1's start to now. It covers all
-//! of guest-init, both execs and this program's start-up. PID 1's start on CLOCK_BOOTTIME is now
-//! less that time.
+//! * CLOCK_BOOTTIME counts from the kernel's set-up of its clock, so it lacks the time of firmware and boot loader.
+//! * The kernel's log has the start of PID 1 to the microsecond: `Run /init as init process`, which the kernel logs just
+//!   before it executes the file. This program logs a record of its own when it starts. The difference of the two records
+//!   is the time from PID 1's start to now: all of guest-init, both calls of execve, and the start of this program.
+//! * /proc/1/stat has the time at which PID 1's thread was created, in clock ticks of 10 ms. The initramfs is unpacked
+//!   after that, so this time counts the kernel's own work as PID 1's.
+//!
+//! The log's clock was 18 to 33 ms ahead of CLOCK_BOOTTIME on 6.1 and 6.12 under QEMU, so one is never subtracted from the
+//! other. PID 1's start on CLOCK_BOOTTIME is now less the difference of the two records.
 
 use crate::text::{FILE_LIMIT, read_bounded, read_text};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::time::Duration;
 
-/// What is known of the start of PID 1.
+/// The start of PID 1, as far as it is known.
 pub enum Start {
-    /// From the kernel log: the record's own text, and from there to this program's record.
+    /// From the kernel's log: the text of the record, and the time from there to this program's record.
     Logged {
         record: String,
         ago: Duration,
     },
-    /// From /proc/1/stat, in whole ticks, for want of these records.
+    /// From /proc/1/stat, in whole ticks, because a record is missing.
     Created {
         at: Duration,
     },
     Unknown,
 }
 
-/// Since the kernel started, suspend included.
+/// The time since the kernel started, including suspend.
 pub fn now() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::try_from(now).unwrap_or_default()
 }
 
-/// Writes this program's record to the kernel log, at debug level, which the console does not show
-/// by default.
+/// Logs this program's record, at debug level, which the console does not show by default. Returns whether that
+/// succeeded.
 pub fn mark() -> bool {
     let kmsg = OpenOptions::new().write(true).open("/dev/kmsg");
     kmsg.and_then(|mut kmsg| kmsg.write_all(format!("<7>{}\n", mark_text()).as_bytes())).is_ok()
 }
 
-/// When PID 1 was started, as exactly as can be told; `marked`: whether our record was written.
+/// The start of PID 1 from the best source. `marked`: whether this program's record was logged.
 pub fn start(marked: bool) -> Start {
     if marked
         && let Ok(log) = read_bounded("/dev/kmsg", FILE_LIMIT)
@@ -62,13 +62,13 @@ fn mark_text() -> String {
     format!("demo-agent[{}]: started", std::process::id())
 }
 
-/// The two records in a log as /dev/kmsg gives it: `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,…];TEXT`,
-/// and lines of properties that begin with a blank (Documentation/ABI/testing/dev-kmsg).
+/// Finds the two records in the text of /dev/kmsg. A record is `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,…];TEXT`, and lines
+/// of properties, which begin with a blank (Documentation/ABI/testing/dev-kmsg).
 fn logged(log: &str, mark: &str) -> Option<Start> {
     let (mut run, mut own) = (None, None);
     for (facility, at, text) in log.lines().filter_map(record) {
-        // Facility 0 is the kernel's alone: no process can write a record that passes for it. The
-        // last one counts: with no init= the kernel tries several files.
+        // Facility 0 is the kernel's alone, so no process can forge this record. The last record counts, because without
+        // init= the kernel tries several files.
         if facility == 0 && text.starts_with("Run ") && text.ends_with(" as init process") {
             run = Some((text, at));
         } else if text == mark {
@@ -79,7 +79,7 @@ fn logged(log: &str, mark: &str) -> Option<Start> {
     Some(Start::Logged { record: text.to_string(), ago: own.checked_sub(at)? })
 }
 
-/// Facility, time and text of a record's first line.
+/// The facility, the time and the text of a record's first line.
 fn record(line: &str) -> Option<(u32, Duration, &str)> {
     let (head, text) = line.split_once(';')?;
     let mut fields = head.split(',');
@@ -88,8 +88,8 @@ fn record(line: &str) -> Option<(u32, Duration, &str)> {
     Some((priority >> 3, Duration::from_micros(micros), text))
 }
 
-/// Field 22 of a stat file, proc_pid_stat(5), counted from behind the command's name, which may
-/// hold anything.
+/// Field 22 of a stat file, proc_pid_stat(5). The fields are counted from behind the command's name, because a name may
+/// have blanks and parentheses.
 fn created(stat: &str, ticks_per_second: u64) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
     let ticks: u64 = fields.split_ascii_whitespace().nth(19)?.parse().ok()?;
@@ -105,7 +105,7 @@ mod tests {
                        garbage\n15,492,1250500,-,caller=T1;demo-agent[1]: started\n";
 
     #[test]
-    fn the_start_is_the_kernels_record_and_no_ones_else() {
+    fn only_the_kernels_own_record_is_the_start() {
         let Some(Start::Logged { record, ago }) = logged(LOG, "demo-agent[1]: started") else {
             panic!("both records are there");
         };
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn without_both_records_nothing_is_claimed() {
+    fn without_both_records_the_start_is_unknown() {
         assert!(logged(LOG, "demo-agent[2]: started").is_none());
         assert!(logged("", "demo-agent[1]: started").is_none());
     }

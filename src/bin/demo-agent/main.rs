@@ -1,32 +1,32 @@
-//! The demonstration agent: what a user's own agent would find, were it started by guest-init.
+//! The demonstration agent: it shows what an agent finds when guest-init has started it.
 //!
-//! It prints `agent: ready`, does what its arguments ask for in order, reports what it finds (who
-//! it is, mounts, descriptors, modules and their parameters, network devices, memory, time), prints
-//! `agent: done` and ends the VM. The tests of the boot read the same lines, so each action's
-//! result is one line that begins with `agent: ` and ends in `ok` or the errno's name.
+//! It prints `agent: ready`, performs the actions of its arguments in their order, prints a report (its process, mounts,
+//! descriptors, modules with their parameters, network devices, memory, time) and `agent: done`, and ends the VM. The
+//! result of each action is one line, from `agent: ` to `ok` or the name of an errno. The boot tests read all these lines.
 //!
 //! ```text
-//! --exec PROGRAM ARG… [;]      run it, up to a lone `;` or the end; its output as `agent: PROGRAM:
-//!                              LINE`, then `agent: exec PROGRAM: exit N`, or `signal N`
+//! --exec PROGRAM ARG… [;]      run PROGRAM with the arguments up to a lone `;` or the end; each line of its
+//!                              output as `agent: PROGRAM: LINE`, then `agent: exec PROGRAM: exit N` or `signal N`
 //! --finit PATH                 finit_module(2) without parameters
-//! --mount TYPE SOURCE TARGET   make the directory TARGET, mount(2) there
-//! --socket FAMILY TYPE PROTO   socket(2) by number
-//! --cat PATH                   its first 64 KiB as `agent: PATH: LINE`, then `agent: cat PATH: ok`
-//! --quiet                      no report
-//! --reboot                     end by a restart; QEMU ends there when given -no-reboot
-//! --exit N                     end by exiting with N, 0-255, decimal; the kernel makes a panic of
-//!                              it if PID 1 does, exitcode=0x0000NN00 with N in hex
+//! --mount TYPE SOURCE TARGET   make the directory TARGET, and mount(2) there
+//! --socket FAMILY TYPE PROTO   socket(2) by numbers
+//! --cat PATH                   the first 64 KiB as `agent: PATH: LINE`, then `agent: cat PATH: ok`
+//! --quiet                      print no report
+//! --reboot                     end with a restart; QEMU ends then if it was started with -no-reboot
+//! --exit N                     end with the exit status N, 0 to 255 in decimal; if PID 1 does, the kernel panics
+//!                              with exitcode=0x0000NN00, where NN is N in hexadecimal
 //! ```
 //!
-//! Any other argument is shown in the report and means nothing. The end that was named last counts;
-//! with none named it is a power-off. Without ACPI (`-M microvm,acpi=off`, Firecracker) a machine
-//! has no power-off: the kernel says `System halted` and QEMU goes on for ever. Use `--reboot`
-//! there, with `reboot=t` on the kernel's command line: a triple fault, which needs no device and
-//! ends at once, where the default tries the keyboard controller first, for some seconds. Run as
-//! another process than PID 1 it never ends the machine: it exits with N, or 0.
+//! Other arguments appear in the report and have no effect. Of several ends the last one counts, and without one the
+//! agent powers off. A machine without ACPI (`-M microvm,acpi=off`, Firecracker) cannot power off: the kernel logs
+//! `System halted`, and QEMU goes on for ever. Use `--reboot` there, with `reboot=t` on the kernel command line, which is
+//! a triple fault: it needs no device, while the default tries the keyboard controller for some seconds first. As another
+//! process than PID 1 the agent never ends the machine, and exits with N or 0.
 //!
-//! `actions` does, `report` and the files beside it tell; `arguments` is pure. This file owns the
-//! order and the end.
+//! If the environment has `agent_report=DEVICE`, the agent prints to that device instead of the console.
+//!
+//! `arguments` parses, `actions` performs, and `report` prints, with a file for each larger section. This file owns the
+//! order of all that, and the end.
 
 #![deny(unsafe_code)]
 
@@ -47,23 +47,23 @@ fn main() -> ExitCode {
     let started = clock::now();
     let arguments: Vec<_> = std::env::args_os().collect();
     let request = Request::parse(&arguments);
-    // A report's times end here: what follows is this program's own work.
+    // The report's times end here. The rest is this program's own work.
     let marked = !request.quiet && clock::mark();
     let descriptors = report::open_descriptors();
     channel::open();
 
-    text::say("agent: ready");
+    text::print_line("agent: ready");
     for action in &request.actions {
         actions::perform(action);
     }
     if !request.quiet {
         report::print(&arguments, &descriptors, started, marked);
     }
-    text::say("agent: done");
+    text::print_line("agent: done");
     end(request.end)
 }
 
-/// Ends the VM as asked, or only this process where that is not PID 1.
+/// Ends the VM as requested. If this process is not PID 1, it ends alone.
 fn end(end: End) -> ExitCode {
     text::drain();
     let mode = match end {
@@ -73,8 +73,8 @@ fn end(end: End) -> ExitCode {
         End::PowerOff => RebootMode::RB_POWER_OFF,
     };
     rustix::fs::sync();
-    // Success does not return. Where it is not allowed (EPERM) the exit makes the kernel panic.
+    // On success reboot(2) does not return. If it is not allowed (EPERM), the exit makes the kernel panic.
     let Err(errno) = nix::sys::reboot::reboot(mode);
-    text::say(&format!("agent: {mode:?}: {errno:?}"));
+    text::print_line(&format!("agent: {mode:?}: {errno:?}"));
     ExitCode::FAILURE
 }

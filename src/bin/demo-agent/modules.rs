@@ -1,17 +1,16 @@
-//! The modules that were loaded, in the order they were, and the parameters they have now.
+//! The report's section on modules: the loaded ones in their order, and the current values of their parameters.
 
-use crate::text::{heading, printable, read_bounded, read_text, say, wrapped};
+use crate::text::{heading, print_line, printable, read_bounded, read_text, wrapped};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-/// A parameter's value is at most a page in sysfs.
+/// The most bytes of a value: a file of sysfs has at most a page.
 const VALUE_LIMIT: usize = 4096;
 
-/// Prints the section: one module a line, oldest first, with `NAME=VALUE` of each parameter that
-/// the kernel shows.
+/// Prints the section: a line for each module, the oldest first, with `NAME=VALUE` for each parameter that can be read.
 pub fn print() {
     let list = read_text("/proc/modules");
-    // Oldest first, in the order of loading: the kernel puts a new one at the head of its list.
+    // The kernel puts a new module at the head of its list.
     let names: Vec<String> = list.lines().rev().filter_map(name).collect();
     let parameters: Vec<Vec<String>> = names.iter().map(|name| parameters(name)).collect();
     let with = parameters.iter().filter(|parameters| !parameters.is_empty()).count();
@@ -21,7 +20,7 @@ pub fn print() {
         wrapped(name, indent, parameters);
     }
     if names.is_empty() {
-        say("  none");
+        print_line("  none");
     }
 }
 
@@ -30,8 +29,8 @@ fn name(line: &str) -> Option<String> {
     Some(printable(line.split(' ').next()?.as_bytes()))
 }
 
-/// `NAME=VALUE`, by name. One declared with mode 0 has no file, one that is write-only fails to be
-/// read: neither is shown.
+/// `NAME=VALUE` of each parameter, sorted by name. A parameter with mode 0 has no file, and one that is write-only cannot
+/// be read, so neither is in the report.
 fn parameters(module: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/sys/module/{module}/parameters")) else {
         return Vec::new();

@@ -1,27 +1,27 @@
-//! The network devices: what they are called, who drives them, and where on which bus they sit.
+//! The report's section on network devices.
 
-use crate::text::{heading, printable, read_text, say, table};
+use crate::text::{heading, print_line, printable, read_text, table};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 const CLASS: &str = "/sys/class/net";
 
-/// Prints the section: name, MAC address, driver and bus address of each device; `-` where it has
-/// none, as for lo.
+/// Prints the section: the name, MAC address, driver and bus address of each device. lo has no driver and no bus address,
+/// and `-` takes their places.
 pub fn print() {
     let mut rows: Vec<Vec<String>> = fs::read_dir(CLASS)
         .into_iter()
         .flatten()
         .flatten()
-        // The class has plain files too, bonding_masters for one.
+        // The folder also has files, bonding_masters for example.
         .filter(|entry| entry.path().is_dir())
         .map(|entry| row(&entry.path()))
         .collect();
     rows.sort();
     heading(&format!("Network devices: {}", rows.len()));
     if rows.is_empty() {
-        say("  none");
+        print_line("  none");
     }
     table(&rows);
 }
@@ -33,8 +33,8 @@ fn row(interface: &Path) -> Vec<String> {
     cells.map(|cell| if cell.is_empty() { "-".to_string() } else { cell }).to_vec()
 }
 
-/// Such as `0000:00:03.0`. A virtio device's own name says only which it is of all, so its parent's
-/// stands before it: `0000:00:03.0/virtio0`.
+/// The address on the bus, such as `0000:00:03.0`. The name of a virtio device is only a number among all of them, so its
+/// parent's name stands before it: `0000:00:03.0/virtio0`.
 fn bus_address(interface: &Path) -> String {
     let Ok(device) = fs::canonicalize(interface.join("device")) else {
         return String::new();

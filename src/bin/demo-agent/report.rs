@@ -1,18 +1,20 @@
-//! The report: what this process was given, and what it finds. Read from /proc and /sys at the time
-//! of printing, after the actions; what cannot be read is left out or shown as unknown.
+//! The report: this process as guest-init has started it, and the state of the VM.
+//!
+//! The descriptors are those at the start of this program. All else is read from /proc and /sys after the actions, and is
+//! left out, or reported as unknown, if it cannot be read.
 
 use crate::clock::{self, Start};
-use crate::text::{heading, printable, read_text, say, table, wrapped};
+use crate::text::{heading, print_line, printable, read_text, table, wrapped};
 use crate::{modules, network};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-/// Prints all of it. `descriptors`: those that were open when this program began; `started`: when that was; `marked`:
-/// whether it has a record in the kernel log.
+/// Prints the report. `descriptors`: those that were open at the start of this program; `started`: the time of its start;
+/// `marked`: whether it has a record in the kernel's log.
 pub fn print(arguments: &[OsString], descriptors: &[Vec<String>], started: Duration, marked: bool) {
-    say("================ demo-agent: what guest-init handed over ================");
+    print_line("================ demo-agent: what guest-init handed over ================");
     process(arguments);
     environment();
     mounts();
@@ -22,11 +24,10 @@ pub fn print(arguments: &[OsString], descriptors: &[Vec<String>], started: Durat
     network::print();
     memory();
     time(started, marked);
-    say("\n============================ end of report =============================");
+    print_line("\n============================ end of report =============================");
 }
 
-/// PID and argv, each argument quoted and escaped as a Rust string so that its bounds and blanks
-/// are plain to see.
+/// Prints the PID and argv. Each argument is quoted and escaped as a Rust string, so that its bounds can be seen.
 fn process(arguments: &[OsString]) {
     heading("Process");
     wrapped("pid ", 4, &[std::process::id().to_string()]);
@@ -39,7 +40,7 @@ fn environment() {
         std::env::vars_os().map(|(name, value)| format!("  {}={value:?}", printable(name.as_bytes()))).collect();
     heading(&format!("Environment: {}", variables.len()));
     for variable in &variables {
-        say(variable);
+        print_line(variable);
     }
 }
 
@@ -49,10 +50,10 @@ fn mounts() {
     table(&rows);
 }
 
-/// Mount point, type, source and per-mount options of a line of mountinfo, proc_pid_mountinfo(5);
-/// blanks in it stay the octal escapes that they are there.
+/// The mount point, type, source and per-mount options of a line of mountinfo, proc_pid_mountinfo(5). Blanks stay octal
+/// escapes, as they are there.
 fn mount(line: &str) -> Option<Vec<String>> {
-    // Optional fields, as many as there are, end at a lone hyphen.
+    // A lone hyphen ends the optional fields.
     let (mount, filesystem) = line.split_once(" - ")?;
     let mut mount = mount.split(' ').skip(4);
     let (point, options) = (mount.next()?, mount.next()?);
@@ -61,8 +62,8 @@ fn mount(line: &str) -> Option<Vec<String>> {
     Some([point, kind, source, options].map(|field| printable(field.as_bytes())).to_vec())
 }
 
-/// The open descriptors, each with its number and its file. The links are read after the listing is closed, so that the
-/// listing's own descriptor has no link to read.
+/// The open descriptors: number and file. The links are read when the folder is closed again, so its own descriptor is not
+/// among them.
 pub fn open_descriptors() -> Vec<Vec<String>> {
     let mut numbers: Vec<u32> = fs::read_dir("/proc/self/fd")
         .into_iter()
@@ -86,7 +87,7 @@ fn memory() {
     table(&rows.map(|(name, value)| vec![name.to_string(), printable(value.trim().as_bytes())]).collect::<Vec<_>>());
 }
 
-/// How long it took to get here; `clock` says what each figure means and misses.
+/// Prints the times of `clock`, whose documentation has the precision of each.
 fn time(started: Duration, marked: bool) {
     heading("Time until this program ran");
     let mut rows = vec![row("kernel's start to now", started, "CLOCK_BOOTTIME")];

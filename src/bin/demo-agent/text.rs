@@ -1,40 +1,36 @@
-//! Text in and out: bounded reads, what the console can show, and how the report is laid out. It
-//! knows no subject.
+//! Bounded reads of text, and the printing of lines, tables and sections.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The most that is read of any file, in bytes.
+/// The most bytes that are read of a file.
 pub const FILE_LIMIT: usize = 1024 * 1024;
-/// The console's width, in characters; a cell or word that is wider by itself is not cut.
+/// The width of the report in characters. A wider word or cell is not cut.
 const WIDTH: usize = 80;
 
-/// Prints a line. A console that fails (EIO after a hang-up) must not end PID 1, so errors are
-/// ignored.
-pub fn say(line: &str) {
+/// Prints a line. Errors are ignored, because a console that fails (EIO after a hang-up) must not end PID 1.
+pub fn print_line(line: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(line.as_bytes());
     let _ = out.write_all(b"\n");
     let _ = out.flush();
 }
 
-/// Waits until the console has sent what was printed: a power-off drops what its driver still
-/// holds.
+/// Waits until the device has sent all that was printed, because a power-off loses the driver's buffer.
 pub fn drain() {
     let _ = rustix::termios::tcdrain(io::stdout());
 }
 
-/// The first `limit` bytes of a file, or those that are there now: a read that would block ends it,
-/// as at the end of /dev/kmsg, which also gives one record a read and EPIPE for records that were
-/// overwritten meanwhile.
+/// The first `limit` bytes of a file, as far as they can be read without blocking. A read of /dev/kmsg returns one record,
+/// EAGAIN at the end, and EPIPE if records were overwritten before they were read.
 pub fn read_bounded(path: impl AsRef<Path>, limit: usize) -> io::Result<Vec<u8>> {
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
     let mut content = Vec::new();
     let mut chunk = [0; 8192];
-    // Every turn but the passed-over ones adds a byte or more, so `limit` turns are enough.
+    // Each read that succeeds adds a byte or more, so `limit` reads are enough.
     for _ in 0..limit {
         match file.read(&mut chunk) {
             Ok(0) => break,
@@ -53,13 +49,12 @@ pub fn read_bounded(path: impl AsRef<Path>, limit: usize) -> io::Result<Vec<u8>>
     Ok(content)
 }
 
-/// A file of the kernel's as text, for the report, where one that cannot be read is as good as an
-/// empty one.
+/// A file as text, which is empty if the file cannot be read.
 pub fn read_text(path: impl AsRef<Path>) -> String {
     String::from_utf8_lossy(&read_bounded(path, FILE_LIMIT).unwrap_or_default()).into_owned()
 }
 
-/// Text that cannot move the cursor or pass for another line: control characters are escaped.
+/// The text with escaped control characters, so that it cannot control a terminal or start a line.
 pub fn printable(bytes: &[u8]) -> String {
     let mut shown = String::with_capacity(bytes.len());
     for character in String::from_utf8_lossy(bytes).chars() {
@@ -72,7 +67,7 @@ pub fn printable(bytes: &[u8]) -> String {
     shown
 }
 
-/// `ENOENT` and so on; what is no system error in its own words.
+/// The name of an errno, such as `ENOENT`, or the message of another error.
 pub fn errno_name(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(raw) => format!("{:?}", nix::errno::Errno::from_raw(raw)),
@@ -82,10 +77,10 @@ pub fn errno_name(error: &io::Error) -> String {
 
 /// Prints a section's heading, after an empty line.
 pub fn heading(title: &str) {
-    say(&format!("\n{title}"));
+    print_line(&format!("\n{title}"));
 }
 
-/// Prints rows with their columns aligned, indented by two.
+/// Prints rows with aligned columns, indented by two.
 pub fn table(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut widths = vec![0; columns];
@@ -96,24 +91,23 @@ pub fn table(rows: &[Vec<String>]) {
     }
     for row in rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        say(format!("  {}", cells.collect::<Vec<_>>().join("  ")).trim_end());
+        print_line(format!("  {}", cells.collect::<Vec<_>>().join("  ")).trim_end());
     }
 }
 
-/// Prints words after a name that fills `indent` characters, going on below the first word where a
-/// line is full.
+/// Prints words behind a name, which takes `indent` characters. Lines that continue a full one begin below the first word.
 pub fn wrapped(name: &str, indent: usize, words: &[String]) {
     let mut line = format!("  {name:indent$}");
     let empty = indent + 2;
     for word in words {
         if line.chars().count() > empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            say(line.trim_end());
+            print_line(line.trim_end());
             line = " ".repeat(empty);
         }
         line.push(' ');
         line.push_str(word);
     }
-    say(line.trim_end());
+    print_line(line.trim_end());
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! modprobe.d, modules.softdep, and what a kernel command line says of modules.
+//! modprobe.d, modules.softdep, and the kernel command line's words about modules.
 
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::name::is_key;
@@ -6,7 +6,7 @@ use guest_init::resolve::tree::config::{self, Directive};
 
 use super::{check_within, first_line, parts};
 
-/// A module's name on the first line, then a file, then a kernel command line.
+/// Input: a module's name on the first line, then a file, then a kernel command line.
 pub fn config(input: &[u8]) {
     let (module, rest) = first_line(input);
     let [text, line] = parts(rest);
@@ -28,7 +28,7 @@ pub fn config(input: &[u8]) {
     assert!(config::is_blacklisted(&lines, module) || !lines.iter().any(names_it));
 }
 
-/// Every name can be looked up, and no part comes from anywhere but one of `sources`.
+/// Asserts that every name can be looked up, and that every part lies within one of `sources`.
 fn check_directive(directive: &Directive<'_>, sources: &[&[u8]]) {
     let (name, parts) = match *directive {
         Directive::Alias { pattern, module } => (pattern, [module, b""]),

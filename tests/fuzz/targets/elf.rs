@@ -1,4 +1,4 @@
-//! A module's file: sections, `.modinfo`, parameters that it does not have.
+//! A module's file: its sections, its .modinfo, and the parameters that it does not have.
 
 use guest_init::elf::Elf;
 use guest_init::failure::Code;
@@ -8,7 +8,7 @@ use guest_init::resolve::tree::module::Module;
 
 use super::{check_failure, check_within, first_line};
 
-/// Parameters on the first line, then the file.
+/// Input: parameters on the first line, then the file.
 pub fn elf(input: &[u8]) {
     let (parameters, file) = first_line(input);
     let Some(elf) = Elf::new(file) else {

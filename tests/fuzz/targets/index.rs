@@ -1,4 +1,4 @@
-//! The indexes of a module tree, binary and text: each look-up against a naive one over the whole listing.
+//! The indexes of a module tree, binary and text. Each look-up is compared with a naive search of the whole listing.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +12,24 @@ use super::{check_failure, check_within, first_line};
 
 /// The longest key that a binary index lists.
 const LONGEST_KEY: usize = 1024;
-/// How many keys are looked up one by one.
+/// The most keys that are looked up one by one.
 const MOST_KEYS: usize = 64;
 
 /// Key or pattern, priority, value.
 type Found<'a> = (Vec<u8>, u32, &'a [u8]);
 
-/// A name on the first line, then a binary index, which may be damaged in any way.
+/// Input: a name on the first line, then a binary index, which may be damaged in any way.
 pub fn trie(input: &[u8]) {
     let (name, bytes) = first_line(input);
     let Ok(index) = Index::binary(IndexKind::Alias, bytes).inspect_err(check_corrupt) else { return };
     let listed = check_index(&index, name, bytes);
-    // Bounded in time: no more comes out than the file can hold.
+    // The time is bounded, because no more values come out than the file can hold.
     let sizes = listed.unwrap_or_default().iter().map(|(_, _, value)| value.len() + 5).sum::<usize>();
     assert!(sizes <= bytes.len());
 }
 
-/// A name on the first line, then text, read as each kind of index. What guest-image writes of it is read as the same.
+/// Input: a name on the first line, then text, which is read as each kind of index. guest-image's binary form of it must
+/// read the same.
 pub fn text_index(input: &[u8]) {
     let (name, text) = first_line(input);
     for kind in IndexKind::ALL {
@@ -42,7 +43,7 @@ pub fn text_index(input: &[u8]) {
     }
 }
 
-/// The binary form of an index. `None`: it can't be had, or it would not mean the same, since only the text's keys are
+/// The binary form of an index. `None`: there is none, or it would not mean the same, because only the text keeps its keys
 /// as they were written.
 pub fn binary(index: &Index<'_>) -> Option<Vec<u8>> {
     let (mut entries, mut fits) = (Entries::default(), true);
@@ -54,7 +55,7 @@ pub fn binary(index: &Index<'_>) -> Option<Vec<u8>> {
     fits.then(|| entries.to_bytes().ok())?
 }
 
-/// Whether a name can be a pattern as well: then libkmod's search of a binary index finds some entries twice.
+/// Whether a name can also be a pattern. libkmod's search of a binary index finds some entries twice then.
 pub fn is_wild(name: &[u8]) -> bool {
     name.iter().any(|b| b"*?[\\-".contains(b))
 }
@@ -64,7 +65,7 @@ fn check_corrupt(failure: &Failure) {
     check_failure(failure);
 }
 
-/// Looks `name`, and keys of the index, up in every way. Returns the whole listing, where the index is sound.
+/// Looks up `name` and keys of the index in every way. Returns the whole listing if the index is sound.
 fn check_index<'a>(index: &Index<'a>, name: &[u8], bytes: &[u8]) -> Option<Vec<Found<'a>>> {
     let exact = index.exact(name).inspect_err(check_corrupt);
     let matching = gather(|visit| index.matching(name, visit));
@@ -87,7 +88,7 @@ fn gather<'a>(
     Ok(found)
 }
 
-/// Of every key, the first value is found.
+/// Asserts that for every key the first value is found.
 fn check_exact(index: &Index<'_>, listed: &[Found<'_>]) {
     let mut first = BTreeMap::new();
     for (key, _, value) in listed {
@@ -99,9 +100,10 @@ fn check_exact(index: &Index<'_>, listed: &[Found<'_>]) {
     }
 }
 
-/// What matches is listed and matches by a naive comparison; without doubtful characters, nothing else does.
+/// Asserts that every match is listed and matches by a naive comparison, and that without doubtful characters nothing else
+/// does.
 fn check_matching(listed: &[Found<'_>], matching: &[Found<'_>], name: &[u8]) {
-    // Text hands patterns over as they were written.
+    // The text form returns patterns as they were written.
     let key = |(pattern, ..): &Found<'_>| normal(pattern, <[u8]>::to_vec);
     let keys: Vec<_> = matching.iter().map(key).collect();
     let is_one = |(pattern, p, v): &Found<'_>, key: Option<&[u8]>, (other, q, w): &Found<'_>| {
@@ -119,13 +121,13 @@ fn check_matching(listed: &[Found<'_>], matching: &[Found<'_>], name: &[u8]) {
     }
 }
 
-/// As libkmod compares: what the search went down byte by byte is equal, what is left is matched.
+/// libkmod's comparison: the bytes that the search has walked along are equal, and the rest is matched as a pattern.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let equal = pattern.iter().zip(name).take_while(|(a, b)| a == b).count();
     (0..=equal).any(|from| glob(&pattern[from..], &name[from..]))
 }
 
-/// Text and binary form have the same entries, and the same of them match.
+/// Asserts that both forms have the same entries, and that the same of them match.
 fn check_same(text: &Index<'_>, binary: &Index<'_>, listed: &[Found<'_>], name: &[u8]) {
     let sorted = |mut found: Vec<Found<'_>>| {
         found.sort();

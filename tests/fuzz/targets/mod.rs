@@ -1,7 +1,7 @@
-//! What is fuzzed, and what must hold whatever the input: shared by libFuzzer's programs, `fuzz_targets/`, and by
-//! tests/fuzz_regressions.rs, which replays seeds and past findings without libFuzzer.
+//! The fuzz targets, and the properties that must hold for every input. libFuzzer's programs in `fuzz_targets` call them,
+//! and `regressions.rs`, which replays seeds and past findings without libFuzzer.
 //!
-//! Every input is a file that can be read and written by hand: parts of text, with a line `====` between them.
+//! Every input is a file that a person can read and write: parts of text with a line `====` between them.
 
 #[path = "../../../src/bin/guest-image/build/index_writer.rs"]
 #[allow(dead_code, reason = "the writer of indexes serves guest-image, too")]
@@ -16,10 +16,10 @@ pub mod unpack;
 
 use guest_init::failure::Failure;
 
-/// A target: its name, as cargo fuzz and the folders of seeds have it, and what it does with an input.
+/// A target: its name, which is that of its program and of its folders of seeds, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them.
+/// All targets.
 pub const ALL: [Target; 9] = [
     ("command_line", request::command_line),
     ("config", config::config),
@@ -32,7 +32,7 @@ pub const ALL: [Target; 9] = [
     ("unpack", unpack::unpack),
 ];
 
-/// The parts of an input, the last with all that is left; one that is not there is empty.
+/// The parts of an input. The last part is the rest of the input, and missing parts are empty.
 fn parts<const N: usize>(input: &[u8]) -> [&[u8]; N] {
     const BETWEEN: &[u8] = b"====\n";
     let mut rest = input;
@@ -46,25 +46,25 @@ fn parts<const N: usize>(input: &[u8]) -> [&[u8]; N] {
     })
 }
 
-/// The first line of an input, and what is behind it.
+/// The first line of an input, and the rest.
 fn first_line(input: &[u8]) -> (&[u8], &[u8]) {
     let end = input.iter().position(|&b| b == b'\n');
     end.map_or((input, b""), |end| (&input[..end], &input[end + 1..]))
 }
 
-/// A failure is one line of printable ASCII that a record of the kernel log has room for.
+/// Asserts that a failure is one line of printable ASCII that fits into a record of the kernel's log.
 fn check_failure(failure: &Failure) {
     let line = failure.to_string();
     assert!(line.len() <= 900, "{} bytes: {line}", line.len());
     check_printable(&line);
 }
 
-/// Nothing from outside can forge a line or steer a terminal.
+/// Asserts that the text can neither forge a line nor control a terminal.
 fn check_printable(text: &str) {
     assert!(text.bytes().all(|b| b.is_ascii_graphic() || b == b' '), "{text:?}");
 }
 
-/// What is borrowed from an input lies in it, and nowhere else.
+/// Asserts that a borrowed part lies within its input.
 fn check_within(part: &[u8], whole: &[u8]) {
     let (part, whole) = (part.as_ptr_range(), whole.as_ptr_range());
     assert!(part.is_empty() || (whole.start <= part.start && part.end <= whole.end));

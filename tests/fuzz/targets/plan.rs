@@ -1,4 +1,4 @@
-//! Whole plans: a list, on a module tree, with a configuration, all of them from outside.
+//! Whole plans: the list, the module tree and the configuration all come from outside.
 
 use guest_init::failure::{Code, Failure};
 use guest_init::request::kernel::ModuleWords;
@@ -14,11 +14,11 @@ use guest_init::resolve::tree::module::Module;
 
 use super::{check_failure, check_printable, index, parts};
 
-/// How many entries of a list are planned: enough for what they have to do with each other.
+/// The most entries of a list that are planned, enough for them to affect each other.
 const MOST_ENTRIES: usize = 24;
 
-/// Parts: the list, the configuration, the kernel command line, then the indexes in the order of [`IndexKind::ALL`], each as
-/// text, or binary if it begins as such.
+/// Input: the list, the configuration, the kernel command line, then the indexes in the order of [`IndexKind::ALL`], each
+/// as text, or in binary form if it begins with that form's magic number.
 pub fn plan(input: &[u8]) {
     let [list, config, line, indexes @ ..] = parts::<8>(input);
     let mut config = config.to_vec();
@@ -41,7 +41,7 @@ pub fn plan(input: &[u8]) {
     }
 }
 
-/// An index, absent where it is empty, as `guest::tree` opens it. `None`: one is damaged at its head.
+/// The indexes as the guest opens them; an empty part is an absent index. `None`: one has a damaged head.
 fn open(parts: [&[u8]; 5]) -> Option<[Index<'_>; 5]> {
     let mut indexes = IndexKind::ALL.map(Index::absent);
     for ((index, kind), bytes) in indexes.iter_mut().zip(IndexKind::ALL).zip(parts) {
@@ -54,7 +54,7 @@ fn open(parts: [&[u8]; 5]) -> Option<[Index<'_>; 5]> {
     Some(indexes)
 }
 
-/// Plans all entries at once. Returns what the plan displays as, where no entry was refused.
+/// Plans all entries at once. Returns the plan's text if no entry was refused.
 fn check_plan(tree: Sources<'_>, entries: &[Entry<'_>]) -> Option<String> {
     let mut plan = Plan::new(tree);
     let mut refused = 0;
@@ -73,7 +73,7 @@ fn check_refusal(failure: &Failure) {
     check_failure(failure);
 }
 
-/// A line a step, of printable text; all within the bound.
+/// Asserts that a plan's text has a printable line for each step, and that the steps are within the bound.
 fn check_steps(plan: &Plan<'_>, shown: &str) {
     assert!(plan.steps().len() <= MOST_STEPS);
     assert_eq!(shown.lines().count(), plan.steps().len());
@@ -85,8 +85,8 @@ fn check_steps(plan: &Plan<'_>, shown: &str) {
     }
 }
 
-/// An entry on its own: what the line of its module lists is there and, where no soft dependency leads elsewhere first,
-/// comes before it.
+/// Plans an entry alone, and asserts that the dependencies of its module have steps. They come before the module's unless
+/// a soft dependency changes the order.
 fn check_alone(tree: Sources<'_>, entry: &Entry<'_>) {
     let mut plan = Plan::new(tree);
     if let Err(failure) = plan.add(entry, Options::default()) {
@@ -112,7 +112,7 @@ fn check_alone(tree: Sources<'_>, entry: &Entry<'_>) {
     }
 }
 
-/// The same as modprobe plans it, with each of its flags.
+/// Plans an entry as modprobe does, with each of its flags.
 fn check_as_modprobe(tree: Sources<'_>, entry: &Entry<'_>) {
     let Ok(found) = lookup(&tree, entry.name.as_bytes()).inspect_err(check_refusal) else { return };
     let mut plan = Plan::new(tree);
@@ -127,14 +127,14 @@ fn check_as_modprobe(tree: Sources<'_>, entry: &Entry<'_>) {
     }
 }
 
-/// Whether no name that is looked up is a pattern as well.
+/// Whether none of the names to look up can also be a pattern.
 fn names_are_plain(entries: &[Entry<'_>], config: &[Directive<'_>]) -> bool {
     let is_wild = |name: &[u8]| name.iter().any(|b| b"*?[\\".contains(b));
     !entries.iter().any(|entry| is_wild(entry.name.as_bytes()))
         && !config.iter().any(|line| matches!(line, Directive::Softdep { modules, .. } if is_wild(modules)))
 }
 
-/// On the tree's binary form, the plan is the same.
+/// Asserts that the plan is the same with the binary form of the indexes.
 fn check_binary(tree: Sources<'_>, indexes: &[Index<'_>; 5], entries: &[Entry<'_>], shown: &str) {
     let Some(forms) = indexes.iter().map(index::binary).collect::<Option<Vec<_>>>() else { return };
     let mut indexes = IndexKind::ALL.map(Index::absent);

@@ -1,4 +1,4 @@
-//! The kernel command line, module lists, and how modprobe is called.
+//! The kernel command line, module lists, and modprobe's arguments.
 
 use guest_init::failure::{Failure, Report};
 use guest_init::request::kernel::KernelWords;
@@ -10,11 +10,11 @@ use guest_init::request::{MOST_ENTRIES, MOST_FILES, Request};
 
 use super::{check_failure, check_printable, check_within, first_line, parts};
 
-/// A command line, and the text of every list file that it names.
+/// Input: a command line, and the text of every list file that it names.
 pub fn command_line(input: &[u8]) {
     let [line, text] = parts(input);
-    let mut tell = |failure: &Failure| check_failure(failure);
-    let mut report = Report::new(&mut tell);
+    let mut log = |failure: &Failure| check_failure(failure);
+    let mut report = Report::new(&mut log);
     let mut request = Request::parse(line, &mut report);
     check_request(&request, line);
 
@@ -42,7 +42,7 @@ fn check_request(request: &Request<'_>, line: &[u8]) {
     assert_eq!(kernel.count() + request.arguments.clone().count() + ends(line), words(line).count());
 }
 
-/// Whether a line has a ` -- `.
+/// Whether a line has the word `--`.
 fn ends(line: &[u8]) -> usize {
     usize::from(words(line).any(|word| word.is_end()))
 }
@@ -56,7 +56,7 @@ fn check_location(location: &Location<'_>) {
     }
 }
 
-/// Words are cut from the line in order, with nothing but blanks between them.
+/// Asserts that the words come from the line in order, with nothing but blanks between them.
 fn check_words(line: &[u8]) {
     let mut end = 0;
     for word in words(line) {
@@ -77,7 +77,7 @@ fn check_root(line: &[u8]) {
     }
 }
 
-/// A list, as a file or a word has it.
+/// Input: a list, as a file or a word has it.
 pub fn list(input: &[u8]) {
     let mut count = 0;
     list::read(input, "list", &mut |entry| {
@@ -95,7 +95,7 @@ pub fn list(input: &[u8]) {
     assert!(count <= input.len() / 2 + 2, "{count} entries");
 }
 
-/// A name can't become an option or a path, and parameters stay on their line.
+/// Asserts that a name can be neither an option nor a path, and that parameters stay on one line.
 fn check_entry(entry: &Entry<'_>) {
     let name = entry.name.as_bytes();
     assert!(name.first().is_some_and(|&b| b.is_ascii_alphanumeric() || b == b'_'));
@@ -106,7 +106,7 @@ fn check_entry(entry: &Entry<'_>) {
     check_printable(&entry.name.to_string());
 }
 
-/// An entry that is written as a list of one is that entry.
+/// Asserts that an entry, written as a list of one, is read as the same entry.
 fn check_written_again(entry: &Entry<'_>) {
     let mark = if entry.optional { &b"?"[..] } else { b"" };
     let text = [mark, entry.name.as_bytes(), b" ", entry.parameters].concat();
@@ -118,7 +118,7 @@ fn check_written_again(entry: &Entry<'_>) {
     assert_eq!(count, 1);
 }
 
-/// MODPROBE_OPTIONS on the first line, then an argument a line.
+/// Input: MODPROBE_OPTIONS on the first line, then an argument a line.
 pub fn modprobe(input: &[u8]) {
     let (environment, arguments) = first_line(input);
     let (mut text, mut words) = (environment.to_vec(), Vec::new());

@@ -6,9 +6,9 @@ use guest_init::guest::modules::unpack::Format;
 
 use super::check_printable;
 
-/// A file, of whichever of the three formats its first bytes say.
+/// Input: a file, whose first bytes say which of the formats it has.
 pub fn unpack(input: &[u8]) {
-    /// What unpack promises, in bytes.
+    /// The most bytes that unpack promises to return.
     const LARGEST: usize = 256 << 20;
     let Some(format) = Format::of(input) else { return };
     match format.unpack(Cow::Owned(input.to_vec())) {

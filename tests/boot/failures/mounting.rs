@@ -1,0 +1,18 @@
+//! Mounting fails: codes 0x1_.
+
+use guest_init::failure::Code;
+
+use crate::support::scene::{BARE, after, boot, small};
+
+#[test]
+fn a_mount_point_that_is_a_file_is_a_failure() {
+    let image = small().layout(BARE).file("/proc", "", 0o644);
+    boot(image, "guest_init.modules=dummy").failed(Code::MountFailed, "mount /proc: ENOTDIR: can't mount proc there");
+}
+
+#[test]
+fn no_console_and_no_dev_null_is_a_failure() {
+    let image = after("/bin/busybox mount -t devtmpfs dev /dev; /bin/busybox rm /dev/console /dev/null");
+    let line = "mount /dev/console: ENOENT: neither it nor /dev/null can be opened";
+    boot(image, "").failed(Code::NoConsole, line);
+}

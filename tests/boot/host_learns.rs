@@ -1,0 +1,115 @@
+//! What the host learns of the VM's end: the line and the panic on every kind of console, and QEMU's events.
+
+use std::fs;
+
+use guest_init::failure::Code;
+use tempfile::TempDir;
+
+use crate::support::image::Built;
+use crate::support::qmp::Events;
+use crate::support::scene::{after, boot, small};
+use crate::support::{Console, Image, Machine, Vm};
+
+/// A failure that needs nothing of an image: the agent is missing.
+const FAILING: &str = "guest_init.agent=/none";
+const LINE: &str = "start /none: ENOENT: there is no such file";
+/// QEMU's event of a VM that restarts, as it does after a panic. If no device reports the panic, the host learns no more.
+const RESET: &str = r#""reason": "guest-reset""#;
+
+#[test]
+fn the_reason_is_on_the_console_with_quiet() {
+    boot(Image::new(), &format!("quiet {FAILING}")).failed(Code::AgentMissing, LINE);
+}
+
+#[test]
+fn the_reason_is_on_the_console_with_loglevel_0() {
+    boot(Image::new(), &format!("loglevel=0 {FAILING}")).failed(Code::AgentMissing, LINE);
+}
+
+/// The image with the modules of a virtio console.
+fn with_virtio_console(image: Image) -> Image {
+    image.modules(&format!("{}; virtio_console", Machine::under_test().virtio))
+}
+
+/// Boots with a virtio console as the only console, and returns what was written there.
+fn on_hvc0(image: Image, words: &str) -> Console {
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = directory.path().join("hvc0");
+    let serial = format!("virtio-serial-{}", Machine::under_test().bus);
+    let chardev = format!("file,id=hvc0,path={}", file.display());
+    Vm::new(&with_virtio_console(image).build())
+        .bare()
+        .append(&format!("console=hvc0 panic=-1 {words}"))
+        .devices(["-device", &serial, "-chardev", &chardev, "-device", "virtconsole,chardev=hvc0"])
+        .run();
+    Console::new(&fs::read(file).expect("QEMU has made the file"))
+}
+
+#[test]
+fn the_reason_is_on_a_virtio_console_whose_driver_the_list_loads() {
+    let virtio = Machine::under_test().virtio;
+    on_hvc0(small(), &format!("{FAILING} guest_init.modules=\"?{virtio}; virtio_console\""))
+        .failed(Code::AgentMissing, LINE);
+}
+
+#[test]
+fn the_reason_is_on_a_virtio_console_whose_driver_was_not_loaded_before_the_failure() {
+    let line = "plan nosuch: ENOENT: no module, alias or built-in of";
+    on_hvc0(small(), "guest_init.modules=\"virtio_console; nosuch\"").failed(Code::UnknownModule, line);
+}
+
+#[test]
+fn words_of_the_agent_do_not_keep_the_last_word_from_its_console() {
+    let words = "guest_init.modules=nosuch -- modprobe.blacklist=virtio_console";
+    on_hvc0(small(), words).failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
+}
+
+#[test]
+fn the_last_word_finds_its_driver_in_the_module_directory_of_the_command_line() {
+    let image = after("mkdir /opt; mv /lib/modules /opt/modules");
+    let words = "guest_init.module_dir=/opt/modules guest_init.modules=nosuch";
+    on_hvc0(image, words).failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
+}
+
+#[test]
+fn a_virtio_console_without_a_device_delays_nothing() {
+    let virtio = Machine::under_test().virtio;
+    let words = format!("console=hvc0 {FAILING} guest_init.modules=\"?{virtio}; virtio_console\"");
+    boot(with_virtio_console(small()), &words).failed(Code::AgentMissing, LINE);
+}
+
+/// An image, an option of scripts/vm and words for a VM with a device that reports a panic, if the machine has one.
+fn with_pvpanic() -> (Built, Option<&'static str>, &'static str) {
+    match Machine::under_test().pvpanic {
+        true => (small().modules("pvpanic_pci").build(), Some("--pvpanic"), "guest_init.modules=pvpanic_pci"),
+        false => (small().build(), None, ""),
+    }
+}
+
+/// Boots with a control socket, and returns the console and QEMU's events.
+fn with_events(vm: Vm) -> (Console, String) {
+    let directory = TempDir::new().expect("a temporary directory");
+    let socket = directory.path().join("qmp");
+    let events = Events::of(&socket);
+    let console = vm.options(["--qmp", socket.to_str().expect("a path in UTF-8")]).run();
+    (console, events.text())
+}
+
+#[test]
+fn a_failure_without_a_console_is_a_panic_event_and_a_reset() {
+    let (image, option, list) = with_pvpanic();
+    // Some machines name a console of their own. Nobody sees what tty0 shows.
+    let words = format!("console=tty0 panic=-1 {FAILING} {list}");
+    let (console, events) = with_events(Vm::new(&image).options(option).bare().append(&words));
+    console.has_not("guest-init");
+    assert_eq!(events.contains("GUEST_PANICKED"), Machine::under_test().pvpanic, "{events}");
+    assert!(events.contains(RESET), "{events}");
+}
+
+#[test]
+fn an_agent_that_powers_off_is_a_shutdown_event_alone() {
+    let (image, option, list) = with_pvpanic();
+    let (console, events) = with_events(Vm::new(&image).options(option).append(list));
+    console.agent_ran();
+    assert!(!events.contains("GUEST_PANICKED") && !events.contains(RESET) && events.contains("SHUTDOWN"), "{events}");
+}

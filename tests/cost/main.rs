@@ -1,0 +1,63 @@
+//! guest-init's cost: the instructions from the start of PID 1 to the agent's, less those of tests/support/floor.c with the
+//! same image and kernel command line. Time is not measured, because it depends on the host.
+//!
+//! tests/support/cost.toml has the last measurement, and more than a tenth above it is a failure. Lower the figures there
+//! when guest-init has become cheaper.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::cost::{List, to_agent, with_all_indexes};
+use support::image::Built;
+use support::{Image, Kernel, Vm};
+
+#[test]
+fn the_demonstration_stays_as_cheap_as_recorded() {
+    stays_cheap(&List::demonstration());
+}
+
+#[test]
+fn eight_names_stay_as_cheap_as_recorded() {
+    stays_cheap(&List::eight());
+}
+
+#[test]
+fn two_boots_take_equally_many_instructions() {
+    let list = List::virtio();
+    let image = image(&list);
+    assert_eq!(instructions(&image, &list, "guest-init"), instructions(&image, &list, "guest-init"));
+}
+
+/// Asserts that the list costs no more than the recorded figure and a tenth of it.
+fn stays_cheap(list: &List) {
+    let image = image(list);
+    let ((floor, loaded), (cost, also_loaded)) =
+        (instructions(&image, list, "floor"), instructions(&image, list, "guest-init"));
+    assert_eq!(also_loaded, loaded, "guest-init and the floor load the same modules in the same order");
+    let (above, recorded) = (cost.saturating_sub(floor), recorded(&list.name));
+    println!("{}: {} modules, {above} k above {floor} k, recorded: {recorded} k", list.name, loaded.len());
+    assert!(
+        above * 10 <= recorded * 11,
+        "{}: {above} k instructions above the floor, more than a tenth above the {recorded} k of tests/support/cost.toml",
+        list.name
+    );
+}
+
+fn image(list: &List) -> Built {
+    let kernel = Kernel::under_test();
+    with_all_indexes(list.place(Image::new(), kernel), kernel).build()
+}
+
+/// The thousands of instructions from a PID 1's start to the agent's, and the loaded modules.
+fn instructions(image: &Built, list: &List, init: &str) -> (u64, Vec<String>) {
+    // Without keep_modules=1 the kernel frees the modules' files, which takes several times guest-init's own instructions.
+    let words = format!("{} guest_init.keep_modules=1 rdinit=/sbin/{init}", list.words());
+    let console = Vm::new(image).options(["--icount"]).append(&words).run().agent_ran();
+    (to_agent(&console), console.modules().into_iter().map(String::from).collect())
+}
+
+fn recorded(list: &str) -> u64 {
+    let table: toml::Table = include_str!("../support/cost.toml").parse().expect("cost.toml is TOML");
+    let number = table.get(list).and_then(toml::Value::as_integer).and_then(|number| number.try_into().ok());
+    number.unwrap_or_else(|| panic!("tests/support/cost.toml has no number for {list}"))
+}

@@ -1,0 +1,298 @@
+//! guest-image check: its findings about a VM, and its exit status.
+//!
+//! Most tests have a small tree made by hand. Those in [`real`] have the trees of three kernels.
+
+mod place;
+mod real;
+mod trouble;
+
+use crate::support::module::module;
+use guest_init::failure::Code;
+use place::{MAGIC, Place};
+
+/// Asserts the exit status and the lines of standard output.
+#[track_caller]
+fn prints(place: &Place, arguments: &[&str], status: i32, lines: &[&str]) {
+    let outcome = place.check(arguments);
+    assert_eq!(outcome.out.lines().collect::<Vec<_>>(), lines, "{}", outcome.err);
+    assert_eq!((outcome.status, &outcome.err[..]), (status, ""));
+}
+
+#[test]
+fn a_plan_has_a_line_for_each_step_with_parameters_of_every_source() {
+    let place = Place::new();
+    place.file("root/etc/modprobe.d/a.conf", "options net speed=1\nblacklist bus\n");
+    place.file("root/lib/firmware/net/a.bin.xz", "");
+    place.file("root/lib/firmware/updates/1.0/net/b-7.bin", "");
+    let cmdline = "quiet net.names=x guest_init.modules=bus";
+    prints(
+        &place,
+        &["--cmdline", cmdline, "net level=2; inside"],
+        0,
+        &[
+            "insmod kernel/bus.ko",
+            "insmod kernel/net.ko speed=1 names=x level=2",
+            "builtin inside",
+            "note: kernel/soft.ko: a soft dependency, passed over: modules.dep lists the file, and it is not there",
+            "1.0: the VM would load 2 modules and start its agent",
+        ],
+    );
+}
+
+#[test]
+fn all_failures_are_reported_at_once_as_in_the_guest() {
+    let place = Place::new();
+    place.tree("kernel/net.ko", "");
+    std::fs::remove_file(place.path("root/lib/modules/1.0/kernel/bus.ko")).unwrap();
+    place.file("root/etc/modprobe.d/a.conf", "install old /bin/false\n");
+    place.file("root/lib/modules/2.0/modules.dep", "kernel/two.ko:\n");
+    prints(
+        &place,
+        &["--release", "1.0", "nett; two; -x", "net; old; ?absent"],
+        1,
+        &[
+            "failure: read LIST `-x`: EINVAL: a name begins with a letter, a digit or `_` (exit 0x25)",
+            "failure: plan nett: ENOENT: no module, alias or built-in of 1.0; nearest: net (exit 0x32)",
+            "failure: plan two: ENOENT: no module, alias or built-in of 1.0; it is in 2.0 (exit 0x32)",
+            "failure: plan kernel/bus.ko: ENOENT: modules.dep lists the file, and it is not there (exit 0x33)",
+            "failure: plan old: EPERM: modprobe.d has `install /bin/false` for it (exit 0x35)",
+            "note: 0x25: look at the entry named; the list grammar",
+            "note: 0x32: look at the spelling; whether the image holds that module",
+            "note: 0x33: look at how the image was put together",
+            "note: 0x35: look at the configuration in the image; only /bin/true and /bin/false are understood",
+            "warning: absent: optional, passed over: no module, alias or built-in of 1.0",
+            "1.0: the VM would panic, exitcode=0x00002500",
+        ],
+    );
+}
+
+#[test]
+fn words_of_the_command_line_fail_as_in_the_guest() {
+    let place = Place::new();
+    let end = |arguments: &[&str]| {
+        let outcome = place.check(arguments);
+        assert_eq!(outcome.status, 1, "{outcome:?}");
+        outcome.out.lines().last().unwrap().split('=').nth(1).unwrap().to_string()
+    };
+    let code = |code: Code| format!("{:#010x}", u32::from(code as u8) << 8);
+    assert_eq!(end(&["--cmdline", "guest_init.modle=net"]), code(Code::UnknownKey));
+    assert_eq!(end(&["--cmdline", "guest_init.strict=yes"]), code(Code::BadValue));
+    assert_eq!(end(&["--cmdline", "guest_init.modules=\"net"]), code(Code::UnbalancedQuote));
+    assert_eq!(end(&["net; -x"]), code(Code::BadEntry));
+    assert_eq!(end(&["--cmdline", "guest_init.strict=1", "net spede=1"]), code(Code::UnknownParameter));
+    assert_eq!(end(&["--strict", "net spede=1"]), code(Code::UnknownParameter));
+    assert_eq!(end(&[&"net;".repeat(513)]), code(Code::TooMany));
+    assert_eq!(end(&["--release", "3.0", "net"]), code(Code::NoModuleTree));
+}
+
+#[test]
+fn a_failure_is_reported_once() {
+    let too_many = "failure: read bus: E2BIG: a VM takes at most 512 entries (exit 0x26)";
+    let look = "note: 0x26: look at the bounds in the README";
+    prints(&Place::new(), &[&"bus;".repeat(999)], 1, &[too_many, look, "1.0: the VM would panic, exitcode=0x00002600"]);
+}
+
+#[test]
+fn an_unknown_parameter_is_reported_with_those_that_exist() {
+    let place = Place::new();
+    place.file("root/lib/firmware/net/a.bin", "");
+    place.file("root/lib/firmware/net/b-1.bin", "");
+    let warned = [
+        "insmod kernel/bus.ko",
+        "insmod kernel/net.ko spede=1 x",
+        "warning: net spede=1: ignored, without guest_init.strict=1: the module has no such parameter; nearest: speed",
+        "warning: net x: ignored, without guest_init.strict=1: the module has no such parameter",
+        "    speed (int): how fast",
+        "    names (array of charp)",
+        "    level: how much:really",
+    ];
+    let conclusion = "1.0: the VM would load 2 modules and start its agent";
+    let soft = "note: kernel/soft.ko: a soft dependency, passed over: modules.dep lists the file, and it is not there";
+    prints(&place, &["net spede=1 x"], 0, &[&warned[..], &[soft, conclusion]].concat());
+    prints(&place, &["net spede=1 x", "--deny-warnings"], 1, &[&warned[..], &[soft, conclusion]].concat());
+    // An optional entry fails nothing, even with guest_init.strict=1.
+    prints(&place, &["?net spede=1 x", "--strict"], 0, &[&warned[..], &[soft, conclusion]].concat());
+}
+
+#[test]
+fn missing_firmware_is_named() {
+    let place = Place::new();
+    let firmware = |arguments: &[&str]| {
+        let out = place.check(&[&["net"], arguments].concat()).out;
+        out.lines().filter(|line| line.contains("firmware")).map(String::from).collect::<Vec<_>>()
+    };
+    let all = "warning: net: 2 of 2 firmware files not in root/lib/firmware: net/a.bin, net/b-*.bin";
+    assert_eq!(firmware(&[]), [all]);
+    place.file("root/lib/firmware/net/b-1.bin.zst", "");
+    assert_eq!(firmware(&[]), ["warning: net: 1 of 2 firmware files not in root/lib/firmware: net/a.bin"]);
+    place.file("other/1.0/net/a.bin", "");
+    assert_eq!(
+        firmware(&["--firmware-dir", "other"]),
+        ["warning: net: 1 of 2 firmware files not in other: net/b-*.bin"]
+    );
+
+    let outcome = place.run(&["check", "--module-dir", "root/lib/modules", "net"]);
+    let note = "note: firmware of net not looked for, without --root or --firmware-dir";
+    assert!(outcome.out.lines().any(|line| line == note), "{}", outcome.out);
+}
+
+#[test]
+fn modules_of_another_kernel_are_reported() {
+    let place = Place::new();
+    let old = "failure: load old: ENOEXEC: built for 0.9, this kernel is 1.0 (exit 0x42)";
+    let torn = "failure: load torn: ENOEXEC: the file is no module, or not whole (exit 0x41)";
+    let broken = "failure: load broken: ENOEXEC: the file is no module, or not whole (exit 0x41)";
+    let looks = [
+        "note: 0x41: look at the file named; its size against the original",
+        "note: 0x42: look at the two versions named",
+    ];
+    let kin =
+        "warning: kin: built for 0.9, this kernel is 1.0: it loads if the versions of its symbols are this kernel's";
+    let end = ["1.0: the VM would panic, exitcode=0x00004200"];
+    prints(&place, &["kin; old; torn; broken"], 1, &[&[old, torn, broken], &looks[..], &[kin], &end].concat());
+    let passed_over = [
+        "warning: old: optional, passed over: built for 0.9, this kernel is 1.0",
+        "warning: torn: optional, passed over: the file is no module, or not whole",
+    ];
+    let conclusion = ["1.0: the VM would load 0 modules and start its agent"];
+    // The modules behind the one that fails are not tried.
+    place.file("root/etc/modprobe.d/a.conf", "softdep old post: bus\n");
+    prints(&place, &["?old; ?torn"], 0, &[&passed_over[..], &conclusion].concat());
+}
+
+#[test]
+fn modules_that_the_kernel_would_refuse_are_reported() {
+    let place = Place::new();
+    let first = |arguments: &[&str]| place.check(arguments).out.lines().next().unwrap().to_string();
+    let forbidden = |reason: &str| format!("failure: load bus: EPERM: {reason} (exit 0x46)");
+    let by_word = "`module_blacklist=` on the kernel command line names it";
+    assert_eq!(first(&["bus", "--cmdline", "module_blacklist=x,bus"]), forbidden(by_word));
+    assert_eq!(first(&["bus", "--cmdline", "nomodule"]), forbidden("`nomodule` on the kernel command line"));
+    assert_eq!(first(&["bus", "--cmdline", "quiet -- nomodule"]), "insmod kernel/bus.ko");
+
+    let unsigned = "failure: load bus: EKEYREJECTED: it has no signature, and this kernel insists on one (exit 0x45)";
+    assert_eq!(first(&["bus", "--cmdline", "module.sig_enforce"]), unsigned);
+    place.tree("config", "CONFIG_MODULE_SIG_FORCE=y\n");
+    assert_eq!(first(&["bus"]), unsigned);
+    place.tree("kernel/bus.ko", [&module(&[MAGIC], b"")[..], b"~Module signature appended~\n"].concat());
+    assert_eq!(first(&["bus"]), "insmod kernel/bus.ko");
+}
+
+#[test]
+fn parameters_of_a_loaded_or_built_in_module_are_set_in_sysfs() {
+    let note = "note: bus: speed=1: set through /sys/module/bus/parameters, where that can be";
+    let lines = ["insmod kernel/bus.ko", "adjust bus speed=1", note];
+    let place = Place::new();
+    let outcome = place.check(&["bus; bus speed=1; inside x=y"]).out;
+    assert_eq!(outcome.lines().take(2).chain(outcome.lines().filter(|line| *line == note)).collect::<Vec<_>>(), lines);
+    let note = "note: inside: x=y: set through /sys/module/inside/parameters, where that can be";
+    assert!(outcome.lines().any(|line| line == note), "{outcome}");
+}
+
+#[test]
+fn the_kernel_image_chooses_the_module_tree() {
+    let place = Place::new();
+    place.kernel("1.0");
+    assert_eq!(place.check(&["--kernel", "vmlinuz", "bus"]).status, 0);
+    place.kernel("1.1");
+    prints(
+        &place,
+        &["--kernel", "vmlinuz", "bus"],
+        1,
+        &[
+            "failure: plan root/lib/modules/1.1: ENOENT: the directory can't be opened; there is 1.0 (exit 0x30)",
+            "note: 0x30: look at uname -r against the image's /lib/modules; whether depmod was run",
+            "1.1: the VM would panic, exitcode=0x00003000",
+        ],
+    );
+    let outcome = place.check(&["--kernel", "vmlinuz", "--release", "1.0", "bus"]);
+    assert_eq!((outcome.status, &outcome.err[..]), (2, "guest-image: --release 1.0: the --kernel is 1.1\n"));
+}
+
+#[test]
+fn missing_and_excluded_modules_of_an_image_are_reported() {
+    let place = Place::new();
+    std::fs::remove_file(place.path("root/lib/modules/1.0/modules.builtin")).unwrap();
+    place.file("root/etc/modprobe.d/a.conf", "blacklist net\n");
+    prints(
+        &place,
+        &["pci:v12"],
+        0,
+        &[
+            "blacklisted net",
+            "warning: net: not loaded: it is blacklisted, and was asked for by an alias",
+            "warning: modules.builtin.bin and modules.builtin are missing: what is built in would be an unknown name",
+            "1.0: the VM would load 0 modules and start its agent",
+        ],
+    );
+}
+
+#[test]
+fn the_decompressor_of_a_module_is_reported_if_it_is_known() {
+    let place = Place::new();
+    let note = || {
+        let out = place.check(&["packed"]).out;
+        out.lines().find(|line| line.starts_with("note: ")).map(String::from)
+    };
+    let packed = zstd::encode_all(&module(&[MAGIC], b"")[..], 1).unwrap();
+    place.tree("kernel/packed.ko.zst", packed);
+    place.tree("modules.dep", "kernel/packed.ko.zst:\n");
+    let unknown = "note: 1 module in zstd: guest-init decompresses them if this kernel can't";
+    assert_eq!(note().as_deref(), Some(unknown));
+    place.file("root/boot/config-1.0", "CONFIG_MODULE_COMPRESS_XZ=y\nCONFIG_MODULE_DECOMPRESS=y\n");
+    let guest = "note: 1 module in zstd, which this kernel can't decompress: guest-init does";
+    assert_eq!(note().as_deref(), Some(guest));
+    place.tree("config", "CONFIG_MODULE_COMPRESS_ZSTD=y\nCONFIG_MODULE_DECOMPRESS=y\n");
+    assert_eq!(note(), None);
+}
+
+#[test]
+fn lists_and_trees_are_read_from_shares() {
+    let place = Place::new();
+    place.file("share/pod/list", "# what pod 7 needs\nbus\n");
+    std::fs::rename(place.path("root/lib/modules"), place.path("share/trees")).unwrap();
+    let words = "guest_init.modules_file=virtiofs:kata:/pod/list guest_init.module_dir=virtiofs:kata:/trees";
+    let outcome = place.check(&["--cmdline", words, "--share", "kata=share"]);
+    let expected = "insmod kernel/bus.ko\n1.0: the VM would load 1 module and start its agent\n";
+    assert_eq!((outcome.status, &outcome.out[..]), (0, expected), "{}", outcome.err);
+    let outcome = place.check(&["--cmdline", words]);
+    let expected = "guest-image: guest_init.modules_file=virtiofs:kata:/pod/list: a share of the host's: name its folder, \
+                    --share TAG=DIR\n";
+    assert_eq!((outcome.status, &outcome.err[..]), (2, expected));
+    let outcome = place.check(&["--cmdline", &words.replace("pod/list", "../x"), "--share", "kata=share"]);
+    assert!(outcome.status == 1 && outcome.out.contains("(exit 0x28)"), "{outcome:?}");
+}
+
+#[test]
+fn json_has_the_same_findings() {
+    let place = Place::new();
+    let found = place.json(&["net spede=1; ?inside"]);
+    assert_eq!(found["release"], "1.0");
+    assert_eq!(found["modules"], "root/lib/modules/1.0");
+    assert_eq!((&found["reaches_agent"], &found["code"]), (&true.into(), &serde_json::Value::Null));
+    let expected = serde_json::json!([
+        {"action": "insmod", "module": "bus", "file": "kernel/bus.ko", "parameters": "", "entry": "net",
+         "required": true, "optional": false, "passed_over": false},
+        {"action": "insmod", "module": "net", "file": "kernel/net.ko", "parameters": "spede=1", "entry": "net",
+         "required": true, "optional": false, "passed_over": false},
+        {"action": "builtin", "module": "inside", "file": null, "parameters": "", "entry": "inside",
+         "required": true, "optional": true, "passed_over": false},
+    ]);
+    let steps: Vec<_> = found["steps"].as_array().unwrap().iter().filter(|step| step["module"] != "soft").collect();
+    assert_eq!(serde_json::to_value(steps).unwrap(), expected);
+    let kinds = |key: &str| {
+        let remarks = found[key].as_array().unwrap().iter();
+        remarks.map(|remark| format!("{} {}", remark["kind"], remark["module"])).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds("warnings"), [r#""parameter" "net""#, r#""firmware" "net""#]);
+    assert_eq!(kinds("notes"), [r#""passed-over" "soft""#]);
+    let parameters = &found["warnings"][0]["parameters"];
+    let speed = serde_json::json!({"name": "speed", "type": "int", "description": "how fast"});
+    assert_eq!((&parameters[0], parameters.as_array().unwrap().len()), (&speed, 3));
+
+    let found = place.json(&["nett"]);
+    let failure = serde_json::json!({"code": "0x32", "stage": "plan", "subject": "nett", "errno": "ENOENT",
+        "reason": "no module, alias or built-in of 1.0; nearest: net"});
+    assert_eq!((&found["code"], &found["failures"]), (&"0x32".into(), &serde_json::json!([failure])));
+    assert_eq!((&found["reaches_agent"], &found["steps"]), (&false.into(), &serde_json::json!([])));
+}

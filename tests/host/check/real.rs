@@ -1,0 +1,75 @@
+//! guest-image check on the trees of three kernels: plain modules, compressed ones, and a tree of several packages.
+
+use super::place::Outcome;
+use super::place::Place;
+use crate::support::Kernel;
+use crate::support::scene::replace;
+
+const LIST: &str = "e1000e InterruptThrottleRate=3000,3000,3000 EEE=1; i915; fs-ext4; ?nosuch";
+
+fn check(kernel: &Kernel, arguments: &[&str]) -> Outcome {
+    let directory = kernel.directory.to_str().unwrap();
+    Place::new().run(&[&["check", "--root", directory], arguments].concat())
+}
+
+#[test]
+fn three_kernels_load_the_list_of_the_demonstration() {
+    for (version, count, compressed) in [("6.1", 12, false), ("6.12", 12, true), ("7.2", 13, true)] {
+        let kernel = Kernel::version(version);
+        let image = kernel.directory.join("vmlinuz");
+        let outcome = check(&kernel, &["--kernel", image.to_str().unwrap(), LIST]);
+        assert_eq!((outcome.status, &outcome.err[..]), (0, ""), "{}", outcome.out);
+        let steps: Vec<_> = outcome.out.lines().take_while(|line| line.starts_with("insmod ")).collect();
+        assert!(steps[0].ends_with(" InterruptThrottleRate=3000,3000,3000 EEE=1"), "{}", steps[0]);
+        let i915 = steps.iter().position(|line| line.contains("/i915/i915.ko")).unwrap();
+        assert_eq!(i915 + 1, count, "{}", outcome.out);
+        let has = |text: &str| assert!(outcome.out.lines().any(|line| line.contains(text)), "{text}: {}", outcome.out);
+        has("warning: e1000e EEE=1: ignored");
+        has("    InterruptThrottleRate (array of int): Interrupt Throttling Rate");
+        has("warning: nosuch: optional, passed over");
+        has("firmware files not in ");
+        has(&format!("{}: the VM would load {} modules and start its agent", kernel.release, steps.len()));
+        // Each of these kernels can decompress its own modules.
+        assert!(!outcome.out.contains("decompress"), "{}", outcome.out);
+        assert_eq!(steps[0].contains(".ko.xz"), compressed);
+    }
+}
+
+#[test]
+fn an_uncompressed_kernel_gives_the_same_findings() {
+    let kernel = Kernel::version("7.2");
+    let [packed, plain] = ["vmlinuz", "vmlinux"].map(|name| {
+        let image = kernel.directory.join(name);
+        check(&kernel, &["--kernel", image.to_str().unwrap(), LIST])
+    });
+    assert_eq!(packed, plain);
+}
+
+#[test]
+fn a_module_of_the_same_release_built_otherwise_is_refused() {
+    let kernel = Kernel::version("7.2");
+    let place = Place::new();
+    let module = replace(&kernel.plain("dummy"), b" SMP preempt mod_unload", b" SMP preemqt mod_unload");
+    let tree = format!("root/lib/modules/{}", kernel.release);
+    place.file(&format!("{tree}/kernel/dummy.ko"), module);
+    place.file(&format!("{tree}/modules.dep"), "kernel/dummy.ko:\n");
+    let image = kernel.directory.join("vmlinuz");
+    let release = &kernel.release;
+    let outcome = place.check(&["--kernel", image.to_str().unwrap(), "dummy"]);
+    let expected = format!(
+        "failure: load dummy: ENOEXEC: built for {release} SMP preemqt mod_unload, this kernel is {release} SMP preempt \
+         mod_unload (exit 0x42)"
+    );
+    assert_eq!((outcome.status, outcome.out.lines().next()), (1, Some(&expected[..])), "{}", outcome.err);
+    // Without the kernel's image only the release is compared.
+    assert_eq!(place.check(&["--release", release, "dummy"]).status, 0);
+}
+
+#[test]
+fn the_tree_of_another_kernel_is_not_found() {
+    let (kernel, other) = (Kernel::version("6.1"), Kernel::version("6.12"));
+    let image = other.directory.join("vmlinuz");
+    let outcome = check(&kernel, &["--kernel", image.to_str().unwrap(), LIST]);
+    let there = format!("; there is {} (exit 0x30)", kernel.release);
+    assert!(outcome.status == 1 && outcome.out.lines().next().unwrap().ends_with(&there), "{outcome:?}");
+}

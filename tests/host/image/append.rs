@@ -1,0 +1,156 @@
+//! guest-image build --append: guest-init's image behind another one, whose bytes stay as they are.
+
+use cpio::newc::{Builder, trailer};
+use guest_init::guest::modules::unpack::Format;
+use guest_init::resolve::tree::dep::module_of;
+use std::fs;
+use std::io::Write;
+
+use super::work::{Work, listing, read_entries, text_of};
+use crate::support::scene::compress;
+
+const DIRECTORY: u32 = 0o040_755;
+const FILE: u32 = 0o100_644;
+const LINK: u32 = 0o120_777;
+
+/// An archive of paths, modes and contents.
+fn archive(entries: &[(&str, u32, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (path, mode, content) in entries {
+        let mut entry = Builder::new(path).mode(*mode).write(&mut bytes, content.len() as u32);
+        entry.write_all(content.as_bytes()).unwrap();
+        entry.finish().unwrap();
+    }
+    trailer(bytes).unwrap()
+}
+
+/// A distribution's image: /lib and /sbin are links, and it has its own /init and /sbin/modprobe, and a module.
+fn distribution() -> Vec<u8> {
+    archive(&[
+        (".", DIRECTORY, ""),
+        ("usr", DIRECTORY, ""),
+        ("usr/lib", DIRECTORY, ""),
+        ("usr/lib/modules", DIRECTORY, ""),
+        ("usr/lib/modules/1.0", DIRECTORY, ""),
+        ("usr/lib/modules/1.0/kernel", DIRECTORY, ""),
+        ("usr/lib/modules/1.0/kernel/a", DIRECTORY, ""),
+        ("usr/lib/modules/1.0/kernel/a/mid.ko", FILE, "mid, decompressed"),
+        ("usr/lib/modules/1.0/modules.dep", FILE, "kernel/a/mid.ko:\n"),
+        ("usr/sbin", DIRECTORY, ""),
+        ("usr/sbin/modprobe", LINK, "/bin/kmod"),
+        ("lib", LINK, "usr/lib"),
+        ("sbin", LINK, "/usr/sbin"),
+        ("init", FILE, "the other init"),
+        ("tmp", DIRECTORY, ""),
+    ])
+}
+
+/// The part of the image behind the other one. Asserts that the other one stands before it unchanged.
+fn appended(work: &Work, base: &[u8]) -> Vec<u8> {
+    let image = fs::read(work.path("initramfs.img")).unwrap();
+    let (start, rest) = image.split_at(base.len().next_multiple_of(4));
+    assert!(start.starts_with(base) && start[base.len()..].iter().all(|&b| b == 0));
+    rest.to_vec()
+}
+
+const ARGUMENTS: [&str; 6] = ["--append", "other.img", "--module-dir", "lib/modules", "--compress", "none"];
+
+#[test]
+fn an_appended_image_replaces_no_file_of_the_other() {
+    let work = super::with_tree();
+    let base = distribution();
+    work.file("other.img", &base);
+    let printed = work.build(&[&ARGUMENTS[..], &["top-mod", "--agent", "agent"]].concat());
+    assert_eq!(printed, "initramfs.img: 4 modules");
+    let image = read_entries(&appended(&work, &base));
+    let expected = "\
+        d 0755 dev\n\
+        c 0600 dev/console 5:1\n\
+        c 0644 dev/kmsg 1:11\n\
+        c 0666 dev/null 1:3\n\
+        d 0755 etc\n\
+        d 0755 etc/modprobe.d\n\
+        d 0555 proc\n\
+        d 0755 run\n\
+        d 0555 sys\n\
+        f 0644 usr/lib/modules/1.0/kernel/a/base.ko\n\
+        f 0644 usr/lib/modules/1.0/kernel/a/top-mod.ko\n\
+        d 0755 usr/lib/modules/1.0/kernel/b\n\
+        f 0644 usr/lib/modules/1.0/kernel/b/soft.ko\n\
+        f 0755 usr/sbin/agent\n\
+        f 0755 usr/sbin/guest-init\n";
+    let listed = listing(&image);
+    let lines: String = listed.split_inclusive('\n').filter(|line| !line.contains("/modules.")).collect();
+    assert_eq!(lines, expected);
+    // The indexes have the modules of both images, each with its path.
+    let dep = "kernel/a/top-mod.ko: kernel/a/mid.ko kernel/a/base.ko\nkernel/a/mid.ko: kernel/a/base.ko\n\
+               kernel/a/base.ko:\nkernel/b/soft.ko:\n";
+    assert_eq!(text_of(&image, "usr/lib/modules/1.0/modules.dep"), dep);
+}
+
+#[test]
+fn the_other_image_may_be_compressed_and_begin_with_microcode() {
+    let work = super::with_tree();
+    let plain = distribution();
+    let mut early =
+        archive(&[("kernel", DIRECTORY, ""), ("kernel/x86", DIRECTORY, ""), ("kernel/x86/x.bin", FILE, "code")]);
+    early.resize(early.len().next_multiple_of(512), 0);
+    let mut images: Vec<_> = Format::ALL.map(|format| compress(&plain, format.name(), &[])).into();
+    images.extend([
+        [early.clone(), compress(&plain, "zstd", &[])].concat(),
+        [compress(&plain, "xz", &["--check=crc32"]), vec![0; 64], compress(&early, "gzip", &[])].concat(),
+    ]);
+    let parts = images.iter().map(|image| {
+        work.file("other.img", image);
+        work.build(&[&ARGUMENTS[..], &["top-mod"]].concat());
+        let part = appended(&work, image);
+        work.remove_image();
+        part
+    });
+    let mut parts: Vec<_> = parts.collect();
+    parts.sort();
+    assert!(parts.windows(2).all(|pair| pair[0] == pair[1]) && !read_entries(&parts[0]).is_empty());
+}
+
+#[test]
+fn without_a_list_the_indexes_have_the_other_images_modules() {
+    let work = Work::new();
+    work.file("other.img", distribution());
+    work.build(&[&ARGUMENTS[..2], &["--compress", "none"]].concat());
+    let image = read_entries(&appended(&work, &distribution()));
+    assert!(image.iter().all(|entry| module_of(entry.path.as_bytes()) != b"modules"), "{}", listing(&image));
+    assert!(image.iter().any(|entry| entry.path == "usr/sbin/guest-init"));
+}
+
+#[test]
+fn a_file_that_is_no_image_or_of_another_tree_is_refused() {
+    let work = super::with_tree();
+    let printed = |bytes: &[u8], arguments: &[&str]| {
+        work.file("other.img", bytes);
+        work.fails(&[&["--append", "other.img"], arguments].concat())
+    };
+    let junk = "guest-image: other.img: at offset 0x0: neither a cpio archive nor one in gzip, zstd or xz; compress the \
+                image in one of these\n";
+    assert_eq!(printed(b"\x02\x21\x4c\x18lz4", &[]), junk);
+    assert_eq!(printed(b"\0\0\0\0", &[]), "guest-image: other.img: nothing is in it\n");
+    let packed = compress(&distribution(), "gzip", &[]);
+    assert!(printed(&packed[..packed.len() / 2], &[]).starts_with("guest-image: other.img: at offset 0x0: "));
+    let behind = [&distribution()[..], b"junk"].concat();
+    let offset = format!("guest-image: other.img: at offset {:#x}: neither ", distribution().len());
+    assert!(printed(&behind, &[]).starts_with(&offset));
+
+    let strange = archive(&[
+        ("lib", DIRECTORY, ""),
+        ("lib/modules", DIRECTORY, ""),
+        ("lib/modules/1.0", DIRECTORY, ""),
+        ("lib/modules/1.0/x.ko", FILE, ""),
+    ]);
+    let expected = "guest-image: the image to append to has x.ko in /lib/modules/1.0, and the module tree has not: name the \
+                    tree it was made of\n";
+    assert_eq!(printed(&strange, &["base"]), expected);
+    let taken = archive(&[("sbin", DIRECTORY, ""), ("sbin/guest-init", DIRECTORY, "")]);
+    let expected = "guest-image: /sbin/guest-init is a directory in the image that this one is put beside\n";
+    assert_eq!(printed(&taken, &[]), expected);
+    let round = archive(&[("sbin", LINK, "bin"), ("bin", LINK, "sbin")]);
+    assert_eq!(printed(&round, &[]), "guest-image: /sbin/modprobe: links lead round and round\n");
+}

@@ -1,0 +1,8 @@
+//! guest-image, the host's tool: `build`, `check`, `explain` and `kata`, the manual pages and the completions.
+
+mod check;
+mod image;
+mod kata;
+mod pages;
+#[path = "../support/mod.rs"]
+mod support;

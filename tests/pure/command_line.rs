@@ -1,0 +1,210 @@
+//! The quoting of the kernel command line, the grammar of lists and the bounds of both.
+
+use guest_init::failure::{Code, Failure, Report};
+use guest_init::request::kernel::words::{is_space, words};
+use guest_init::request::list::{self, Entry};
+use guest_init::request::{MOST_ENTRIES, MOST_FILES, Request};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// The kernel's `next_arg` (lib/cmdline.c), line for line. It writes NULs into the text and steps over them.
+fn next_arg(args: &mut [u8]) -> (String, Option<String>, usize) {
+    let at = |args: &[u8], i: usize| args.get(i).copied().unwrap_or(0);
+    let string = |args: &[u8], from: usize| {
+        let text = args[from.min(args.len())..].split(|&b| b == 0).next().unwrap();
+        text.iter().map(|&b| char::from(b)).collect::<String>()
+    };
+    let (mut start, mut in_quote, mut quoted, mut equals) = (0, false, false, 0);
+    if at(args, 0) == b'"' {
+        (start, in_quote, quoted) = (1, true, true);
+    }
+    let mut i = 0;
+    while at(args, start + i) != 0 {
+        let byte = at(args, start + i);
+        if is_space(byte) && !in_quote {
+            break;
+        }
+        if equals == 0 && byte == b'=' {
+            equals = i;
+        }
+        if byte == b'"' {
+            in_quote = !in_quote;
+        }
+        i += 1;
+    }
+    let mut value = None;
+    let end = start + i;
+    if equals != 0 {
+        args[start + equals] = 0;
+        let mut from = start + equals + 1;
+        if at(args, from) == b'"' {
+            from += 1;
+            if at(args, end - 1) == b'"' {
+                args[end - 1] = 0;
+            }
+        }
+        value = Some(from);
+    }
+    if quoted && i > 0 && at(args, end - 1) == b'"' {
+        args[end - 1] = 0;
+    }
+    let mut next = end;
+    if at(args, end) != 0 {
+        args[end] = 0;
+        next = end + 1;
+    }
+    while is_space(at(args, next)) {
+        next += 1;
+    }
+    (string(args, start), value.map(|from| string(args, from)), next)
+}
+
+fn as_the_kernel_cuts(line: &[u8]) -> Vec<(String, Option<String>)> {
+    let mut line = line.to_vec();
+    let mut at = line.iter().position(|&b| !is_space(b)).unwrap_or(line.len());
+    let mut cut = Vec::new();
+    while at < line.len() {
+        let (name, value, next) = next_arg(&mut line[at..]);
+        cut.push((name, value));
+        at += next;
+    }
+    cut
+}
+
+/// Lines of the characters that matter to the quoting, and others.
+fn line() -> impl Strategy<Value = Vec<u8>> {
+    vec(
+        prop_oneof![Just(b' '), Just(b'"'), Just(b'='), Just(b'a'), Just(b';'), Just(b'\t'), Just(b'-'), 1..=255u8],
+        0..40,
+    )
+}
+
+/// A parameter as people write it, with blanks and `;` only between quotes.
+fn parameter() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z]{1,6}=[0-9,x]{0,5}", "[a-z]{1,6}", "[a-z]{1,6}=\"[a-z ;#?\\[\t]{0,8}\""]
+}
+
+fn written() -> impl Strategy<Value = (String, String, bool)> {
+    let parameters = vec(parameter(), 0..4).prop_map(|words| words.join(" "));
+    ("[a-zA-Z0-9_][a-zA-Z0-9_:*-]{0,12}", parameters, any::<bool>())
+}
+
+/// The texts that may stand between entries.
+fn separator() -> impl Strategy<Value = &'static str> {
+    prop_oneof![Just(";"), Just("\n"), Just(" ;; "), Just("\n# a; comment \"\n"), Just("\r\n\t"), Just("; \n #\n;")]
+}
+
+fn read(text: &[u8]) -> Vec<Result<Entry<'_>, Failure>> {
+    let mut entries = Vec::new();
+    list::read(text, "list", &mut |entry| entries.push(entry));
+    entries
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn words_are_cut_as_the_kernel_cuts_them(line in line()) {
+        let text = |bytes: &[u8]| bytes.iter().map(|&b| char::from(b)).collect::<String>();
+        let ours: Vec<_> = words(&line).map(|word| (text(word.name), word.value.map(text))).collect();
+        prop_assert_eq!(ours, as_the_kernel_cuts(&line));
+    }
+
+    #[test]
+    fn a_written_list_reads_as_it_was_meant(entries in vec((written(), separator()), 0..12)) {
+        let text: String = entries.iter()
+            .map(|((name, parameters, optional), end)| format!(" {}{name}\t{parameters} {end}", if *optional { "?" } else { "" }))
+            .collect();
+        let ours: Vec<_> = read(text.as_bytes()).into_iter()
+            .map(|entry| entry.map(|entry| (
+                entry.name.to_string(),
+                String::from_utf8(entry.parameters.to_vec()).unwrap(),
+                entry.optional,
+            )))
+            .collect::<Result<_, _>>().unwrap();
+        let meant: Vec<_> = entries.into_iter().map(|(entry, _)| entry).collect();
+        prop_assert_eq!(ours, meant);
+    }
+
+    #[test]
+    fn an_array_reads_as_the_list_of_its_strings(names in vec("[a-z][a-z0-9_-]{0,8}( [a-z]=[0-9])?", 0..6), comma: bool) {
+        let strings: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        let array = format!("[ {}{} ]", strings.join(" ,\n"), if comma && !names.is_empty() { "," } else { "" });
+        let plain = names.join(";");
+        prop_assert_eq!(read(array.as_bytes()), read(plain.as_bytes()));
+    }
+
+    #[test]
+    fn an_entry_is_a_name_and_words_or_a_printable_failure(text in vec(any::<u8>(), 0..80)) {
+        for entry in read(&text) {
+            match entry {
+                Ok(entry) => {
+                    let name = entry.name.as_bytes();
+                    prop_assert!(!name.contains(&b'/') && !name.starts_with(b"-"));
+                    prop_assert!(entry.parameters.iter().filter(|&&b| b == b'"').count() % 2 == 0);
+                    prop_assert!(!entry.parameters.contains(&b'\n') && !entry.parameters.contains(&0));
+                }
+                Err(failure) => {
+                    prop_assert!(matches!(failure.code, Code::BadEntry | Code::UnbalancedQuote));
+                    prop_assert!(failure.to_string().bytes().all(|b| b.is_ascii_graphic() || b == b' '));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_line_is_read_or_a_failure_of_bounded_length(line in vec(any::<u8>(), 0..200), ours in "guest_init\\.[a-z]{0,8}(=.{0,20})?") {
+        let line = [ours.as_bytes(), b" ", &line].concat();
+        let mut logged = Vec::new();
+        let mut log = |failure: &Failure| logged.push(failure.to_string());
+        let mut report = Report::new(&mut log);
+        let _ = Request::parse(&line, &mut report);
+        if let Err(verdict) = report.verdict() {
+            prop_assert!(verdict.to_string().len() <= 900);
+        }
+    }
+}
+
+#[test]
+fn more_entries_than_the_bound_are_a_failure() {
+    let mut log = |_: &Failure| {};
+    let mut outcome = |count: usize| {
+        let line = format!("guest_init.modules={}", vec!["a"; count].join(";"));
+        let mut report = Report::new(&mut log);
+        let count = Request::parse(line.as_bytes(), &mut report).entries.len();
+        (count, report.verdict().map_err(|failure| failure.code))
+    };
+    assert_eq!(outcome(MOST_ENTRIES), (MOST_ENTRIES, Ok(())));
+    assert_eq!(outcome(MOST_ENTRIES + 1).1, Err(Code::TooMany));
+}
+
+#[test]
+fn the_entries_of_a_file_take_its_place_in_the_list() {
+    let line = b"guest_init.modules_file=/a guest_init.modules=\"b;c\" guest_init.modules_file=virtiofs:t:/d \
+                 guest_init.modules_file=/none guest_init.modules=e guest_init.modules_file=/f";
+    let mut logged = Vec::new();
+    let mut log = |failure: &Failure| logged.push(failure.to_string());
+    let mut report = Report::new(&mut log);
+    let mut request = Request::parse(line, &mut report);
+    request.insert_lists(&[b"a", b"d x=1\n-d\n", b"", b"f"], &mut report);
+    let names: Vec<_> = request.entries.iter().map(|entry| entry.name.to_string()).collect();
+    assert_eq!(names, ["a", "b", "c", "d", "e", "f"]);
+    let line = "read virtiofs:t:/d `-d`: EINVAL: a name begins with a letter, a digit or `_`";
+    assert_eq!(report.verdict().map_err(|failure| failure.to_string()), Err(line.to_string()));
+}
+
+#[test]
+fn more_files_or_entries_of_files_than_the_bound_are_a_failure() {
+    let mut log = |_: &Failure| {};
+    let mut outcome = |files: usize, text: &[u8]| {
+        let line = "guest_init.modules=a guest_init.modules_file=/x ".repeat(files);
+        let mut report = Report::new(&mut log);
+        let mut request = Request::parse(line.as_bytes(), &mut report);
+        request.insert_lists(&vec![text; files], &mut report);
+        (request.entries.len(), report.verdict().map_err(|failure| failure.code))
+    };
+    assert_eq!(outcome(MOST_FILES, b""), (MOST_FILES, Ok(())));
+    assert_eq!(outcome(MOST_FILES + 1, b"").1, Err(Code::TooMany));
+    assert_eq!(outcome(1, "a;".repeat(MOST_ENTRIES - 1).as_bytes()), (MOST_ENTRIES, Ok(())));
+    assert_eq!(outcome(2, "a;".repeat(MOST_ENTRIES / 2).as_bytes()).1, Err(Code::TooMany));
+}

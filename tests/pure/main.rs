@@ -1,0 +1,12 @@
+//! The tests that need no kernel: reading, planning, damaged input, unsafe code, and the documentation.
+
+mod allocator;
+mod command_line;
+mod damaged_indexes;
+mod docs;
+mod plans;
+#[path = "../support/random.rs"]
+mod random;
+#[path = "../support/small_tree.rs"]
+mod small_tree;
+mod unsafe_code;
