@@ -2,6 +2,7 @@
 
 use guest_init::failure::{Code, Failure, Report};
 use guest_init::request::kernel::words::{is_space, words};
+use guest_init::request::keys::KEYS;
 use guest_init::request::list::{self, Entry};
 use guest_init::request::{MOST_ENTRIES, MOST_FILES, Request};
 use proptest::collection::vec;
@@ -162,6 +163,39 @@ proptest! {
         if let Err(verdict) = report.verdict() {
             prop_assert!(verdict.to_string().len() <= 900);
         }
+    }
+}
+
+/// For each key, values that it accepts and values that it refuses.
+const VALUES: &[(&str, &[&str], &[&str])] = &[
+    ("modules", &["a;b"], &["-x", "/a", "a;\"b"]),
+    ("modules_file", &["/a", "virtiofs:t:/a"], &["", "a", "virtiofs:t:a", "virtiofs::/a"]),
+    ("module_dir", &["/a", "virtiofs:t:/a"], &["", "a", "virtiofs:t:a", "virtiofs::/a"]),
+    ("agent", &["/a"], &["", "a"]),
+    ("jobs", &["1", "64", "auto"], &["", "0", "65", "+1", "many"]),
+    ("strict", &["0", "1"], &["", "2", "yes"]),
+    ("keep_modules", &["0", "1"], &["", "2", "yes"]),
+    ("lock_modules", &["0", "1"], &["", "2", "yes"]),
+    ("deadline", &["0", "86400"], &["", "86401", "-1", "1.5"]),
+    ("log", &["error", "warn", "info", "debug", "trace"], &["", "loud"]),
+];
+
+#[test]
+fn every_key_accepts_its_values_and_refuses_others() {
+    assert_eq!(
+        VALUES.iter().map(|(name, ..)| *name).collect::<Vec<_>>(),
+        KEYS.iter().map(|key| key.name).collect::<Vec<_>>()
+    );
+    let accepted = |name: &str, value: &str| {
+        let line = format!("guest_init.{name}={value}");
+        let mut log = |_: &Failure| {};
+        let mut report = Report::new(&mut log);
+        let _ = Request::parse(line.as_bytes(), &mut report);
+        report.verdict().is_ok()
+    };
+    for (name, good, bad) in VALUES {
+        assert!(good.iter().all(|value| accepted(name, value)), "{name}: one of {good:?} is refused");
+        assert!(!bad.iter().any(|value| accepted(name, value)), "{name}: one of {bad:?} is accepted");
     }
 }
 

@@ -7,6 +7,7 @@ mod docs;
 mod plans;
 #[path = "../support/random.rs"]
 mod random;
+mod recipes;
 #[path = "../support/small_tree.rs"]
 mod small_tree;
 mod unsafe_code;

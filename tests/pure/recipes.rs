@@ -1,0 +1,81 @@
+//! The recipes of CONTRIBUTING.md are followed to their ends: an addition that the compiler accepts, but that lacks one of
+//! its other places, fails here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use guest_init::request::keys::KEYS;
+
+/// A file of this repository.
+fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The text of a file, or of all files of a folder and of the folders in it.
+fn text(path: &Path) -> String {
+    match path.is_dir() {
+        false => fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+        true => fs::read_dir(path).unwrap().map(|entry| text(&entry.unwrap().path())).collect(),
+    }
+}
+
+/// Asserts that each of these places has its text.
+fn found(what: &str, places: &[(&str, &str)]) {
+    for (path, expected) in places {
+        assert!(text(&file(path)).contains(expected), "{what}: {path} has no `{expected}`");
+    }
+}
+
+#[test]
+fn a_key_has_a_boot_test() {
+    for key in KEYS {
+        found(key.name, &[("tests/boot", &format!("guest_init.{}=", key.name))]);
+    }
+}
+
+/// The versions that scripts/kernel knows: the patterns of its `case`, each with a suite.
+fn kernels() -> Vec<String> {
+    let script = text(&file("scripts/kernel"));
+    let lines = script.lines().filter_map(|line| line.trim().split_once(") suite="));
+    lines.map(|(version, _)| version.to_string()).collect()
+}
+
+#[test]
+fn a_kernel_has_its_stages_and_its_differential_tests() {
+    let kernels = kernels();
+    assert!(kernels.len() >= 3, "{kernels:?}");
+    for version in kernels {
+        let places = [
+            ("tests/oracle/plans.rs", &*format!("real_kernel(\"x86_64\", \"{version}\")")),
+            ("tests/oracle/modprobe.rs", &format!("kernel(\"{version}\")")),
+            ("tests/host/check/real.rs", &format!("\"{version}\"")),
+        ];
+        found(&version, &places);
+        let stages = text(&file("scripts/test"));
+        let boots = stages.lines().map(str::trim).any(|line| line.starts_with("stage ") && line.ends_with(&version));
+        assert!(boots, "{version}: scripts/test has no stage that boots it");
+    }
+}
+
+/// The architectures with a start of their own.
+fn architectures() -> Vec<String> {
+    let files = fs::read_dir(file("src/bare/start")).unwrap().map(|entry| entry.unwrap().path());
+    let names = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_string());
+    names.filter(|name| name != "mod").collect()
+}
+
+#[test]
+fn an_architecture_has_its_machine_and_its_scripts() {
+    let architectures = architectures();
+    assert!(architectures.len() >= 2, "{architectures:?}");
+    for arch in architectures {
+        let places = [
+            ("src/elf.rs", &*format!("=> Some(\"{arch}\")")),
+            ("src/bare/start/mod.rs", &format!("path = \"{arch}.rs\"")),
+            ("scripts/lib/common.sh", &format!("{arch}) echo ")),
+            ("scripts/vm", &format!("{arch}) machine=")),
+            ("tests/support/machine.rs", &format!("name: \"{arch}\"")),
+        ];
+        found(&arch, &places);
+    }
+}
