@@ -38,6 +38,12 @@ use_lld() {
   done
 }
 
+# linker_map TARGET FEATURES: where scripts/build has the linker write its map of guest-init.
+linker_map() {
+  local folder=${CARGO_BUILD_BUILD_DIR:-${CARGO_TARGET_DIR:-target}}
+  realpath -m "$folder/$1/guest/guest-init${2:+-$2}.map"
+}
+
 # has_std TARGET: whether the installed compiler has that target's standard library.
 has_std() {
   local sysroot
