@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use guest_init::guest::modules::unpack::Format;
 use guest_init::request::keys::KEYS;
 
 /// A file of this repository.
@@ -77,5 +78,20 @@ fn an_architecture_has_its_machine_and_its_scripts() {
             ("tests/support/machine.rs", &format!("name: \"{arch}\"")),
         ];
         found(&arch, &places);
+    }
+}
+
+#[test]
+fn a_compressed_format_has_seeds_and_is_in_the_readme() {
+    for format in Format::ALL {
+        let suffix = format.suffix();
+        let seeds = fs::read_dir(file("tests/fuzz/seeds/unpack")).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(
+            seeds.into_iter().any(|name| name.to_str().unwrap().ends_with(suffix)),
+            "{}: tests/fuzz/seeds/unpack has no file {suffix}",
+            format.name()
+        );
+        let places = [("scripts/lib/fuzz.sh", &*format!("dummy.ko{suffix}")), ("README.md", &format!("`.ko{suffix}`"))];
+        found(format.name(), &places);
     }
 }
