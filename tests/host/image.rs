@@ -10,7 +10,7 @@ mod work;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::module::module;
+use crate::support::module::{init, module};
 use guest_init::elf::Elf;
 use work::{Work, listing, text_of, unpack};
 
@@ -129,9 +129,9 @@ fn each_file_of_an_image_is_reported_with_its_reason() {
         "        3 B  top-mod           lib/modules/1.0/kernel/a/mid.ko.xz",
         "        3 B  top-mod           lib/modules/1.0/kernel/a/top-mod.ko",
         &format!("{:>9} B  top-mod           lib/modules/1.0/kernel/b/soft.ko", named.len()),
-        "        8 B  --add             opt/x",
+        &format!("{:>9} B  --add             opt/x", init().len()),
         "        9 B  --agent           sbin/agent",
-        "        8 B  --init            sbin/guest-init",
+        &format!("{:>9} B  --init            sbin/guest-init", init().len()),
     ];
     assert_eq!(lines, expected);
 
@@ -316,6 +316,34 @@ fn a_program_without_its_loader_is_a_warning() {
     assert!(printed.contains(&warning), "{printed}");
     let printed = work.build(&["--agent", agent, "--add", &format!("init:{loader}")]);
     assert_eq!(printed, "initramfs.img: 0 modules");
+}
+
+#[test]
+fn an_init_that_can_not_be_pid_1_is_refused() {
+    let ordinary = fs::read(env!("CARGO_BIN_EXE_guest-init")).unwrap();
+    let cases = [
+        (ordinary, "not a build of guest-init that can be PID 1: no note .note.guest_init in it"),
+        (b"#!/bin/sh\n".to_vec(), "not a 64-bit ELF program"),
+        (linked_dynamically(init()), "linked dynamically"),
+    ];
+    let work = Work::new();
+    for (file, cause) in cases {
+        work.file("init", file);
+        let expected =
+            format!("guest-image: --init init: {cause}; run scripts/build and name the guest-init that it makes\n");
+        assert_eq!(work.fails(&["--agent", "agent"]), expected);
+    }
+}
+
+/// The same file with a program header PT_INTERP.
+fn linked_dynamically(mut file: Vec<u8>) -> Vec<u8> {
+    let header = file.len();
+    file[0x20..0x28].copy_from_slice(&(header as u64).to_le_bytes());
+    file[0x36] = 56; // the size of a program header
+    file[0x38] = 1; // their number
+    let path = b"/lib/ld.so\0";
+    let fields = [3, (header + 56) as u64, 0, 0, path.len() as u64, 0, 0].map(u64::to_le_bytes).concat();
+    [&file[..], &fields, path].concat()
 }
 
 #[test]

@@ -15,6 +15,7 @@ use guest_init::request::list;
 use guest_init::resolve::plan::Plan;
 
 use crate::support::folder::Folder;
+use crate::support::module::init;
 
 /// An entry of an archive.
 pub struct Entry {
@@ -41,7 +42,7 @@ impl Deref for Work {
 impl Work {
     pub fn new() -> Self {
         let work = Self(Folder::new());
-        work.file("init", "the init");
+        work.file("init", init());
         work.file("agent", "the agent");
         work
     }

@@ -4,6 +4,7 @@ mod append_to;
 mod archive;
 mod image_file;
 mod index_writer;
+mod init;
 mod layout;
 mod module_tree;
 mod report;
@@ -57,7 +58,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
-    /// The init, a static guest-init: /sbin/guest-init in the image
+    /// The guest-init that scripts/build makes: /sbin/guest-init in the image
     #[arg(long, value_name = "FILE")]
     init: PathBuf,
     /// The agent: /sbin/agent in the image
@@ -133,6 +134,7 @@ impl FromStr for Added {
 
 /// The command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
+    init::check(&arguments.init)?;
     let existing = arguments.append.as_deref().map(ExistingImage::read).transpose()?;
     let mut archive = Archive::append_to(existing.unwrap_or_default());
     let layout = Layout::read(arguments.layout.as_deref())?;
@@ -143,11 +145,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         let node = Node::of_host(source)?;
         archive.replace(target, fs::metadata(source)?.permissions().mode() & 0o777, node, "--add")?;
     }
-
-    [Some(&arguments.init), arguments.agent.as_ref()]
-        .into_iter()
-        .flatten()
-        .try_for_each(|file| linked(&archive, file))?;
+    arguments.agent.iter().try_for_each(|agent| linked(&archive, agent))?;
 
     let mtime = source_date_epoch()?;
     let progress = Progress::new(archive.to_copy());

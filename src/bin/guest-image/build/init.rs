@@ -1,0 +1,28 @@
+//! The file of `--init`: only guest-init on its own run-time can be PID 1.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use guest_init::bare::note::{OWNER, SECTION};
+use guest_init::elf::Elf;
+
+/// Refuses a file that would refuse to be PID 1, or that is no guest-init: Cargo's ordinary build, for example.
+pub fn check(path: &Path) -> Result<()> {
+    let name = path.display();
+    let file = fs::read(path).with_context(|| name.to_string())?;
+    let reason = match Elf::new(&file) {
+        None => "not a 64-bit ELF program".to_string(),
+        Some(elf) if !has_note(&elf) => format!("not a build of guest-init that can be PID 1: no note {SECTION} in it"),
+        Some(elf) if elf.interpreter().is_some() => "linked dynamically".to_string(),
+        Some(_) => return Ok(()),
+    };
+    bail!("--init {name}: {reason}; run scripts/build and name the guest-init that it makes")
+}
+
+/// Whether a file has the note that guest-init's run-time leaves. The owner's name stands behind three numbers (elf(5)).
+fn has_note(elf: &Elf<'_>) -> bool {
+    const NUMBERS: usize = 3 * size_of::<u32>();
+    let note = elf.section(SECTION.as_bytes()).and_then(|note| note.get(NUMBERS..));
+    note.is_some_and(|note| note.starts_with(OWNER))
+}
