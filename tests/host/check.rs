@@ -132,7 +132,7 @@ fn missing_firmware_is_named() {
     );
 
     let outcome = place.run(&["check", "--module-dir", "root/lib/modules", "net"]);
-    let note = "note: firmware of net not looked for, without --root or --firmware-dir";
+    let note = "note: firmware of net was not looked for; name its folder with --root or --firmware-dir";
     assert!(outcome.out.lines().any(|line| line == note), "{}", outcome.out);
 }
 
@@ -140,19 +140,18 @@ fn missing_firmware_is_named() {
 fn modules_of_another_kernel_are_reported() {
     let place = Place::new();
     let old = "failure: load old: ENOEXEC: built for 0.9, this kernel is 1.0 (exit 0x42)";
-    let torn = "failure: load torn: ENOEXEC: the file is no module, or not whole (exit 0x41)";
-    let broken = "failure: load broken: ENOEXEC: the file is no module, or not whole (exit 0x41)";
+    let torn = "failure: load torn: ENOEXEC: the file is not a module, or it is truncated (exit 0x41)";
+    let broken = "failure: load broken: ENOEXEC: the file is not a module, or it is truncated (exit 0x41)";
     let looks = [
         "note: 0x41: look at the file named; its size against the original",
         "note: 0x42: look at the two versions named",
     ];
-    let kin =
-        "warning: kin: built for 0.9, this kernel is 1.0: it loads if the versions of its symbols are this kernel's";
+    let kin = "warning: kin: built for 0.9, this kernel is 1.0: it loads only if the versions of its symbols are this kernel's";
     let end = ["1.0: the VM would panic, exitcode=0x00004200"];
     prints(&place, &["kin; old; torn; broken"], 1, &[&[old, torn, broken], &looks[..], &[kin], &end].concat());
     let passed_over = [
         "warning: old: optional, passed over: built for 0.9, this kernel is 1.0",
-        "warning: torn: optional, passed over: the file is no module, or not whole",
+        "warning: torn: optional, passed over: the file is not a module, or it is truncated",
     ];
     let conclusion = ["1.0: the VM would load 0 modules and start its agent"];
     // The modules behind the one that fails are not tried.
@@ -170,7 +169,7 @@ fn modules_that_the_kernel_would_refuse_are_reported() {
     assert_eq!(first(&["bus", "--cmdline", "nomodule"]), forbidden("`nomodule` on the kernel command line"));
     assert_eq!(first(&["bus", "--cmdline", "quiet -- nomodule"]), "insmod kernel/bus.ko");
 
-    let unsigned = "failure: load bus: EKEYREJECTED: it has no signature, and this kernel insists on one (exit 0x45)";
+    let unsigned = "failure: load bus: EKEYREJECTED: it has no signature, and this kernel requires one (exit 0x45)";
     assert_eq!(first(&["bus", "--cmdline", "module.sig_enforce"]), unsigned);
     place.tree("config", "CONFIG_MODULE_SIG_FORCE=y\n");
     assert_eq!(first(&["bus"]), unsigned);
@@ -180,12 +179,12 @@ fn modules_that_the_kernel_would_refuse_are_reported() {
 
 #[test]
 fn parameters_of_a_loaded_or_built_in_module_are_set_in_sysfs() {
-    let note = "note: bus: speed=1: set through /sys/module/bus/parameters, where that can be";
+    let note = "note: bus: speed=1: set through /sys/module/bus/parameters, if the module allows it";
     let lines = ["insmod kernel/bus.ko", "adjust bus speed=1", note];
     let place = Place::new();
     let outcome = place.check(&["bus; bus speed=1; inside x=y"]).out;
     assert_eq!(outcome.lines().take(2).chain(outcome.lines().filter(|line| *line == note)).collect::<Vec<_>>(), lines);
-    let note = "note: inside: x=y: set through /sys/module/inside/parameters, where that can be";
+    let note = "note: inside: x=y: set through /sys/module/inside/parameters, if the module allows it";
     assert!(outcome.lines().any(|line| line == note), "{outcome}");
 }
 
@@ -206,7 +205,10 @@ fn the_kernel_image_chooses_the_module_tree() {
         ],
     );
     let outcome = place.check(&["--kernel", "vmlinuz", "--release", "1.0", "bus"]);
-    assert_eq!((outcome.status, &outcome.err[..]), (2, "guest-image: --release 1.0: the --kernel is 1.1\n"));
+    assert_eq!(
+        (outcome.status, &outcome.err[..]),
+        (2, "guest-image: --release 1.0: --kernel is 1.1; leave --release out\n")
+    );
 }
 
 #[test]
@@ -221,7 +223,7 @@ fn missing_and_excluded_modules_of_an_image_are_reported() {
         &[
             "blacklisted net",
             "warning: net: not loaded: it is blacklisted, and was asked for by an alias",
-            "warning: modules.builtin.bin and modules.builtin are missing: what is built in would be an unknown name",
+            "warning: modules.builtin.bin and modules.builtin are missing: the name of a built-in module would be unknown",
             "1.0: the VM would load 0 modules and start its agent",
         ],
     );
@@ -256,8 +258,8 @@ fn lists_and_trees_are_read_from_shares() {
     let expected = "insmod kernel/bus.ko\n1.0: the VM would load 1 module and start its agent\n";
     assert_eq!((outcome.status, &outcome.out[..]), (0, expected), "{}", outcome.err);
     let outcome = place.check(&["--cmdline", words]);
-    let expected = "guest-image: guest_init.modules_file=virtiofs:kata:/pod/list: a share of the host's: name its folder, \
-                    --share TAG=DIR\n";
+    let expected = "guest-image: guest_init.modules_file=virtiofs:kata:/pod/list: a share: name its folder with --share \
+                    TAG=DIR\n";
     assert_eq!((outcome.status, &outcome.err[..]), (2, expected));
     let outcome = place.check(&["--cmdline", &words.replace("pod/list", "../x"), "--share", "kata=share"]);
     assert!(outcome.status == 1 && outcome.out.contains("(exit 0x28)"), "{outcome:?}");

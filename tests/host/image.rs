@@ -229,13 +229,13 @@ fn missing_files_are_named() {
     let base = ["--module-dir", "lib/modules", "--agent"];
     let cases: [(&[&str], &str); 9] = [
         (&["no-agent"], "no-agent: No such file or directory (os error 2)"),
-        (&["lib"], "lib: no regular file"),
+        (&["lib"], "lib: not a regular file"),
         (&["agent", "--config", "no-config"], "no-config: No such file or directory (os error 2)"),
         (&["agent", "--add", "no-file:/x"], "no-file: No such file or directory (os error 2)"),
         (&["agent", "--add", "init:/sbin"], "/sbin is a directory in the image"),
         (
             &["agent", "--add", "init:/a/../b"],
-            "\"/a/../b\" is no path of the image: it is /NAME/NAME…, without . and ..",
+            "\"/a/../b\" is not a path of the image; write /NAME/NAME…, without . and ..",
         ),
         (&["agent", "--file", "no-list"], "--file no-list: No such file or directory (os error 2)"),
         (&["agent", "--layout", "no-layout"], "no-layout: No such file or directory (os error 2)"),
@@ -257,7 +257,7 @@ fn with_several_trees_a_release_must_be_named() {
     work.remove_image();
     work.file("lib/modules/2.0/modules.dep", "");
     let printed = work.fails(&["base", "--agent", "agent"]);
-    assert_eq!(printed, "guest-image: lib/modules: which --release? There is 1.0, 2.0\n");
+    assert_eq!(printed, "guest-image: lib/modules: several module trees; choose with --release among 1.0, 2.0\n");
     let arguments = ["base", "--release", "1.0", "--module-dir", "lib/modules", "--agent", "agent"];
     assert_eq!(work.build(&arguments), "initramfs.img: 1 module");
     // An image without modules needs no tree.
@@ -312,7 +312,7 @@ fn a_program_without_its_loader_is_a_warning() {
     let loader = Elf::new(&fs::read(agent).unwrap()).and_then(|elf| elf.interpreter()).map(<[u8]>::to_vec).unwrap();
     let loader = String::from_utf8(loader).unwrap();
     let printed = work.build(&["--agent", agent]);
-    let warning = format!("warning: {agent} is not static: it needs {loader}, which is not in the image\n");
+    let warning = format!("warning: {agent} is not static, and its loader {loader} is not in the image\n");
     assert!(printed.contains(&warning), "{printed}");
     let printed = work.build(&["--agent", agent, "--add", &format!("init:{loader}")]);
     assert_eq!(printed, "initramfs.img: 0 modules");
@@ -355,14 +355,14 @@ fn another_layout_replaces_the_whole_layout() {
     work.remove_image();
 
     let printed = work.fails(&["--layout", "my.toml", "--agent", "agent"]);
-    assert_eq!(printed, "guest-image: the layout has no place for --agent\n");
+    assert_eq!(printed, "guest-image: the layout has no place for --agent; add a program with from = \"agent\"\n");
     let printed = work.fails(&[]);
-    assert_eq!(printed, "guest-image: the layout has an agent at /sbin/agent: name its --agent\n");
+    assert_eq!(printed, "guest-image: the layout has an agent at /sbin/agent; name its file with --agent\n");
     for (text, expected) in [
         ("[links]\n[nodes]\n", "line 2: unknown field `nodes`, expected one of `directories`, "),
         ("[directories]\n\"/a\" = 0o17777\n", "/a: the mode 0o17777 is more than 0o7777"),
         ("[directories]\n\"/a\" = \"rwx\"\n", "line 2: invalid type: string \"rwx\", expected u32"),
-        ("[links]\n\"/a\" = \"b\"\n[directories]\n\"/a/b\" = 0o755\n", "/a stands twice in the image"),
+        ("[links]\n\"/a\" = \"b\"\n[directories]\n\"/a/b\" = 0o755\n", "/a is already in the image"),
     ] {
         work.file("bad.toml", text);
         let printed = work.fails(&["--layout", "bad.toml"]);

@@ -131,7 +131,7 @@ fn the_rust_runtimes_annotation_is_added_untrimmed() {
     let both = [CONFIGURED, ANNOTATED].concat();
     let added = work.run("configuration-qemu-rust.toml pods.yaml --pod pod1");
     assert_eq!((added.status, read(&added.stdout)), (0, both.iter().map(ToString::to_string).collect()));
-    let warning = "Kata's Rust runtime does not trim ` i915`: its agent refuses what guest-init takes";
+    let warning = "Kata's Rust runtime does not trim ` i915`: its agent refuses the entry, and guest-init takes it";
     assert_eq!(added.stderr, format!("guest-image: warning: pods.yaml: Pod pod1: {warning}\n"));
     let as_go = work.prints("configuration-qemu-rust.toml pods.yaml --pod pod1 --runtime go");
     assert_eq!(read(&as_go), ANNOTATED);
@@ -181,8 +181,7 @@ fn the_annotation_is_found_in_every_kind_that_makes_pods() {
 fn a_list_that_no_command_line_can_hold_needs_a_file() {
     let work = Work::new();
     work.configuration("blanks.toml", r#"["snd id=\"a b\" x=1", "i915"]"#);
-    let reason =
-        "a value has both blanks and quotes, which no kernel command line can hold: write a file with --list\n";
+    let reason = "no kernel command line can hold a value with both blanks and quotes; write a file with --list\n";
     assert_eq!(work.fails("blanks.toml"), format!("blanks.toml: {reason}"));
     assert_eq!(work.prints("blanks.toml --list list"), "");
     let text = fs::read(work.path("list")).unwrap();
@@ -205,7 +204,7 @@ fn a_command_line_that_is_too_long_is_reported() {
     work.configuration("long.toml", &names(200));
     let long = work.run("long.toml");
     assert_eq!((long.status, read(&long.stdout).len()), (0, 200));
-    assert!(long.stderr.contains("the parameter has 2219 bytes; a kernel command line has 2,047"), "{}", long.stderr);
+    assert!(long.stderr.contains("the parameter has 2219 bytes; a kernel command line holds 2,047"), "{}", long.stderr);
     assert_eq!(work.prints("long.toml --list -").lines().count(), 200);
     let params = format!("[hypervisor.qemu]\nkernel_params = \"{}\"\n", "x".repeat(100));
     work.file("params.toml", &(fs::read_to_string(work.path("fits.toml")).unwrap() + &params));
@@ -220,11 +219,11 @@ fn bad_input_is_named() {
     work.configuration("entries.toml", r##"["a; b", "#c", "[d", "e \"x", "-q", "a/b", "", " "]"##);
     assert_eq!(
         work.fails("entries.toml"),
-        "read entries.toml `a; b`: EINVAL: `;` ends an entry of guest-init's lists, and not of Kata's arrays: quote the value \
-         that holds it\n\
+        "read entries.toml `a; b`: EINVAL: `;` ends an entry of guest-init's lists, but not of Kata's arrays; quote the value \
+         that contains it\n\
          read entries.toml `#c`: EINVAL: a name begins with a letter, a digit or `_`\n\
          read entries.toml `[d`: EINVAL: a name begins with a letter, a digit or `_`\n\
-         read entries.toml `e \"x`: EINVAL: a quote has no end; an annotation's entries end at every `;`, inside quotes, too\n\
+         read entries.toml `e \"x`: EINVAL: a quote is not closed; an annotation's entries end at every `;`, also inside quotes\n\
          read entries.toml `-q`: EINVAL: a name begins with a letter, a digit or `_`\n\
          read entries.toml `a/b`: EINVAL: a name holds no `/`\n"
     );
@@ -239,7 +238,7 @@ fn bad_input_is_named() {
     );
     work.file("service.yaml", "kind: Service\n");
     work.file("empty.yaml", "");
-    let no_pod = "neither a pod, nor what makes pods, nor an OCI bundle's config.json";
+    let no_pod = "no pod, no template of pods, and not an OCI bundle's config.json";
     let number = "io.katacontainers.config.agent.kernel_modules is 8250, and not a string: quote it";
     for (arguments, reason) in [
         ("type.toml", "type.toml:4: invalid type: integer `5`, expected a string"),
@@ -253,10 +252,10 @@ fn bad_input_is_named() {
         ("absent.yaml", "absent.yaml: No such file or directory (os error 2)"),
         ("/dev/zero", "/dev/zero: more than 16 MiB"),
         (".", ".: Is a directory (os error 21)"),
-        ("pods.yaml --pod x", "no pod is called x; there is: pod1, pod2"),
+        ("pods.yaml --pod x", "--pod x: no such pod; the files have pod1, pod2"),
         (
             "configuration-qemu-go.toml configuration-qemu-rust.toml",
-            "configuration-qemu-rust.toml: a second configuration; Kata reads one",
+            "configuration-qemu-rust.toml: a second configuration; name only one",
         ),
     ] {
         assert_eq!(work.fails(arguments), format!("{reason}\n"), "{arguments}");

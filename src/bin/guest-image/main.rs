@@ -1,14 +1,15 @@
-//! guest-image: the host's tool for images that guest-init boots.
+//! guest-image, the host's tool: it builds images that guest-init boots, checks module lists, and explains failures.
 //!
-//! Each command is a folder, or a file in [`docs`], with its arguments and its function `run`. Imports lead downwards only:
+//! Each command is a folder, or a file in [`docs`], that holds its arguments and its function `run`. A file imports
+//! from its own room and from rooms with a lower number, never from a higher one:
 //!
-//! 1. [`cli`]: what every command shares with the shell: exit status, standard output, standard error, a progress bar.
-//! 2. [`shared`]: what several commands need: module lists, the module tree, firmware, decompression.
-//! 3. [`build`], [`check`] and [`docs`]: the commands.
-//! 4. [`kata`]: the command that runs another one, [`check`].
+//! 1. [`cli`]: how every command talks to the shell.
+//! 2. [`shared`]: arguments and files that several commands read.
+//! 3. [`build`], [`check`], [`docs`]: the commands.
+//! 4. [`kata`]: the command that calls another one, `check`.
 //!
-//! The guest's own code decides which modules a list takes, so `check` predicts what a VM does, and an image that `build`
-//! makes holds what the VM looks for.
+//! The guest's own code reads the lists and plans the modules. So `check` predicts what a VM does, and an image that
+//! `build` makes contains the files that the VM looks for.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -26,7 +27,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use cli::exit::{self, Exit};
 use docs::{completions, explain, man};
 
-/// Images that guest-init boots: made, checked and explained, on the host.
+/// Builds images that guest-init boots, checks module lists for them, and explains their failures.
 #[derive(Debug, Parser)]
 #[command(name = "guest-image", version, arg_required_else_help = true, after_help = exit::STATUS)]
 struct Arguments {

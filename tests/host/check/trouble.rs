@@ -18,19 +18,19 @@ fn an_unreadable_file_is_no_verdict() {
     place.file("notes.txt", "notes");
     fs::create_dir(place.path("bare")).unwrap();
     let cases: [(&[&str], &str); 9] = [
-        (&["--root", "root", "net"], "root/lib/modules: which --release? There is 1.0, 2.0"),
+        (&["--root", "root", "net"], "root/lib/modules: several module trees; choose with --release among 1.0, 2.0"),
         (
             &["--root", "empty", "net"],
-            "empty/lib/modules: no module tree in it: no RELEASE/modules.dep; name another --module-dir, or run depmod",
+            "empty/lib/modules: no module tree: it has no RELEASE/modules.dep; name another --module-dir, or run depmod",
         ),
         (
             &["--root", "bare", "net"],
-            "bare/lib/modules: No such file or directory (os error 2): no folder of module trees; name it with --root or \
-             --module-dir",
+            "bare/lib/modules: No such file or directory (os error 2): no module trees; name their folder with \
+             --module-dir, or the root with --root",
         ),
         (
             &["--module-dir", "notes.txt", "net"],
-            "notes.txt: Not a directory (os error 20): no folder of module trees; name it with --root or --module-dir",
+            "notes.txt: Not a directory (os error 20): no module trees; name their folder with --module-dir, or the root with --root",
         ),
         (&["--root", "root", "--file", "no-list"], "--file no-list: No such file or directory (os error 2)"),
         (
@@ -39,15 +39,15 @@ fn an_unreadable_file_is_no_verdict() {
         ),
         (
             &["--root", "root", "--kernel", "notes.txt", "net"],
-            "--kernel notes.txt: no kernel image: neither a bzImage, nor vmlinux, nor an Image of arm64",
+            "--kernel notes.txt: not a kernel image: neither bzImage, nor vmlinux, nor an Image of arm64",
         ),
         (
             &["--module-dir", "root/lib/modules", "--cmdline", "guest_init.modules_file=/list"],
-            "guest_init.modules_file=/list: a path of the guest's: name its --root",
+            "guest_init.modules_file=/list: a path in the guest: name its root with --root",
         ),
         (
             &["--cmdline", "guest_init.module_dir=/m guest_init.modules=net"],
-            "guest_init.module_dir=/m: a path of the guest's: name its --root",
+            "guest_init.module_dir=/m: a path in the guest: name its root with --root",
         ),
     ];
     for (arguments, expected) in cases {

@@ -132,7 +132,7 @@ fn a_file_that_is_no_image_or_of_another_tree_is_refused() {
     let junk = "guest-image: other.img: at offset 0x0: neither a cpio archive nor one in gzip, zstd or xz; compress the \
                 image in one of these\n";
     assert_eq!(printed(b"\x02\x21\x4c\x18lz4", &[]), junk);
-    assert_eq!(printed(b"\0\0\0\0", &[]), "guest-image: other.img: nothing is in it\n");
+    assert_eq!(printed(b"\0\0\0\0", &[]), "guest-image: other.img: an empty image\n");
     let packed = compress(&distribution(), "gzip", &[]);
     assert!(printed(&packed[..packed.len() / 2], &[]).starts_with("guest-image: other.img: at offset 0x0: "));
     let behind = [&distribution()[..], b"junk"].concat();
@@ -145,12 +145,12 @@ fn a_file_that_is_no_image_or_of_another_tree_is_refused() {
         ("lib/modules/1.0", DIRECTORY, ""),
         ("lib/modules/1.0/x.ko", FILE, ""),
     ]);
-    let expected = "guest-image: the image to append to has x.ko in /lib/modules/1.0, and the module tree has not: name the \
-                    tree it was made of\n";
+    let expected = "guest-image: the image to append to has x.ko in /lib/modules/1.0, which the module tree lacks; name the \
+                    tree that the image was made from\n";
     assert_eq!(printed(&strange, &["base"]), expected);
     let taken = archive(&[("sbin", DIRECTORY, ""), ("sbin/guest-init", DIRECTORY, "")]);
-    let expected = "guest-image: /sbin/guest-init is a directory in the image that this one is put beside\n";
+    let expected = "guest-image: /sbin/guest-init is a directory in the image to append to\n";
     assert_eq!(printed(&taken, &[]), expected);
     let round = archive(&[("sbin", LINK, "bin"), ("bin", LINK, "sbin")]);
-    assert_eq!(printed(&round, &[]), "guest-image: /sbin/modprobe: links lead round and round\n");
+    assert_eq!(printed(&round, &[]), "guest-image: /sbin/modprobe: a loop of symbolic links\n");
 }

@@ -1,5 +1,5 @@
-//! An initramfs that exists, beside which an image is put: the kernel unpacks archives that follow each other in one file
-//! over each other. It stays as it is, byte for byte; what is in it decides what the image may hold.
+//! An existing initramfs that a new image is appended to. The kernel unpacks the archives of one file one over the
+//! other. The existing part stays unchanged, byte for byte, and its paths decide which paths the new part may have.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,12 +12,12 @@ use guest_init::guest::modules::unpack::Format;
 
 use crate::shared::decompress::{self, first_stream};
 
-/// How many links lead to a file at most, as on Linux.
+/// The most links on the way to a file (MAXSYMLINKS of the kernel).
 const MOST_LINKS: usize = 40;
-/// The types of files in a mode.
+/// The file type's bits of a mode (S_IFMT).
 const TYPE: u32 = 0o170_000;
 
-/// What there is at a path.
+/// What stands at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum There {
     Directory,
@@ -25,32 +25,32 @@ enum There {
     Other,
 }
 
-/// An initramfs.
+/// An existing initramfs.
 #[derive(Debug, Default)]
 pub struct ExistingImage {
-    /// The file, as it is.
+    /// The bytes of its file.
     pub bytes: Vec<u8>,
     entries: BTreeMap<String, There>,
 }
 
 impl ExistingImage {
-    /// Reads a file: cpio archives, each of which may be compressed in a [`Format`].
+    /// Reads a file of cpio archives, each of which may be compressed in one of [`Format`].
     pub fn read(path: &Path) -> Result<Self> {
         let name = || path.display().to_string();
         let bytes = fs::read(path).with_context(name)?;
         let mut image = Self::default();
         image.take_all(&bytes).with_context(name)?;
-        ensure!(!image.entries.is_empty(), "{}: nothing is in it", path.display());
+        ensure!(!image.entries.is_empty(), "{}: an empty image", path.display());
         image.bytes = bytes;
         Ok(image)
     }
 
-    /// Whether there is anything at a path that [`ExistingImage::resolve`] gave.
+    /// Whether anything stands at a path that [`ExistingImage::resolve`] returned.
     pub fn has(&self, path: &str) -> bool {
         self.entries.contains_key(path)
     }
 
-    /// Whether there is a directory.
+    /// Whether a directory stands at such a path.
     pub fn has_directory(&self, path: &str) -> bool {
         self.entries.get(path) == Some(&There::Directory)
     }
@@ -60,7 +60,8 @@ impl ExistingImage {
         self.entries.keys().filter_map(move |path| path.strip_prefix(directory)?.strip_prefix('/'))
     }
 
-    /// The path without the links on its way: the kernel replaces a link by a directory that stands in its place.
+    /// The path with all links on the way followed, but not the last part. A directory in place of such a link would
+    /// replace the link.
     pub fn resolve(&self, path: &str) -> Result<String> {
         let mut rest: Vec<_> = path.rsplit('/').map(String::from).collect();
         let mut done: Vec<String> = Vec::new();
@@ -76,7 +77,7 @@ impl ExistingImage {
             }
             if let (Some(There::Link(target)), false) = (self.entries.get(&done.join("/")), rest.is_empty()) {
                 links += 1;
-                ensure!(links <= MOST_LINKS, "/{path}: links lead round and round");
+                ensure!(links <= MOST_LINKS, "/{path}: a loop of symbolic links");
                 done.truncate(if target.starts_with('/') { 0 } else { done.len() - 1 });
                 rest.extend(target.rsplit('/').map(String::from));
             }
@@ -84,7 +85,7 @@ impl ExistingImage {
         Ok(done.join("/"))
     }
 
-    /// Reads all archives; between them are zeros.
+    /// Reads all archives of a file. Zeros may stand between them.
     fn take_all(&mut self, bytes: &[u8]) -> Result<()> {
         let mut rest = bytes;
         while let Some(start) = rest.iter().position(|&b| b != 0) {
@@ -107,7 +108,7 @@ impl ExistingImage {
         Ok(())
     }
 
-    /// Reads one archive; returns what follows it.
+    /// Reads one archive. Returns the bytes behind it.
     fn take<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
         let mut rest = bytes;
         loop {

@@ -1,8 +1,8 @@
-//! The archive: what is where in the image, and the newc file that the kernel unpacks it from
+//! The archive: the paths of the image, and the newc file that the kernel unpacks
 //! (Documentation/driver-api/early-userspace/buffer-format.rst).
 //!
-//! The same content always makes the same bytes: entries are sorted, which puts a directory before what it holds,
-//! inodes are numbered in that order, all belongs to root, and all was changed at one and the same time.
+//! The same content always makes the same bytes. Entries are sorted by path, so a directory comes before its files.
+//! Inodes are numbered in that order, everything belongs to root, and all times are equal.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,34 +16,34 @@ use serde::Serialize;
 
 use super::append_to::ExistingImage;
 
-/// The mode of directories that nobody gave one.
+/// The mode of directories that are made because a path leads through them.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// What there is at a path.
+/// What stands at a path.
 #[derive(Debug)]
 pub enum Node {
     /// A directory.
     Directory,
-    /// A symbolic link, and where it leads.
+    /// A symbolic link with its target.
     Link(String),
-    /// A device, of characters or of blocks: major and minor number.
+    /// A device node: its kind, major and minor number.
     Device(DeviceKind, u32, u32),
-    /// A file that is made here.
+    /// A file with this content.
     Bytes(Vec<u8>),
-    /// A file of the host's, read when the archive is written, and its size so far as is known.
+    /// A file of the host, which is read when the archive is written, and its present size in bytes.
     Copy(PathBuf, u64),
 }
 
 impl Node {
-    /// A copy of a file of the host's.
+    /// A copy of a regular file of the host.
     pub fn of_host(path: &Path) -> Result<Self> {
         let file = fs::metadata(path).with_context(|| path.display().to_string())?;
-        ensure!(file.is_file(), "{}: no regular file", path.display());
+        ensure!(file.is_file(), "{}: not a regular file", path.display());
         Ok(Self::Copy(path.into(), file.len()))
     }
 }
 
-/// The two kinds of devices.
+/// The kind of a device node.
 #[derive(Clone, Copy, Debug, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
@@ -57,45 +57,47 @@ pub enum DeviceKind {
 struct Placed {
     node: Node,
     mode: u32,
-    /// Why it is in the image; nothing for a directory that nobody asked for but a path below it.
+    /// Why it is in the image. `None` for a directory that is made because a path leads through it.
     why: Option<String>,
 }
 
-/// A file of the image.
+/// A file of the image, for the report.
 #[derive(Debug, Serialize)]
 pub struct Item<'a> {
     /// Its path, without the leading `/`.
     pub path: &'a str,
-    /// Its size, so far as is known.
+    /// Its size in bytes.
     pub size: u64,
-    /// What it is for.
+    /// Why it is in the image.
     #[serde(rename = "for")]
     pub why: &'a str,
 }
 
-/// All that is in the image, by path, without the leading `/`.
+/// The content of the image, by path without the leading `/`.
 #[derive(Debug, Default)]
 pub struct Archive {
     placed: BTreeMap<String, Placed>,
-    /// What the image is put beside, and stays.
+    /// The existing image that this one is appended to.
     pub existing: ExistingImage,
 }
 
 impl Archive {
-    /// An image beside another one.
+    /// An empty archive that is appended to an existing image.
     pub fn append_to(existing: ExistingImage) -> Self {
         Self { existing, ..Self::default() }
     }
 
-    /// Puts something at a path, where nothing else may be; parents that are missing are made. What the existing image has, but for
-    /// files, is left to it.
+    /// Puts a node at a path and makes the missing directories on the way. A directory, link or device that the
+    /// existing image already has is not added again.
+    ///
+    /// Error: the path is taken.
     pub fn add(&mut self, path: &str, mode: u32, node: Node, why: &str) -> Result<()> {
         let key = self.make_way(path)?;
         let is_file = matches!(node, Node::Bytes(_) | Node::Copy(..));
         if self.existing.has(&key) && !is_file {
             return Ok(());
         }
-        ensure!(!self.existing.has_directory(&key), "{path} is a directory in the image that this one is put beside");
+        ensure!(!self.existing.has_directory(&key), "{path} is a directory in the image to append to");
         let directory = matches!(node, Node::Directory);
         let placed = Placed { node, mode, why: Some(why.into()) };
         match self.placed.entry(key) {
@@ -105,12 +107,14 @@ impl Archive {
             Entry::Occupied(mut taken) if taken.get().why.is_none() && directory => {
                 taken.insert(placed);
             }
-            Entry::Occupied(_) => bail!("{path} stands twice in the image"),
+            Entry::Occupied(_) => bail!("{path} is already in the image"),
         }
         Ok(())
     }
 
-    /// The same, in place of whatever is there, unless that is a directory.
+    /// Puts a node at a path, in place of the node that is there.
+    ///
+    /// Error: a directory is there.
     pub fn replace(&mut self, path: &str, mode: u32, node: Node, why: &str) -> Result<()> {
         let key = self.make_way(path)?;
         let taken = self.placed.get(&key).is_some_and(|placed| matches!(placed.node, Node::Directory));
@@ -119,7 +123,7 @@ impl Archive {
         Ok(())
     }
 
-    /// Whether there is anything at a path, here or in the existing image.
+    /// Whether anything stands at a path, here or in the existing image.
     pub fn has(&self, path: &str) -> bool {
         let key = self.existing.resolve(path).unwrap_or_default();
         self.existing.has(&key) || self.placed.contains_key(&key)
@@ -137,13 +141,13 @@ impl Archive {
         })
     }
 
-    /// The bytes of all files that are copied from the host, so far as is known.
+    /// The size of all copies of the host's files, in bytes.
     pub fn to_copy(&self) -> u64 {
         let size = |placed: &Placed| if let Node::Copy(_, size) = placed.node { size } else { 0 };
         self.placed.values().map(size).sum()
     }
 
-    /// Writes the archive; `copied` hears of each file of the host's by its size.
+    /// Writes the archive. `copied` is called with the size of each copy that is written.
     pub fn write(&self, output: &mut dyn Write, mtime: u32, copied: &mut dyn FnMut(u64)) -> Result<()> {
         let mut record = Vec::new();
         for ((path, placed), inode) in self.placed.iter().zip(1..) {
@@ -162,11 +166,12 @@ impl Archive {
         Ok(())
     }
 
-    /// Makes the directories on the way to a path; returns the path as it is kept.
+    /// Makes the directories on the way to a path. Returns the path without its leading `/` and with the existing
+    /// image's links followed.
     fn make_way(&mut self, path: &str) -> Result<String> {
         let key = path.strip_prefix('/').unwrap_or(path);
         let plain = |part| !matches!(part, "" | "." | "..") && !str::contains(part, '\0');
-        ensure!(key.split('/').all(plain), "{path:?} is no path of the image: it is /NAME/NAME…, without . and ..");
+        ensure!(key.split('/').all(plain), "{path:?} is not a path of the image; write /NAME/NAME…, without . and ..");
         let key = self.existing.resolve(key)?;
         for (end, _) in key.match_indices('/') {
             let parent = &key[..end];
@@ -178,18 +183,18 @@ impl Archive {
                     matches!(placed.node, Node::Directory)
                 }
             };
-            ensure!(passable, "{path} can't be in the image: /{parent} is no directory");
+            ensure!(passable, "{path}: /{parent} is not a directory in the image");
         }
         Ok(key)
     }
 }
 
 impl Placed {
-    /// What the header says, but for inode and time.
+    /// The header, without inode and time.
     fn header(&self, path: &str) -> Builder {
         let header = Builder::new(path).mode(self.mode);
         match &self.node {
-            // A directory has two names at least, its own and `.`.
+            // A directory has at least two links: its name, and `.`.
             Node::Directory => header.nlink(2).set_mode_file_type(ModeFileType::Directory),
             Node::Link(_) => header.set_mode_file_type(ModeFileType::Symlink),
             Node::Device(kind, major, minor) => {
@@ -226,8 +231,8 @@ mod tests {
         let mut archive = Archive::default();
         add(&mut archive, "/a/b/c", Node::Directory).unwrap();
         add(&mut archive, "/a/b", Node::Directory).unwrap();
-        assert_eq!(add(&mut archive, "/a/b", Node::Directory).unwrap_err(), "/a/b stands twice in the image");
-        assert_eq!(add(&mut archive, "/a", Node::Bytes(vec![])).unwrap_err(), "/a stands twice in the image");
+        assert_eq!(add(&mut archive, "/a/b", Node::Directory).unwrap_err(), "/a/b is already in the image");
+        assert_eq!(add(&mut archive, "/a", Node::Bytes(vec![])).unwrap_err(), "/a is already in the image");
         let modes: Vec<_> = archive.placed.iter().map(|(path, placed)| (&path[..], placed.mode)).collect();
         assert_eq!(modes, [("a", 0o755), ("a/b", 0o700), ("a/b/c", 0o700)]);
         assert!(archive.replace("/a", 0, Node::Bytes(vec![]), "a test").is_err());
@@ -238,7 +243,7 @@ mod tests {
         let mut archive = Archive::default();
         add(&mut archive, "/lib", Node::Link("usr/lib".into())).unwrap();
         let error = add(&mut archive, "/lib/modules", Node::Directory).unwrap_err();
-        assert_eq!(error, "/lib/modules can't be in the image: /lib is no directory");
+        assert_eq!(error, "/lib/modules: /lib is not a directory in the image");
         for path in ["", "/", "//a", "/a/", "/a/../b", "./a", "/a//b", "a\0"] {
             assert!(add(&mut archive, path, Node::Directory).is_err(), "{path:?}");
         }

@@ -1,4 +1,4 @@
-//! The output file: compressed, or as it is, and whole or not there.
+//! The file of the image: its compression, and that it is written completely or not at all.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -8,28 +8,28 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-/// Above it the image of a few modules takes longer than a boot, and gets hardly smaller.
+/// The level of zstd. At a higher level, compressing takes longer than a boot, and the image is hardly smaller.
 const ZSTD_LEVEL: i32 = 9;
 
-/// How an image is compressed; the kernel tells by itself.
+/// The compression of an image. The kernel recognises it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Compression {
-    /// For kernels with CONFIG_RD_ZSTD, and that is nearly all.
+    /// zstd. Nearly all kernels have CONFIG_RD_ZSTD
     Zstd,
-    /// As it is: the fastest to boot where the image comes from memory.
+    /// No compression. Boots fastest if the VMM maps the image from memory
     None,
 }
 
-/// Sizes of what was written, in bytes.
+/// The sizes of a written image, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// What the guest unpacks.
+    /// The size of the new archive before compression.
     pub unpacked: u64,
-    /// The file's.
+    /// The size of the file.
     pub file: u64,
 }
 
-/// Writes `before`, as it is, and what `fill` writes to the file at `path`, by way of one beside it.
+/// Writes `before` unchanged and then the compressed output of `fill` to a new file, and renames that file to `path`.
 pub fn write(
     path: &Path,
     before: &[u8],
@@ -37,7 +37,8 @@ pub fn write(
     fill: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<Sizes> {
     let draft = Draft::beside(path)?;
-    // The kernel takes an archive that is not compressed for one at a multiple of 4 alone, and passes over zeros.
+    // The kernel finds an uncompressed archive only at an offset that is a multiple of 4, and skips zeros
+    // (`unpack_to_rootfs` in init/initramfs.c).
     let padding = before.len().next_multiple_of(4) - before.len();
     (&draft.file).write_all(before)?;
     (&draft.file).write_all(&[0; 3][..padding])?;
@@ -62,7 +63,7 @@ pub fn write(
     Ok(Sizes { unpacked, file })
 }
 
-/// A file that goes away unless it is published.
+/// A file that is removed on drop unless it is published.
 struct Draft {
     path: PathBuf,
     file: File,
@@ -70,7 +71,7 @@ struct Draft {
 
 impl Draft {
     fn beside(path: &Path) -> Result<Self> {
-        let name = path.file_name().with_context(|| format!("{}: no file's name", path.display()))?;
+        let name = path.file_name().with_context(|| format!("{}: not the name of a file", path.display()))?;
         let mut draft = OsString::from(".");
         draft.push(name);
         draft.push(format!(".{}.part", std::process::id()));
@@ -85,13 +86,13 @@ impl Draft {
 }
 
 impl Drop for Draft {
-    /// After [`Draft::publish`] there is nothing left to remove.
+    /// After [`Draft::publish`] the path no longer exists.
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Counts what is written.
+/// A writer that counts bytes.
 struct Counted<W> {
     inner: W,
     count: u64,

@@ -1,7 +1,8 @@
-//! The writer of depmod's binary index; `guest_init::resolve::tree::trie`, its reader, draws the format (MODPROBE.md 3.1).
+//! The writer of depmod's binary index; `guest_init::resolve::tree::trie`, its reader, draws the format (MODPROBE.md
+//! 3.1).
 //!
-//! Nodes are written children first, as depmod up to kmod 33 does it, so each reference is known when it is written and
-//! no second pass is needed. From the same entries that depmod makes the same bytes.
+//! Children are written before their node, as depmod does up to kmod 33. So each reference is known when it is written,
+//! and no second pass is needed. The same entries make the same bytes as that depmod's.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +11,26 @@ use guest_init::resolve::tree::trie::{CHILDREN, MAGIC, MAJOR, OFFSET, PREFIX, VA
 use guest_init::text::Shown;
 
 const VERSION: u32 = MAJOR << 16 | 1;
-/// The root's reference stands here, behind magic number and version.
+/// The offset of the root's reference, behind the magic number and the version.
 const ROOT: usize = 8;
 
-/// What a key has, in the order of insertion: priority and value.
+/// The values of a key, each with its priority, sorted by priority.
 type Values = Vec<(u32, Vec<u8>)>;
 
-/// What an index is to hold.
+/// The entries of an index.
 #[derive(Debug, Default)]
 pub struct Entries(BTreeMap<Vec<u8>, Values>);
 
 impl Entries {
-    /// Adds a value to a key. Of one key's values the lowest priority comes first, of equal ones the earlier.
+    /// Adds a value to a key. A key's values are sorted by priority. Values of equal priority keep the order of
+    /// insertion.
     pub fn insert(&mut self, key: &[u8], priority: u32, value: &[u8]) {
         let values = self.0.entry(key.to_vec()).or_default();
         let at = values.partition_point(|(other, _)| *other <= priority);
         values.insert(at, (priority, value.to_vec()));
     }
 
-    /// All that was inserted, by priority and then by key: depmod's order of lines.
+    /// All entries, sorted by priority and then by key, which is depmod's order of lines.
     pub fn by_priority(&self) -> Vec<(&[u8], &[u8])> {
         let entries = self.0.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value)));
         let mut entries: Vec<_> = entries.collect();
@@ -38,7 +40,7 @@ impl Entries {
 
     /// The index file.
     ///
-    /// Error: what the format can't hold, a key that is not ASCII, a NUL byte, a file of more than 256 MiB.
+    /// Error: the format can't hold a key that is not ASCII, a NUL byte, or a file of more than 256 MiB.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut writer = Writer { bytes: Vec::new() };
         [MAGIC, VERSION, 0].into_iter().for_each(|word| writer.u32(word));
@@ -59,18 +61,18 @@ struct Writer {
 }
 
 impl Writer {
-    /// Writes the node of `entries`, sorted keys that have their first `depth` bytes in common, with all below it.
-    /// Returns its reference.
+    /// Writes the node of `entries` and all nodes below it. The entries are sorted, and their keys share the first
+    /// `depth` bytes. Returns the node's reference.
     fn node(&mut self, entries: &[Entry<'_>], depth: usize) -> Result<u32> {
         // depmod gives the root no prefix.
         let shared = if depth == 0 { 0 } else { common(entries, depth) };
         let end = depth + shared;
-        // Of sorted keys with a common start only the first can end there.
+        // If keys share their first bytes and are sorted, only the first can end behind them.
         let (own, longer) = entries.split_at(usize::from(entries[0].0.len() == end));
         let children = self.children(longer, end)?;
 
         let offset = u32::try_from(self.bytes.len()).ok().filter(|offset| *offset <= OFFSET);
-        ensure!(offset.is_some(), "an index of more than 256 MiB can't be written");
+        ensure!(offset.is_some(), "the index would have more than 256 MiB, which its format can't hold");
         let mut reference = offset.unwrap_or_default();
         if shared > 0 {
             reference |= PREFIX;
@@ -99,7 +101,7 @@ impl Writer {
         groups.map(&mut child).collect()
     }
 
-    /// One reference for every byte from `first` to `last`; 0 where there is no child.
+    /// Writes a reference for every byte from `first` to `last`. It is 0 if the byte has no child.
     fn references(&mut self, first: u8, last: u8, children: &[(u8, u32)]) {
         let mut children = children.iter().peekable();
         for byte in first..=last {
@@ -128,7 +130,7 @@ impl Writer {
     }
 }
 
-/// How many bytes behind `depth` all keys have in common: of sorted keys, what the first and the last have.
+/// How many bytes behind `depth` all keys share. If keys are sorted, that is what the first and the last share.
 fn common(entries: &[Entry<'_>], depth: usize) -> usize {
     let [(first, _), .., (last, _)] = entries else { return entries[0].0.len() - depth };
     first[depth..].iter().zip(&last[depth..]).take_while(|(a, b)| a == b).count()

@@ -1,4 +1,4 @@
-//! The file of `--init`: only guest-init on its own run-time can be PID 1.
+//! The file of `--init`: only a guest-init that scripts/build made can be PID 1.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use guest_init::bare::note::{OWNER, SECTION};
 use guest_init::elf::Elf;
 
-/// Refuses a file that would refuse to be PID 1, or that is no guest-init: Cargo's ordinary build, for example.
+/// Refuses a file that is not guest-init, and Cargo's ordinary build of guest-init, which would refuse to be PID 1.
 pub fn check(path: &Path) -> Result<()> {
     let name = path.display();
     let file = fs::read(path).with_context(|| name.to_string())?;
@@ -20,7 +20,7 @@ pub fn check(path: &Path) -> Result<()> {
     bail!("--init {name}: {reason}; run scripts/build and name the guest-init that it makes")
 }
 
-/// Whether a file has the note that guest-init's run-time leaves. The owner's name stands behind three numbers (elf(5)).
+/// Whether a file has the note of guest-init's run-time. The owner's name stands behind three numbers (elf(5)).
 fn has_note(elf: &Elf<'_>) -> bool {
     const NUMBERS: usize = 3 * size_of::<u32>();
     let note = elf.section(SECTION.as_bytes()).and_then(|note| note.get(NUMBERS..));

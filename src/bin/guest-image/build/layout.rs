@@ -1,4 +1,5 @@
-//! The layout: what every image holds whatever its modules are, declared in initramfs/layout.toml or a file like it.
+//! The layout: what every image contains, whatever its modules are. initramfs/layout.toml declares it, or a file like
+//! that.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,14 +10,14 @@ use serde::Deserialize;
 
 use super::archive::{Archive, DeviceKind, Node};
 
-/// The layout of an image for which no other is named.
+/// The layout if `--layout` names no other.
 const DEFAULT: &str = include_str!("../../../../initramfs/layout.toml");
-/// Why it is in an image.
+/// The reason in the report.
 const LAYOUT: &str = "layout";
-/// Links have no mode of their own; ls shows this one.
+/// The mode of links. The kernel ignores it, and ls shows this one.
 const LINK_MODE: u32 = 0o777;
 
-/// A layout, by path in the image.
+/// A layout. Each table is sorted by path.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Layout {
@@ -42,7 +43,7 @@ struct Program {
     mode: u32,
 }
 
-/// The files that a command line gives.
+/// A file that an argument names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Given {
@@ -53,7 +54,7 @@ enum Given {
 }
 
 impl Layout {
-    /// Reads a layout, or takes the default one.
+    /// Reads a layout, or returns the default one.
     pub fn read(file: Option<&Path>) -> Result<Self> {
         let Some(file) = file else { return Ok(toml::from_str(DEFAULT)?) };
         let name = || file.display().to_string();
@@ -61,7 +62,7 @@ impl Layout {
         toml::from_str(&text).map_err(|error| one_line(&error, &text)).with_context(name)
     }
 
-    /// Puts all of it into the image, the two programs included.
+    /// Adds everything in the layout to the image, with the two programs.
     pub fn place(&self, archive: &mut Archive, init: &Path, agent: Option<&Path>) -> Result<()> {
         for (path, mode) in &self.directories {
             archive.add(path, permissions(path, *mode)?, Node::Directory, LAYOUT)?;
@@ -76,24 +77,26 @@ impl Layout {
             let (source, why) = match (from, agent) {
                 (Given::Init, _) => (init, "--init"),
                 (Given::Agent, Some(agent)) => (agent, "--agent"),
-                // The other image may have one.
+                // The image to append to may have one.
                 (Given::Agent, None) if !archive.existing.bytes.is_empty() => continue,
-                (Given::Agent, None) => bail!("the layout has an agent at {path}: name its --agent"),
+                (Given::Agent, None) => bail!("the layout has an agent at {path}; name its file with --agent"),
             };
             archive.add(path, permissions(path, *mode)?, Node::of_host(source)?, why)?;
         }
         let has_place = |given| self.programs.values().any(|program| program.from == given);
         match () {
             () if !has_place(Given::Init) => {
-                bail!("the layout has no place for --init: a program with from = \"init\"")
+                bail!("the layout has no place for --init; add a program with from = \"init\"")
             }
-            () if agent.is_some() && !has_place(Given::Agent) => bail!("the layout has no place for --agent"),
+            () if agent.is_some() && !has_place(Given::Agent) => {
+                bail!("the layout has no place for --agent; add a program with from = \"agent\"")
+            }
             () => Ok(()),
         }
     }
 }
 
-/// Checks a mode: permissions, set-id bits and the sticky bit; the type of a file is not the mode's to say.
+/// Checks that a mode has no bits but permissions, set-id bits and the sticky bit.
 fn permissions(path: &str, mode: u32) -> Result<u32> {
     if mode > 0o7777 {
         bail!("{path}: the mode {mode:#o} is more than 0o7777");
@@ -101,7 +104,7 @@ fn permissions(path: &str, mode: u32) -> Result<u32> {
     Ok(mode)
 }
 
-/// toml draws its errors over several lines; here they are one, with the line's number.
+/// An error of the toml crate in one line, with the number of the line in the file.
 fn one_line(error: &toml::de::Error, text: &str) -> anyhow::Error {
     let start = error.span().map_or(0, |span| span.start);
     let line = 1 + text.bytes().take(start).filter(|&b| b == b'\n').count();

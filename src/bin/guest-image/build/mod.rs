@@ -1,4 +1,4 @@
-//! `guest-image build`: from a layout, a module tree and lists of modules to an initramfs.
+//! `guest-image build`: makes an initramfs from a layout, a module tree and module lists.
 
 mod append_to;
 mod archive;
@@ -44,59 +44,61 @@ Examples:
   guest-image build --init guest-init --agent agent --root rootfs --file pod.list -o initramfs.img
   guest-image build --init guest-init --append /boot/initrd.img-6.1.0-56-amd64 -o both.img";
 
-/// Makes an initramfs with the modules that lists take.
+/// Makes an initramfs with guest-init, the agent, and the modules of module lists.
 ///
-/// A list's modules are taken with all that they depend on, and with the firmware that they name, where --root or
-/// --firmware-dir has it. Of the entries only the names count: parameters are the guest's affair.
+/// The image contains each listed module, its dependencies, and the firmware files that they name, if --root or
+/// --firmware-dir has them. Only the names in a list count. To set parameters, give the list to the VM on its kernel
+/// command line.
 ///
-/// Needs no root, and makes the same bytes of the same input, wherever and whenever: all times in the image are
-/// SOURCE_DATE_EPOCH, or 0. An output file is written whole or not at all.
+/// You need not be root. The same input makes the same bytes on every machine: all times in the image are
+/// SOURCE_DATE_EPOCH, or 0. The output file is written completely or not at all.
 ///
-/// What was put in is listed on standard output: size, what it is for (the entry that first needed it), and path. --json
-/// prints one object instead: "image", "release" (or null), "modules" (their number), "size", "unpacked", and "files", each
-/// with "path", "size" and "for". Keys may be added, none goes away.
+/// The files of the image are listed on standard output: size, reason (the entry that first needs the file), and path.
+/// --json prints one object instead: "image", "release" (or null), "modules" (their number), "size", "unpacked", and
+/// "files", each with "path", "size" and "for" (the reason). Later versions may add keys. They remove none.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
-    /// The guest-init that scripts/build makes: /sbin/guest-init in the image
+    /// The guest-init that scripts/build makes. It becomes /sbin/guest-init
     #[arg(long, value_name = "FILE")]
     init: PathBuf,
-    /// The agent: /sbin/agent in the image
+    /// The agent. It becomes /sbin/agent
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
     #[command(flatten)]
     modules: Modules,
-    /// Put the *.conf files of this folder into /etc/modprobe.d; they count when modules are looked up. Of two files
+    /// Put the *.conf files of this folder into /etc/modprobe.d, and heed them when modules are resolved. Of two files
     /// with one name the first counts
     #[arg(long, value_name = "DIR")]
     config: Vec<PathBuf>,
-    /// Put the host's file SRC into the image as DEST, a whole path, with its mode, in place of what is there
+    /// Put the file SRC into the image at the absolute path DEST, with its mode, and replace the file that is there
     #[arg(long, value_name = "SRC:DEST")]
     add: Vec<Added>,
-    /// A layout in place of guest-image's own, initramfs/layout.toml
+    /// Use this layout instead of guest-image's own, initramfs/layout.toml
     #[arg(long, value_name = "FILE")]
     layout: Option<PathBuf>,
     #[arg(long, value_name = "IMAGE", help = append_help())]
     append: Option<PathBuf>,
-    /// How the image is compressed
+    /// The compression of the image
     #[arg(long, value_enum, default_value = "zstd")]
     compress: Compression,
-    /// The image
+    /// The file for the image
     #[arg(long, short, value_name = "FILE", default_value = "initramfs.img")]
     output: PathBuf,
-    /// Say nothing of what was made
+    /// Print nothing about the image
     #[arg(long, short, conflicts_with = "json")]
     quiet: bool,
-    /// Say what was made as one JSON object
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// The help text of `--append`, with the formats that there are.
+/// The help text of `--append`, which names all formats.
 fn append_help() -> String {
     format!(
-        "Put all of it behind this initramfs, which stays as it is, /init included, with its modules still known; start \
-         the guest's with rdinit=/sbin/guest-init. It may be compressed with {}, and begin with microcode",
+        "Append to this initramfs. It stays unchanged, so its /init still runs; to start guest-init, boot with \
+         rdinit=/sbin/guest-init. The modules of both parts are known. IMAGE may be compressed with {}, and may begin \
+         with microcode",
         decompress::names()
     )
 }
@@ -108,7 +110,7 @@ struct Modules {
     /// Take every module of the tree
     #[arg(long = "all-modules")]
     all: bool,
-    /// Only warn of what lists ask for and the tree does not have; the guest will fail where it is asked for the same
+    /// Only warn if the tree lacks a listed module; a VM that is given the same list fails
     #[arg(long)]
     allow_missing: bool,
     #[command(flatten)]
@@ -126,13 +128,13 @@ impl FromStr for Added {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // The last one: a path of the host's may hold a colon, too.
-        let colon = text.rfind(":/").filter(|&at| at > 0).ok_or("it is SRC:/DEST")?;
+        // The last one counts, because the path on the host may contain a colon.
+        let colon = text.rfind(":/").filter(|&at| at > 0).ok_or("expected SRC:/DEST")?;
         Ok(Self { source: text[..colon].into(), target: text[colon + 1..].into() })
     }
 }
 
-/// The command.
+/// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     init::check(&arguments.init)?;
     let existing = arguments.append.as_deref().map(ExistingImage::read).transpose()?;
@@ -145,7 +147,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         let node = Node::of_host(source)?;
         archive.replace(target, fs::metadata(source)?.permissions().mode() & 0o777, node, "--add")?;
     }
-    arguments.agent.iter().try_for_each(|agent| linked(&archive, agent))?;
+    arguments.agent.iter().try_for_each(|agent| check_loader(&archive, agent))?;
 
     let mtime = source_date_epoch()?;
     let progress = Progress::new(archive.to_copy());
@@ -167,19 +169,19 @@ impl Arguments {
     }
 }
 
-/// Warns of a program whose dynamic loader is not in the image.
-fn linked(archive: &Archive, program: &Path) -> Result<()> {
+/// Warns if the image lacks the dynamic loader of a program.
+fn check_loader(archive: &Archive, program: &Path) -> Result<()> {
     let file = fs::read(program).with_context(|| program.display().to_string())?;
     let Some(loader) = Elf::new(&file).and_then(|elf| elf.interpreter()) else { return Ok(()) };
     if !str::from_utf8(loader).is_ok_and(|path| archive.has(path)) {
         let (program, loader) = (program.display(), Shown(loader));
-        warn(format_args!("{program} is not static: it needs {loader}, which is not in the image"));
+        warn(format_args!("{program} is not static, and its loader {loader} is not in the image"));
     }
     Ok(())
 }
 
-/// Puts the modules that are asked for into the image, with their firmware. Where none are asked for, and no release is
-/// named, no tree is looked for.
+/// Adds the modules of the lists and their firmware. Does not look for a module tree if the arguments ask for no module
+/// and name no release.
 fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> Result<AddedModules> {
     let lists = modules.lists.read()?;
     let entries = entries(&lists)?;
@@ -194,7 +196,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     let tree = files.sources(&config);
     let directory = module_dir.join(&release);
 
-    // Lists are looked up even where all is taken: a name that is wrong is wrong.
+    // With --all-modules the lists are resolved as well, so that a wrong name is found.
     let mut selection = Selection::of_lists(tree, &directory, &entries, modules.allow_missing)?;
     if modules.all {
         selection = Selection::of_all(tree, &directory)?;
@@ -207,7 +209,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     Ok(AddedModules { release: Some(release), modules: selection.len() })
 }
 
-/// The entries of all lists, or all that is wrong with them.
+/// The entries of all lists, or all failures in them.
 fn entries(lists: &[List]) -> Result<Vec<list::Entry<'_>>, Failures> {
     let mut entries = Vec::new();
     let mut failures = Failures(Vec::new());
@@ -223,7 +225,7 @@ fn entries(lists: &[List]) -> Result<Vec<list::Entry<'_>>, Failures> {
     failures.into_result().map(|()| entries)
 }
 
-/// Copies configuration. A link to /dev/null, which masks a file of that name elsewhere, becomes an empty file.
+/// Adds configuration. A link to /dev/null masks a file of the same name in a later folder. It becomes an empty file.
 fn add_config(archive: &mut Archive, directories: &[PathBuf]) -> Result<()> {
     let mut names = std::collections::BTreeSet::new();
     for directory in directories {
@@ -240,7 +242,7 @@ fn add_config(archive: &mut Archive, directories: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// What all files' times are (reproducible-builds.org/specs/source-date-epoch).
+/// The time of all files (reproducible-builds.org/specs/source-date-epoch).
 fn source_date_epoch() -> Result<u32> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH: {text:?}")),

@@ -1,7 +1,7 @@
-//! /lib/modules/RELEASE in the image: the modules that were selected, and depmod's files as they are for these alone.
+//! /lib/modules/RELEASE in the image: the selected modules, and depmod's files, reduced to these modules.
 //!
-//! What is built into the kernel, and modules.softdep, goes in whole: a name in a list may mean a built-in, and a soft
-//! dependency that is not in the image is nothing to a resolver.
+//! The files about built-in modules, and modules.softdep, are complete. A list may name a built-in module. A resolver
+//! ignores a soft dependency that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,14 +24,14 @@ use crate::cli::stderr::Failures;
 use crate::shared::firmware::{FIRMWARE, Firmware};
 use crate::shared::tree_options::utf8;
 
-/// The mode of all files here.
+/// The mode of all files of the tree.
 const MODE: u32 = 0o644;
-/// Text files that go in as they are, where the tree has them.
+/// Text files that are copied unchanged, if the tree has them.
 const WHOLE: [&str; 4] = ["modules.builtin", "modules.builtin.modinfo", "modules.softdep", "modules.weakdep"];
-/// The order in which the kernel's own build linked its modules: lines of those selected go in.
+/// The order in which the kernel was built. Only the lines of selected modules are copied.
 const ORDER: &str = "modules.order";
 
-/// Puts the selected part of `tree`, which is at `directory` on the host, into the image at `target`.
+/// Adds the selected part of `tree`, which is at `directory` on this host, to the image at `target`.
 pub fn add(
     archive: &mut Archive,
     target: &str,
@@ -39,11 +39,11 @@ pub fn add(
     directory: &Path,
     selection: &mut Selection,
 ) -> Result<()> {
-    let renamed = know(archive, target, tree, selection)?;
+    let renamed = add_existing(archive, target, tree, selection)?;
     for (path, SelectedModule { size, why }) in selection.files() {
         let source = on_host(directory, path);
         let path = str::from_utf8(path).with_context(|| format!("{}: not UTF-8", source.display()))?;
-        // depmod's `external` modules have whole paths, and keep them.
+        // Modules of depmod's `external` directories have absolute paths and keep them (depmod.d(5)).
         let target = if path.starts_with('/') { path.into() } else { format!("{target}/{path}") };
         if !renamed.contains_key(path.as_bytes()) {
             archive.add(&target, MODE, Node::Copy(source, *size), why)?;
@@ -55,7 +55,7 @@ pub fn add(
     Ok(())
 }
 
-/// Puts the firmware that selected modules name into the image, as far as it is there.
+/// Adds the firmware files that selected modules name, if they exist.
 pub fn add_firmware(archive: &mut Archive, tree: &Directory, firmware: &Firmware, selection: &Selection) -> Result<()> {
     let mut added = BTreeSet::new();
     for (path, _) in selection.files() {
@@ -78,13 +78,14 @@ pub fn add_firmware(archive: &mut Archive, tree: &Directory, firmware: &Firmware
     Ok(())
 }
 
-/// Paths of the tree, and what they are in the image.
+/// Paths of the tree, and the paths of the same modules in the image to append to.
 type Renamed = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Counts in the modules of the image that this one is put beside, and says how their paths are there: mkinitramfs
-/// decompresses what it takes. The tree must know all of them, or its indexes, which take the place of theirs, would hide
-/// some.
-fn know(archive: &Archive, target: &str, tree: &Sources<'_>, selection: &mut Selection) -> Result<Renamed> {
+/// Adds the names of the modules in the image to append to, and returns their paths there, because mkinitramfs
+/// decompresses modules.
+///
+/// Error: the tree lacks one of them. The new indexes replace those of the image, and would hide that module.
+fn add_existing(archive: &Archive, target: &str, tree: &Sources<'_>, selection: &mut Selection) -> Result<Renamed> {
     let directory = archive.existing.resolve(&format!("{target}/"))?;
     let mut renamed = Renamed::new();
     for path in archive.existing.below(&directory).filter(|path| path.ends_with(".ko") || path.contains(".ko.")) {
@@ -93,22 +94,22 @@ fn know(archive: &Archive, target: &str, tree: &Sources<'_>, selection: &mut Sel
         let original = line.path().filter(|original| uncompressed(original) == uncompressed(path.as_bytes()));
         let Some(original) = original else {
             bail!(
-                "the image to append to has {path} in /{directory}, and the module tree has not: name the tree it was \
-                 made of"
+                "the image to append to has {path} in /{directory}, which the module tree lacks; name the tree that \
+                 the image was made from"
             );
         };
-        selection.know(name);
+        selection.add_name(name);
         renamed.insert(original.into(), path.into());
     }
     Ok(renamed)
 }
 
-/// A module's path without the suffix that says how it is compressed.
+/// A module's path without the suffix of a compressed format.
 fn uncompressed(path: &[u8]) -> &[u8] {
     Format::ALL.iter().find_map(|format| path.strip_suffix(format.suffix().as_bytes())).unwrap_or(path)
 }
 
-/// A line of modules.dep with the paths that there are in the image.
+/// A line of modules.dep with the paths in the image.
 fn rename(line: &[u8], renamed: &Renamed) -> Vec<u8> {
     let mut text = Vec::with_capacity(line.len());
     for part in line.split_inclusive(|&b| matches!(b, b' ' | b':')) {
@@ -122,12 +123,12 @@ fn rename(line: &[u8], renamed: &Renamed) -> Vec<u8> {
     text
 }
 
-/// A file's name and content.
-type Made = (&'static str, Vec<u8>);
+/// The name and the content of a new file.
+type NewFile = (&'static str, Vec<u8>);
 
-/// The indexes that the tree has, in both forms.
-fn indexes(tree: &Sources<'_>, selection: &Selection, renamed: &Renamed) -> Result<Vec<Made>> {
-    let mut made = Vec::new();
+/// The indexes that the tree has, as binary files and as text.
+fn indexes(tree: &Sources<'_>, selection: &Selection, renamed: &Renamed) -> Result<Vec<NewFile>> {
+    let mut files = Vec::new();
     for kind in IndexKind::ALL {
         let index = tree.index_of(kind).map_err(Failures::from)?;
         if !index.exists() {
@@ -135,27 +136,27 @@ fn indexes(tree: &Sources<'_>, selection: &Selection, renamed: &Renamed) -> Resu
         }
         let entries = entries(&index, kind, selection, renamed)?;
         let [binary, text] = kind.files();
-        made.push((binary, entries.to_bytes().context(binary)?));
-        made.extend(lines(kind, &entries).map(|lines| (text, lines)));
+        files.push((binary, entries.to_bytes().context(binary)?));
+        files.extend(lines(kind, &entries).map(|lines| (text, lines)));
     }
-    Ok(made)
+    Ok(files)
 }
 
-/// The text files that the tree has.
-fn texts(directory: &Path, selection: &Selection) -> Result<Vec<Made>> {
-    let mut made = Vec::new();
+/// The text files that the tree has and that are no index.
+fn texts(directory: &Path, selection: &Selection) -> Result<Vec<NewFile>> {
+    let mut files = Vec::new();
     for name in WHOLE {
-        made.extend(text(directory, name)?.map(|bytes| (name, bytes)));
+        files.extend(text(directory, name)?.map(|bytes| (name, bytes)));
     }
     if let Some(bytes) = text(directory, ORDER)? {
         let lines = bytes.split_inclusive(|&b| b == b'\n').filter(|line| selection.has(module_of(line)));
-        made.push((ORDER, lines.collect::<Vec<_>>().concat()));
+        files.push((ORDER, lines.collect::<Vec<_>>().concat()));
     }
-    Ok(made)
+    Ok(files)
 }
 
-/// The entries of an index that speak of selected modules, or all of them where it speaks of the kernel itself.
-/// Their priorities, ranks in the whole tree, keep their order.
+/// The entries of an index that are about selected modules, or all entries if the index is about built-in modules. The
+/// priorities are those of the whole tree, so the entries keep their order.
 fn entries(index: &Index<'_>, kind: IndexKind, selection: &Selection, renamed: &Renamed) -> Result<Entries, Failures> {
     let mut entries = Entries::default();
     index.each(&mut |key, priority, value| {
@@ -173,7 +174,7 @@ fn entries(index: &Index<'_>, kind: IndexKind, selection: &Selection, renamed: &
     Ok(entries)
 }
 
-/// The text form of an index, for readers of their own such as busybox's modprobe, where depmod makes it of the same.
+/// The text form of an index, which busybox's modprobe reads. `None`: depmod makes the text from other data.
 fn lines(kind: IndexKind, entries: &Entries) -> Option<Vec<u8>> {
     let line: fn(&[u8], &[u8]) -> Vec<u8> = match kind {
         IndexKind::Dep => |_, value| [value, b"\n"].concat(),
@@ -183,7 +184,7 @@ fn lines(kind: IndexKind, entries: &Entries) -> Option<Vec<u8>> {
     Some(entries.by_priority().into_iter().flat_map(|(key, value)| line(key, value)).collect())
 }
 
-/// A text file of the tree, if it has it.
+/// A text file of the tree, if it exists.
 fn text(directory: &Path, name: &str) -> Result<Option<Vec<u8>>> {
     let path = directory.join(name);
     match fs::read(&path) {

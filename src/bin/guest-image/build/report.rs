@@ -1,4 +1,4 @@
-//! What was put into an image, and why: as text and as JSON.
+//! The report on an image, as text and as JSON: its files, and why each is in it.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -13,23 +13,23 @@ use super::selection::ALL;
 use crate::cli::stderr;
 use crate::cli::stdout::{self, NOTE, styled};
 
-/// How it is told.
+/// The format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportFormat {
-    /// A line a file, and one of sums.
+    /// A line for each file, and a summary.
     Text,
-    /// One object.
+    /// One JSON object.
     Json,
-    /// Not at all.
+    /// No report.
     None,
 }
 
-/// What a module tree gave.
+/// The modules that were added.
 #[derive(Debug, Default)]
 pub struct AddedModules {
-    /// The tree's release, if there was one.
+    /// The release of their tree, if there was a tree.
     pub release: Option<String>,
-    /// The number of modules.
+    /// Their number.
     pub modules: usize,
 }
 
@@ -43,7 +43,7 @@ struct JsonReport<'a> {
     files: Vec<Item<'a>>,
 }
 
-/// Tells it: the files on standard output, the sums, as text, on standard error.
+/// Prints the report on standard output. The summary of the text format goes to standard error.
 pub fn print(format: ReportFormat, image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> Result<()> {
     let files: Vec<_> = archive.files().collect();
     match format {
@@ -58,13 +58,13 @@ pub fn print(format: ReportFormat, image: &Path, archive: &Archive, added: &Adde
         }),
         ReportFormat::Text => {
             stdout::print(&listing(&files))?;
-            stderr::print(sums(image, archive, added, sizes));
+            stderr::print(summary(image, archive, added, sizes));
             Ok(())
         }
     }
 }
 
-/// A line a file; one for all that an image of a whole tree holds of it.
+/// A line for each file. All files of `--all-modules` share one.
 fn listing(files: &[Item<'_>]) -> String {
     let width = files.iter().map(|file| file.why.len()).max().unwrap_or_default();
     let mut text = String::new();
@@ -81,12 +81,12 @@ fn listing(files: &[Item<'_>]) -> String {
     text
 }
 
-fn sums(image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> String {
+fn summary(image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> String {
     let (file, unpacked) = (HumanBytes(sizes.file), HumanBytes(sizes.unpacked));
     let modules = if added.modules == 1 { "module" } else { "modules" };
     let mut text = format!("{}: {} {modules}, {file}, unpacked {unpacked}", image.display(), added.modules);
     if !archive.existing.bytes.is_empty() {
-        let _ = write!(text, "; rdinit=/sbin/guest-init starts it");
+        let _ = write!(text, "; boot with rdinit=/sbin/guest-init");
     }
     text
 }

@@ -1,4 +1,4 @@
-//! Which modules go into an image: those that lists take, as the guest's own resolver has it, or all.
+//! The selection of modules for an image: those that lists need, by the guest's own resolver, or all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,30 +18,30 @@ use rustix::io::Errno;
 
 use crate::cli::stderr::{Failures, warn};
 
-/// A module that is taken.
+/// A selected module.
 #[derive(Clone, Debug)]
 pub struct SelectedModule {
-    /// The size of its file.
+    /// The size of its file in bytes.
     pub size: u64,
-    /// The entry that needs it, or [`ALL`].
+    /// The entry that first needs it, or [`ALL`].
     pub why: String,
 }
 
-/// Why a module is in an image that takes all of them.
+/// The reason for a module of an image with all modules.
 pub const ALL: &str = "--all-modules";
 
-/// The modules that are taken.
+/// The selected modules.
 #[derive(Debug, Default)]
 pub struct Selection {
-    /// Paths as modules.dep has them.
+    /// The modules by their paths in modules.dep.
     files: BTreeMap<Vec<u8>, SelectedModule>,
-    /// The modules' names, with `_`.
+    /// The names of the modules, with `_`, and of modules that the image to append to has.
     names: BTreeSet<Vec<u8>>,
 }
 
 impl Selection {
-    /// What `entries` take of the tree at `directory`: all that the plan of a boot with that list would load. Soft
-    /// dependencies and optional entries come along where their files are there; with `allow_missing`, so does all else.
+    /// Selects all modules of the tree at `directory` that a boot with `entries` would load. Soft dependencies and
+    /// optional entries are selected if their files exist. With `allow_missing`, so are all other entries.
     pub fn of_lists(
         tree: Sources<'_>,
         directory: &Path,
@@ -66,14 +66,14 @@ impl Selection {
             }
         }
         let is_missing = |failure: &mut Failure| matches!(failure.code, Code::UnknownModule | Code::MissingFile);
-        let left: Vec<_> = failures.0.extract_if(.., |failure| allow_missing && is_missing(failure)).collect();
+        let tolerated: Vec<_> = failures.0.extract_if(.., |failure| allow_missing && is_missing(failure)).collect();
         failures.into_result()?;
-        left.iter().for_each(warn);
+        tolerated.iter().for_each(warn);
         passed_over.iter().for_each(|failure| warn(format_args!("{failure}: optional, passed over")));
         Ok(selection)
     }
 
-    /// Every module of the tree at `directory`.
+    /// Selects every module of the tree at `directory`.
     pub fn of_all(tree: Sources<'_>, directory: &Path) -> Result<Self, Failures> {
         let mut failures = Failures(Vec::new());
         let mut selection = Self::default();
@@ -84,22 +84,22 @@ impl Selection {
         failures.into_result().map(|()| selection)
     }
 
-    /// Paths as modules.dep has them.
+    /// The selected modules, by their paths in modules.dep.
     pub fn files(&self) -> impl Iterator<Item = (&[u8], &SelectedModule)> {
         self.files.iter().map(|(path, taken)| (&path[..], taken))
     }
 
-    /// Counts a module in that need not be copied: it is there already.
-    pub fn know(&mut self, module: &[u8]) {
+    /// Adds the name of a module whose file is already in the image to append to.
+    pub fn add_name(&mut self, module: &[u8]) {
         self.names.insert(plain(module));
     }
 
-    /// How many modules there are.
+    /// The number of selected modules.
     pub fn len(&self) -> usize {
         self.files.len()
     }
 
-    /// Whether a module of that name is one of them.
+    /// Whether a module of this name is in the image.
     pub fn has(&self, module: &[u8]) -> bool {
         self.names.contains(&plain(module))
     }
@@ -128,7 +128,7 @@ impl Selection {
     }
 }
 
-/// Where a path of modules.dep is on the host; one that begins with `/` stays what it is.
+/// The path on this host of a path in modules.dep. An absolute path stays unchanged.
 pub fn on_host(directory: &Path, path: &[u8]) -> PathBuf {
     directory.join(std::ffi::OsStr::from_bytes(path))
 }

@@ -1,4 +1,5 @@
-//! PID 1's way from the command line to the plan, gone on the host by PID 1's own code; what it finds, and how it ends.
+//! The dry run: on this host, PID 1's own code reads the command line and the lists, plans them, and opens the module
+//! files.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -7,41 +8,40 @@ use guest_init::failure::{Code, Failure, Report};
 use guest_init::guest::modules::findings::Finding;
 use guest_init::guest::modules::ready::{LoadOptions, Ready, plan_entries};
 use guest_init::guest::modules::tree::ModuleTree;
-use guest_init::request::list::{self, Entry};
+use guest_init::request::list;
 use guest_init::request::location::Location;
 use guest_init::request::{MOST_ENTRIES, Request};
+use guest_init::resolve::plan::Plan;
 use guest_init::resolve::plan::consequence::Consequence;
-use guest_init::resolve::plan::{Action, Plan, Step};
-use guest_init::text::Shown;
 
-use super::findings::{self, Findings, Remark};
+use super::findings::{Findings, PlannedStep, Remark};
 use super::inspection::Inspection;
 use super::kernel_image::KernelImage;
 use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
 use crate::shared::lists::List;
 
-/// What becomes of a VM.
+/// The answer of a dry run.
 pub enum Answer {
-    /// Its agent starts.
+    /// The VM would start its agent.
     Starts(Findings),
-    /// It ends with a failure before its agent starts.
+    /// The VM would panic before its agent starts.
     Fails(Findings),
-    /// It could not be found out: something on this host can't be read.
+    /// Nothing is known about the VM, because a file on this host can't be read.
     Unknown(anyhow::Error),
 }
 
-/// Why the walk ends early.
+/// Why a dry run ends early.
 enum Stop {
-    /// PID 1 would end here with this failure.
-    Fails(Failure),
-    /// Nothing is known of the VM from here on.
+    /// PID 1 would end with this failure.
+    Fails(Box<Failure>),
+    /// A file on this host can't be read.
     Unknown(anyhow::Error),
 }
 
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
-        Self::Fails(failure)
+        Self::Fails(failure.into())
     }
 }
 
@@ -51,7 +51,7 @@ impl From<anyhow::Error> for Stop {
     }
 }
 
-/// Walks from the command line and the lists to the plan, and looks at every module file of the plan.
+/// Plans the command line and the lists, and inspects every module file of the plan.
 pub fn run(lists: &[List], vm: &VmOptions) -> Answer {
     let kernel = match vm.kernel.as_deref().map(KernelImage::read).transpose() {
         Ok(kernel) => kernel,
@@ -63,11 +63,11 @@ pub fn run(lists: &[List], vm: &VmOptions) -> Answer {
     let mut report = Report::new(&mut log);
     let outcome = DryRun { vm, kernel }.walk(lists, &mut report, &mut findings);
     let end = match outcome {
-        Ok(at_the_loads) => {
-            logged.extend(at_the_loads);
+        Ok(load_failures) => {
+            logged.extend(load_failures);
             logged.first().cloned()
         }
-        Err(Stop::Fails(failure)) => Some(failure),
+        Err(Stop::Fails(failure)) => Some(*failure),
         Err(Stop::Unknown(error)) => return Answer::Unknown(error),
     };
     findings.conclude(end, logged);
@@ -83,14 +83,14 @@ struct DryRun<'v> {
 }
 
 impl DryRun<'_> {
-    /// Takes PID 1's steps up to the first load, with PID 1's own code. Returns the failures that the files show the loads
-    /// to end with.
+    /// Does what PID 1 does before the first load. Returns the failures with which loads would end, so far as the
+    /// module files show them.
     fn walk(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>, Stop> {
         let mut request = Request::parse(self.vm.cmdline.as_bytes(), report);
         request.strict |= self.vm.strict;
         report.verdict()?;
         self.add_lists(&mut request, lists, report)?;
-        // PID 1 would end here if a list is wrong. The rest is looked at as well, so that everything is known at once.
+        // PID 1 ends here if a list is wrong. The dry run goes on, to report all failures at once.
         if request.entries.is_empty() {
             report.verdict()?;
             return Ok(Vec::new());
@@ -111,7 +111,7 @@ impl DryRun<'_> {
             Finding::Refused { failure, .. } => remarks.push(Remark::passed_over(&failure)),
             Finding::Fails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
             Finding::Ignored { step, failure } => ignored.push((step, failure)),
-            // The inspection looks at the file and finds why.
+            // The inspection meets the same failure again and reports it.
             Finding::Fails { .. } | Finding::Unseen { .. } => {}
         };
         plan_entries(&mut plan, &request.entries, &tree, &mut found);
@@ -124,19 +124,19 @@ impl DryRun<'_> {
         let mut inspection = Inspection::new(self.vm, kernel, &tree, ignored, findings);
         let mut given_up = None;
         for (number, step) in plan.steps().iter().enumerate() {
-            // The steps behind an optional entry's failure are not tried.
+            // If a step of an optional entry fails, PID 1 does not try the entry's other steps.
             let passed_over = given_up == Some(step.wanted) || !inspection.step(&plan, step, ready.file(number));
             if passed_over && step.consequence != Consequence::Nothing {
                 given_up = Some(step.wanted);
             }
             let Some(entry) = request.entries.get(usize::from(step.entry)) else { continue };
-            let step = findings::Step { passed_over, ..told(&plan, step, entry) };
-            inspection.findings.steps.push(step);
+            inspection.findings.steps.push(PlannedStep::new(&plan, step, entry, passed_over));
         }
         Ok(inspection.finish(&tree.sources(&config)))
     }
 
-    /// The lists that the command line names, where it names them, and then those given here.
+    /// Adds the entries of all lists to the request: first the lists that the command line names, then those given as
+    /// arguments.
     fn add_lists<'a>(&self, request: &mut Request<'a>, lists: &'a [List], report: &mut Report<'_>) -> Result<(), Stop> {
         let mut texts = Vec::new();
         for file in &request.files {
@@ -168,12 +168,15 @@ impl DryRun<'_> {
         Ok(())
     }
 
+    /// Opens the module tree of the kernel's release.
     fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<ModuleTree, Stop> {
         let (directory, path) = self.vm.module_dir(location)?;
         let release = match (&self.kernel, self.vm.tree.named_release()) {
             (Some(kernel), Some(named)) => {
                 if kernel.release != named {
-                    return Err(anyhow!("--release {named}: the --kernel is {}", kernel.release).into());
+                    return Err(
+                        anyhow!("--release {named}: --kernel is {}; leave --release out", kernel.release).into()
+                    );
                 }
                 kernel.release.clone()
             }
@@ -186,32 +189,5 @@ impl DryRun<'_> {
         let config: Vec<_> = config.iter().map(String::as_str).collect();
         let name = path.display();
         Ok(ModuleTree::open_in(directory, &name, &release, &config)?)
-    }
-}
-
-/// A step as it is told.
-fn told(plan: &Plan<'_>, step: &Step<'_>, entry: &Entry<'_>) -> findings::Step {
-    let (action, file) = match step.action {
-        Action::Load(path) => ("insmod", Some(Shown(path).to_string())),
-        Action::Adjust => ("adjust", None),
-        Action::BuiltIn => ("builtin", None),
-        Action::Install(_) => ("install", None),
-        Action::Blacklisted => ("blacklisted", None),
-        Action::Missing => ("missing", None),
-    };
-    let parameters = match step.action {
-        Action::Adjust => Shown(step.entry_parameters).to_string(),
-        _ => plan.parameters(step).to_string(),
-    };
-    findings::Step {
-        action,
-        module: step.module.to_string(),
-        file,
-        parameters,
-        entry: entry.name.to_string(),
-        required: step.consequence != Consequence::Nothing,
-        optional: step.consequence == Consequence::EndsItsEntry,
-        passed_over: false,
-        line: plan.show(step).to_string().trim_end().into(),
     }
 }

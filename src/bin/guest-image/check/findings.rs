@@ -1,57 +1,60 @@
-//! What a check finds, as text and as JSON.
+//! The findings of a check, as text and as JSON.
 
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 
 use guest_init::failure::{Code, Failure};
+use guest_init::request::list::Entry;
 use guest_init::resolve::modinfo::ModInfo;
+use guest_init::resolve::plan::consequence::Consequence;
+use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::text::Shown;
 use serde::{Serialize, Serializer};
 
 use crate::cli::stdout::{BAD, GOOD, NOTE, WARNING, styled};
 
-/// All that is known of a VM before it starts.
+/// Everything that is known about a VM before it starts.
 #[derive(Debug, Default, Serialize)]
 pub struct Findings {
     /// The kernel's release.
     pub release: String,
-    /// The module tree.
+    /// The folder of the module tree.
     pub modules: PathBuf,
     reaches_agent: bool,
-    /// What the VM would end with.
+    /// The failure that the VM would end with.
     #[serde(rename = "code", serialize_with = "code_of")]
     pub end: Option<Failure>,
-    /// What would be done, in order; nothing, if that is known to fail.
-    pub steps: Vec<Step>,
-    /// All that is wrong.
+    /// The steps of PID 1, in order. Empty if PID 1 would fail.
+    pub steps: Vec<PlannedStep>,
+    /// All failures, each of which would end the VM.
     #[serde(serialize_with = "failures")]
     pub failures: Vec<Failure>,
-    /// What will not be as it was asked for.
+    /// What the VM would do otherwise than the lists ask for.
     pub warnings: Vec<Remark>,
-    /// What is good to know.
+    /// Other remarks.
     pub notes: Vec<Remark>,
 }
 
 /// A step of the plan.
 #[derive(Debug, Serialize)]
-pub struct Step {
+pub struct PlannedStep {
     /// `insmod`, `install`, `adjust`, `builtin`, `blacklisted` or `missing`.
     pub action: &'static str,
     /// The module's name, with `_`.
     pub module: String,
-    /// Its file, below the tree.
+    /// The module's file, below the tree.
     pub file: Option<String>,
-    /// All that it gets.
+    /// All parameters of the module.
     pub parameters: String,
-    /// The entry that asks for it.
+    /// The entry that first needs the module.
     pub entry: String,
-    /// False for what only a soft dependency asks for.
+    /// False if only a soft dependency asks for the module.
     pub required: bool,
-    /// Whether its failure would be passed over.
+    /// Whether the entry is optional.
     pub optional: bool,
-    /// Whether it is known to fail, and passed over.
+    /// Whether the step is known to fail, and PID 1 would pass over it.
     pub passed_over: bool,
-    /// The line that the plan has for it.
+    /// The text of the step, as the plan prints it.
     #[serde(skip)]
     pub line: String,
 }
@@ -59,57 +62,57 @@ pub struct Step {
 /// A warning or a note.
 #[derive(Debug, Serialize)]
 pub struct Remark {
-    /// What it is about.
+    /// The topic.
     #[serde(rename = "kind")]
     pub topic: Topic,
-    /// The module, if it is about one.
+    /// The module, if the remark is about one.
     pub module: Option<String>,
-    /// What a person reads.
+    /// The text, one line.
     pub text: String,
-    /// The parameters that there are.
+    /// The parameters that the module has, if the remark is about unknown ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Parameter>,
 }
 
-/// What remarks are about.
+/// The topic of a remark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Topic {
-    /// What an optional entry, or a soft dependency, does not get.
+    /// An optional entry, or a soft dependency, that would fail.
     PassedOver,
-    /// Parameters that a module does not have.
+    /// A parameter that would not be applied.
     Parameter,
-    /// A module that the blacklist keeps out.
+    /// A module that the blacklist names.
     Blacklisted,
-    /// Modules of another release.
+    /// A module that was built for another release.
     Release,
-    /// Firmware that is not there.
+    /// Firmware files that are missing, or were not looked for.
     Firmware,
-    /// An index that is missing.
+    /// An index file that is missing.
     Index,
-    /// Who decompresses.
+    /// Compressed modules, and who decompresses them.
     Compression,
 }
 
-/// A parameter that a module has.
+/// A parameter of a module.
 #[derive(Debug, Serialize)]
 pub struct Parameter {
     /// Its name.
     pub name: String,
-    /// `int`, `array of int`, …
+    /// The type: `int`, `array of int`, …
     #[serde(rename = "type")]
     pub type_name: Option<String>,
-    /// What the module says of it.
+    /// The description in the module.
     pub description: Option<String>,
 }
 
 impl Remark {
-    /// A remark, on a module or on none.
+    /// A remark, which may be about a module.
     pub const fn new(topic: Topic, module: Option<String>, text: String) -> Self {
         Self { topic, module, text, parameters: Vec::new() }
     }
 
-    /// That on a failure which would be passed over.
+    /// The remark on a failure of an optional entry.
     pub fn passed_over(failure: &Failure) -> Self {
         let text = format!("{}: optional, passed over: {}", failure.subject, failure.reason);
         Self::new(Topic::PassedOver, Some(failure.subject.to_string()), text)
@@ -117,28 +120,57 @@ impl Remark {
 }
 
 impl Parameter {
-    /// All that a module says of its parameters, in its order.
+    /// The parameters of a module, in the order of its .modinfo.
     pub fn all(info: &ModInfo<'_>) -> Vec<Self> {
-        let said = |key: &str, name: &[u8]| {
-            let of_it = |value: &[u8]| value.strip_prefix(name)?.strip_prefix(b":").map(|text| Shown(text).to_string());
-            info.values(key).find_map(of_it)
+        let value = |key: &str, name: &[u8]| {
+            let text = |value: &[u8]| value.strip_prefix(name)?.strip_prefix(b":").map(|text| Shown(text).to_string());
+            info.values(key).find_map(text)
         };
         let mut names: Vec<_> = Vec::new();
         info.parameters().for_each(|name| names.extend((!names.contains(&name)).then_some(name)));
         let parameter = |name: &[u8]| Self {
             name: Shown(name).to_string(),
-            type_name: said("parmtype", name),
-            description: said("parm", name),
+            type_name: value("parmtype", name),
+            description: value("parm", name),
         };
         names.into_iter().map(parameter).collect()
     }
 }
 
+impl PlannedStep {
+    /// A step of a plan, with the entry that first needs its module.
+    pub fn new(plan: &Plan<'_>, step: &Step<'_>, entry: &Entry<'_>, passed_over: bool) -> Self {
+        let (action, file) = match step.action {
+            Action::Load(path) => ("insmod", Some(Shown(path).to_string())),
+            Action::Adjust => ("adjust", None),
+            Action::BuiltIn => ("builtin", None),
+            Action::Install(_) => ("install", None),
+            Action::Blacklisted => ("blacklisted", None),
+            Action::Missing => ("missing", None),
+        };
+        let parameters = match step.action {
+            Action::Adjust => Shown(step.entry_parameters).to_string(),
+            _ => plan.parameters(step).to_string(),
+        };
+        Self {
+            action,
+            module: step.module.to_string(),
+            file,
+            parameters,
+            entry: entry.name.to_string(),
+            required: step.consequence != Consequence::Nothing,
+            optional: step.consequence == Consequence::EndsItsEntry,
+            passed_over,
+            line: plan.show(step).to_string().trim_end().into(),
+        }
+    }
+}
+
 impl Findings {
-    /// Takes the end that PID 1 would come to, and what it would have told before.
-    pub fn conclude(&mut self, end: Option<Failure>, told: Vec<Failure>) {
-        self.failures = if told.is_empty() { end.iter().cloned().collect() } else { told };
-        // One entry too many is told as often as there is one.
+    /// Takes the failure that PID 1 would end with, and the failures that it would log before.
+    pub fn conclude(&mut self, end: Option<Failure>, logged: Vec<Failure>) {
+        self.failures = if logged.is_empty() { end.iter().cloned().collect() } else { logged };
+        // Every entry above the bound is logged as the same failure.
         self.failures.dedup();
         self.reaches_agent = end.is_none();
         if !self.reaches_agent {
@@ -147,7 +179,7 @@ impl Findings {
         self.end = end;
     }
 
-    /// The codes of all failures, each once.
+    /// The codes of all failures, sorted, each once.
     fn codes(&self) -> Vec<Code> {
         let mut codes: Vec<_> = self.failures.iter().map(|failure| failure.code).collect();
         codes.sort_by_key(|code| *code as u8);
@@ -155,8 +187,8 @@ impl Findings {
         codes
     }
 
-    /// The steps that do something.
-    fn done(&self) -> impl Iterator<Item = &Step> {
+    /// The steps that PID 1 would not pass over.
+    fn taken(&self) -> impl Iterator<Item = &PlannedStep> {
         self.steps.iter().filter(|step| !step.passed_over)
     }
 
@@ -169,7 +201,7 @@ impl Findings {
                 writeln!(f, "{}{}", of(&self.release), styled(BAD, text))
             }
             None => {
-                let loaded = self.done().filter(|step| step.action == "insmod").count();
+                let loaded = self.taken().filter(|step| step.action == "insmod").count();
                 let modules = if loaded == 1 { "module" } else { "modules" };
                 let text = format!("the VM would load {loaded} {modules} and start its agent");
                 writeln!(f, "{}{}", of(&self.release), styled(GOOD, text))
@@ -180,7 +212,7 @@ impl Findings {
 
 impl Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in self.done() {
+        for step in self.taken() {
             writeln!(f, "{}", step.line)?;
         }
         for failure in &self.failures {
@@ -210,7 +242,7 @@ impl Display for Parameter {
 
 /// A failure as JSON.
 #[derive(Serialize)]
-struct Told {
+struct JsonFailure {
     code: String,
     stage: String,
     subject: String,
@@ -219,7 +251,7 @@ struct Told {
 }
 
 fn failures<S: Serializer>(failures: &[Failure], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(failures.iter().map(|failure| Told {
+    serializer.collect_seq(failures.iter().map(|failure| JsonFailure {
         code: failure.code.to_string(),
         stage: failure.code.stage().to_string(),
         subject: failure.subject.to_string(),

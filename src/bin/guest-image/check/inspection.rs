@@ -1,4 +1,5 @@
-//! What only a host can see of a plan: what the files of its modules say, and what the kernel and the root say to that.
+//! The inspection of a plan: remarks that PID 1 can't make, because it does not read the kernel's image, its
+//! configuration, or the firmware.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,28 +20,28 @@ use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
 use crate::shared::firmware::Firmware;
 
-/// How many names of files a remark shows.
+/// The most file names that a remark shows.
 const SHOWN: usize = 3;
 
-/// A look at each step.
+/// An inspection in progress.
 pub struct Inspection<'i> {
-    /// Where remarks go.
+    /// Takes the remarks.
     pub findings: &'i mut Findings,
     tree: &'i ModuleTree,
     kernel: KernelFacts<'i>,
     firmware: Option<(String, Firmware)>,
     /// Parameters that will not be applied, each with its step.
     ignored: Vec<(&'i Step<'i>, Failure)>,
-    /// What would fail at the loads.
+    /// Failures with which loads would end.
     failures: Vec<Failure>,
-    /// Modules that name firmware, where nobody says where it is.
-    wanting: BTreeSet<String>,
-    /// How many modules are compressed in a format.
+    /// Modules that name firmware, if no option names its folder.
+    without_firmware_dir: BTreeSet<String>,
+    /// The number of modules in each compressed format.
     compressed: BTreeMap<Format, usize>,
 }
 
 impl<'i> Inspection<'i> {
-    /// Nothing looked at yet.
+    /// An inspection that has not inspected anything yet.
     pub fn new(
         vm: &VmOptions,
         kernel: KernelFacts<'i>,
@@ -50,11 +51,12 @@ impl<'i> Inspection<'i> {
     ) -> Self {
         let firmware = vm.tree.firmware_dir();
         let firmware = firmware.map(|path| (path.display().to_string(), Firmware::at(&path, &findings.release)));
-        let (failures, wanting, compressed) = Default::default();
-        Self { findings, tree, kernel, firmware, ignored, failures, wanting, compressed }
+        let (failures, without_firmware_dir, compressed) = Default::default();
+        Self { findings, tree, kernel, firmware, ignored, failures, without_firmware_dir, compressed }
     }
 
-    /// Looks at a step, whose file may be open already. False: the step is known to fail.
+    /// Inspects a step. `opened` is its module file, if PID 1's code left it open. Returns false if the step would
+    /// fail.
     pub fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>, opened: Option<&ModuleFile>) -> bool {
         let outcome = match step.action {
             Action::Load(path) => self.file(step, path, opened),
@@ -64,7 +66,7 @@ impl<'i> Inspection<'i> {
             }
             Action::Missing => Err(ready::dangling(step)),
             Action::Adjust | Action::BuiltIn => {
-                self.later(plan, step);
+                self.set_later(plan, step);
                 Ok(())
             }
             Action::Blacklisted => {
@@ -85,15 +87,19 @@ impl<'i> Inspection<'i> {
         false
     }
 
-    /// Looks at what is no single step's; returns what would fail at the loads.
+    /// Adds the remarks that are about several steps or none. Returns the failures with which loads would end.
     pub fn finish(self, tree: &Sources<'_>) -> Vec<Failure> {
         if tree.index_of(IndexKind::Builtin).is_ok_and(|index| !index.exists()) {
-            let text = "modules.builtin.bin and modules.builtin are missing: what is built in would be an unknown name";
+            let text =
+                "modules.builtin.bin and modules.builtin are missing: the name of a built-in module would be unknown";
             self.findings.warnings.push(Remark::new(Topic::Index, None, text.into()));
         }
-        if !self.wanting.is_empty() {
-            let modules: Vec<_> = self.wanting.iter().map(String::as_str).collect();
-            let text = format!("firmware of {} not looked for, without --root or --firmware-dir", modules.join(", "));
+        if !self.without_firmware_dir.is_empty() {
+            let modules: Vec<_> = self.without_firmware_dir.iter().map(String::as_str).collect();
+            let text = format!(
+                "firmware of {} was not looked for; name its folder with --root or --firmware-dir",
+                modules.join(", ")
+            );
             self.findings.notes.push(Remark::new(Topic::Firmware, None, text));
         }
         for (format, count) in &self.compressed {
@@ -111,7 +117,7 @@ impl<'i> Inspection<'i> {
         self.failures
     }
 
-    /// Looks at the file of a step.
+    /// Inspects the module file of a step.
     fn file(&mut self, step: &Step<'_>, path: &[u8], opened: Option<&ModuleFile>) -> Result<(), Failure> {
         let again;
         let file = match opened {
@@ -135,8 +141,8 @@ impl<'i> Inspection<'i> {
         Ok(())
     }
 
-    /// Parameters of a module that is there before its entry's turn.
-    fn later(&mut self, plan: &Plan<'_>, step: &Step<'_>) {
+    /// Parameters of a module that is loaded or built in before its entry's turn.
+    fn set_later(&mut self, plan: &Plan<'_>, step: &Step<'_>) {
         let parameters = match step.action {
             Action::Adjust => Shown(step.entry_parameters).to_string(),
             _ => plan.parameters(step).to_string(),
@@ -144,12 +150,12 @@ impl<'i> Inspection<'i> {
         if !parameters.is_empty() {
             let module = step.module;
             let text =
-                format!("{module}: {parameters}: set through /sys/module/{module}/parameters, where that can be");
+                format!("{module}: {parameters}: set through /sys/module/{module}/parameters, if the module allows it");
             self.note(Topic::Parameter, step, text);
         }
     }
 
-    /// The parameters of a step that will not be applied, and below the last of them those that the module has.
+    /// Warns of the parameters of a step that will not be applied. The last warning lists the parameters of the module.
     fn parameters(&mut self, step: &Step<'_>, info: Option<&ModInfo<'_>>) {
         let mut last = None;
         for (_, failure) in self.ignored.iter().filter(|(of, _)| std::ptr::eq(*of, step)) {
@@ -164,13 +170,14 @@ impl<'i> Inspection<'i> {
         }
     }
 
+    /// Warns of the firmware files that a module names and the firmware folder lacks.
     fn firmware(&mut self, step: &Step<'_>, info: &ModInfo<'_>) {
         let named: Vec<_> = info.values("firmware").collect();
         if named.is_empty() {
             return;
         }
         let Some((folder, firmware)) = &self.firmware else {
-            self.wanting.insert(step.module.to_string());
+            self.without_firmware_dir.insert(step.module.to_string());
             return;
         };
         let missing: Vec<_> = named.iter().filter(|name| firmware.files(name).is_empty()).collect();

@@ -1,4 +1,4 @@
-//! What a kernel image says of itself: its release, the version magic that its modules must have, its configuration.
+//! A kernel image: its release, the version magic that its modules must have, and its configuration.
 
 use std::fs;
 use std::path::Path;
@@ -10,22 +10,23 @@ use memchr::memmem::{find, find_iter};
 
 use crate::shared::decompress::{all_streams, first_stream};
 
-/// The banner at the start of a kernel's log, and in every image that is not compressed.
+/// The start of the banner that every uncompressed kernel contains (`linux_banner`).
 const BANNER: &[u8] = b"Linux version ";
 
 /// A kernel image.
 #[derive(Debug)]
 pub struct KernelImage {
-    /// What its `uname -r` prints.
+    /// The release, as `uname -r` prints it.
     pub release: String,
-    /// `vermagic`, as its modules must have it, if the image shows it.
+    /// The version magic that its modules must have, if the image could be decompressed.
     pub vermagic: Option<Vec<u8>>,
-    /// The text of its .config, if it holds one (CONFIG_IKCONFIG).
+    /// The text of its .config, if the kernel contains it (CONFIG_IKCONFIG).
     pub config: Option<Vec<u8>>,
 }
 
 impl KernelImage {
-    /// Reads an image: x86's bzImage, arm64's Image, or vmlinux, as it is, compressed as a whole, or as an EFI program.
+    /// Reads a bzImage of x86, an Image of arm64, or vmlinux. The file may be compressed, or be an EFI program that
+    /// decompresses the kernel.
     pub fn read(path: &Path) -> Result<Self> {
         let name = || format!("--kernel {}", path.display());
         let file = fs::read(path).with_context(name)?;
@@ -42,16 +43,16 @@ impl KernelImage {
 
     fn of(file: Vec<u8>) -> Result<Self> {
         if let Some(setup) = BzImage::of(&file) {
-            let release = setup.release().context("a bzImage whose header names no version")?;
+            let release = setup.release().context("a bzImage whose header has no version")?;
             return Ok(Self::with(release, &setup.payload().unwrap_or_default()));
         }
         let is_raw = Elf::new(&file).is_some() || file.get(0x38..0x3c) == Some(b"ARM\x64");
-        ensure!(is_raw, "no kernel image: neither a bzImage, nor vmlinux, nor an Image of arm64");
-        let Some(release) = banner(&file) else { bail!("a kernel image in which no `Linux version` stands") };
+        ensure!(is_raw, "not a kernel image: neither bzImage, nor vmlinux, nor an Image of arm64");
+        let Some(release) = banner(&file) else { bail!("a kernel image without the text `Linux version`") };
         Ok(Self::with(release, &file))
     }
 
-    /// `image` is the kernel itself, not compressed.
+    /// Searches `image`, the uncompressed kernel, for the other two.
     fn with(release: String, image: &[u8]) -> Self {
         Self { vermagic: vermagic(image, &release), config: embedded_config(image), release }
     }
@@ -65,14 +66,15 @@ impl<'a> BzImage<'a> {
         (file.get(0x202..0x206) == Some(b"HdrS")).then_some(Self(file))
     }
 
-    /// `kernel_version`: where the version's text is, less 0x200.
+    /// The release. The header's `kernel_version` is the offset of its text, less 0x200.
     fn release(&self) -> Option<String> {
         let offset = self.0.get(0x20e..0x210)?;
         let start = usize::from(u16::from_le_bytes(offset.try_into().ok()?)) + 0x200;
         first_word(self.0.get(start..)?)
     }
 
-    /// The kernel itself: behind `setup_sects` sectors and the boot sector, at `payload_offset`, in a format of ours.
+    /// The uncompressed kernel, if its format is one of [`Format`]. It starts `payload_offset` bytes behind the boot
+    /// sector and `setup_sects` further sectors.
     fn payload(&self) -> Option<Vec<u8>> {
         let word = |at| Some(u32::from_le_bytes(self.0.get(at..at + 4)?.try_into().ok()?) as usize);
         let sectors = usize::from(*self.0.get(0x1f1)?);
@@ -90,24 +92,27 @@ fn efi_payload(file: &[u8]) -> Option<Vec<u8>> {
     first(payload)
 }
 
-/// The content of the first stream, if its format is known. Behind it may stand the content's size, in 4 bytes.
+/// The content of the first stream. The kernel's build may add the content's size behind it, in 4 bytes (`size_append`
+/// in scripts/Makefile.lib).
 fn first(payload: &[u8]) -> Option<Vec<u8>> {
     Some(first_stream(Format::of(payload)?, payload).ok()?.0)
 }
 
-/// The release behind the banner; a format string has `%s` there.
+/// The release in the banner. The kernel also contains a format string of the banner, with `%s` in place of the
+/// release.
 fn banner(image: &[u8]) -> Option<String> {
     find_iter(image, BANNER).find_map(|at| first_word(&image[at + BANNER.len()..]))
 }
 
-/// The first word of a text, if it can be a release.
+/// The first word of a text, if it starts like a release.
 fn first_word(text: &[u8]) -> Option<String> {
     let end = text.iter().position(|&b| matches!(b, b' ' | 0 | b'\n'))?;
     let word = str::from_utf8(&text[..end]).ok()?;
     word.starts_with(|c: char| c.is_ascii_digit()).then(|| word.into())
 }
 
-/// `RELEASE SMP preempt mod_unload …` with its end, where the banner has `RELEASE (compiler`.
+/// The version magic: a NUL-terminated string `RELEASE SMP preempt mod_unload …`. The banner goes on differently behind
+/// the release, with `(`.
 fn vermagic(image: &[u8], release: &str) -> Option<Vec<u8>> {
     let start = [release.as_bytes(), b" "].concat();
     let flags = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b' ' | b'-' | b'.');
@@ -118,7 +123,7 @@ fn vermagic(image: &[u8], release: &str) -> Option<Vec<u8>> {
     })
 }
 
-/// The gzip data between two marks (scripts/extract-ikconfig).
+/// The configuration: gzip data between two marks (scripts/extract-ikconfig).
 fn embedded_config(image: &[u8]) -> Option<Vec<u8>> {
     let start = find(image, b"IKCFG_ST")? + 8;
     let length = find(&image[start..], b"IKCFG_ED")?;

@@ -1,4 +1,4 @@
-//! Whether a kernel takes a module, as far as its image, its configuration and its command line say.
+//! The kernel's verdict on a module, so far as the kernel's image, configuration and command line tell it.
 
 use std::borrow::Cow;
 use std::fs;
@@ -15,10 +15,10 @@ use super::findings::Findings;
 use super::kernel_image::KernelImage;
 use super::vm_options::VmOptions;
 
-/// What a signed module ends with (linux/module_signature.h).
+/// The last bytes of a signed module (linux/module_signature.h).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 
-/// A kernel, as far as it is known.
+/// What is known about a kernel.
 pub struct KernelFacts<'k> {
     release: String,
     vermagic: Option<&'k [u8]>,
@@ -37,27 +37,23 @@ impl<'k> KernelFacts<'k> {
         }
     }
 
-    /// Why it does not take a module, or what else may keep it from that.
+    /// The failure with which the kernel would refuse a module, or a warning if it may refuse it.
     pub fn verdict(&self, module: &Module<'_>, contents: &[u8]) -> Result<Option<String>, Failure> {
         self.switches(module)?;
         if self.enforces_signatures() && !contents.ends_with(SIGNED) {
-            return Err(Failure::new(
-                Code::BadSignature,
-                module,
-                "it has no signature, and this kernel insists on one",
-            ));
+            return Err(Failure::new(Code::BadSignature, module, "it has no signature, and this kernel requires one"));
         }
-        let no_module = || Failure::new(Code::NotAModule, module, "the file is no module, or not whole");
+        let no_module = || Failure::new(Code::NotAModule, module, "the file is not a module, or it is truncated");
         self.release(module, &ModInfo::find(contents).ok_or_else(no_module)?, contents)
     }
 
-    /// Whether it decompresses modules of a format, if that is known.
+    /// Whether the kernel decompresses modules of a format. `None` if its configuration is unknown.
     pub fn decompresses(&self, format: Format) -> Option<bool> {
         self.config.as_ref()?;
         Some(self.has("MODULE_DECOMPRESS") && self.has(format.kernel_option()))
     }
 
-    /// The command line's own ways to refuse modules.
+    /// Refuses a module that the kernel command line forbids.
     fn switches(&self, module: &Module<'_>) -> Result<(), Failure> {
         let reason = self.words.refuse(module.name);
         reason.map_or(Ok(()), |reason| Err(Failure::new(Code::Forbidden, module, reason)))
@@ -81,7 +77,7 @@ impl<'k> KernelFacts<'k> {
         let flags = |magic: &[u8]| magic.iter().position(|&b| b == b' ').map(|at| magic[at..].to_vec());
         let reason = format!("built for {}, this kernel is {}", Shown(theirs.trim_ascii()), Shown(ours.trim_ascii()));
         if has_versions(contents) && flags(theirs) == flags(ours) {
-            let text = format!("{module}: {reason}: it loads if the versions of its symbols are this kernel's");
+            let text = format!("{module}: {reason}: it loads only if the versions of its symbols are this kernel's");
             return Ok(Some(text));
         }
         Err(Failure::new(Code::OtherKernel, module, reason))
@@ -93,7 +89,8 @@ impl<'k> KernelFacts<'k> {
     }
 }
 
-/// The kernel's .config: the image's own, the tree's, the one in /boot, or the one beside the image.
+/// The kernel's .config: from the image, the module tree, /boot of the root, or the folder of the image. The first that
+/// exists counts.
 fn config<'k>(vm: &VmOptions, kernel: Option<&'k KernelImage>, findings: &Findings) -> Option<Cow<'k, [u8]>> {
     if let Some(config) = kernel.and_then(|kernel| kernel.config.as_deref()) {
         return Some(config.into());
@@ -105,7 +102,7 @@ fn config<'k>(vm: &VmOptions, kernel: Option<&'k KernelImage>, findings: &Findin
     places.into_iter().flatten().find_map(|path| fs::read(path).ok()).map(Cow::Owned)
 }
 
-/// Whether a module has the versions of the symbols that it needs (CONFIG_MODVERSIONS).
+/// Whether a module has versions of the symbols that it needs (CONFIG_MODVERSIONS).
 fn has_versions(contents: &[u8]) -> bool {
     let section = |name| Elf::new(contents).and_then(|elf| elf.section(name)).is_some_and(|bytes| !bytes.is_empty());
     section(b"__versions") || section(b"__version_ext_crcs")

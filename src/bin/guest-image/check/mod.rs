@@ -1,4 +1,4 @@
-//! `guest-image check`: what PID 1 would do with lists of modules on a module tree, known before any VM starts.
+//! `guest-image check`: predicts what PID 1 does with module lists, before any VM starts.
 
 mod dry_run;
 mod findings;
@@ -24,19 +24,20 @@ Examples:
   guest-image check --module-dir /lib/modules --release 6.1.0-56-amd64 --file pod.list
   guest-image check --root rootfs --cmdline \"$(cat cmdline)\" --share kataShared=/srv/vm7 --json";
 
-/// Says what a VM would do with lists of modules, before any starts: its plan, or all that would fail.
+/// Predicts what a VM does with module lists, before it starts: its plan, or every failure.
 ///
-/// The guest's own code reads the lists, looks names up in the module tree, and opens the files: each line of the plan is
-/// a step of PID 1, with the parameters that modprobe.d, the kernel command line and the list give. What only a host can
-/// see comes after it, as warnings and notes: parameters that a module does not have, with those that it has; modules that
-/// the kernel would refuse; firmware that is not there. Nothing is loaded, and nothing is changed.
+/// The guest's own code reads the lists, resolves the names in the module tree, and opens the module files. Each line
+/// of the plan is a step of PID 1, with the parameters from modprobe.d, the kernel command line and the list. Warnings
+/// and notes follow: parameters that a module does not have, with those that it has; modules that the kernel would
+/// refuse; firmware files that are missing. Nothing is loaded, and nothing is changed.
 ///
-/// A failure is told as the guest would tell it, with the code that `guest-image explain` speaks of.
+/// Failures are printed as the guest would log them. To learn more about a code, run `guest-image explain CODE`.
 ///
-/// --json prints one object: "release", "modules" (the tree), "reaches_agent", "code" (of the failure that ends the VM, or
-/// null), "steps" (each with "action", "module", "file", "parameters", "entry", "required", "optional", "passed_over"), "failures" (each
-/// with "code", "stage", "subject", "errno", "reason"), "warnings" and "notes" (each with "kind", "module", "text", and
-/// where parameters are unknown, "parameters" with "name", "type", "description"). Keys may be added, none goes away.
+/// --json prints one object: "release", "modules" (the folder of the tree), "reaches_agent", "code" (of the failure
+/// that ends the VM, or null), "steps" (each with "action", "module", "file", "parameters", "entry", "required",
+/// "optional", "passed_over"), "failures" (each with "code", "stage", "subject", "errno", "reason"), "warnings" and
+/// "notes" (each with "kind", "module", "text", and for unknown parameters "parameters", each with "name", "type",
+/// "description"). Later versions may add keys. They remove none.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
@@ -46,12 +47,12 @@ pub struct Arguments {
     vm: VmOptions,
 }
 
-/// The command.
+/// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     lists(arguments.lists.read(), &arguments.vm)
 }
 
-/// Checks lists, and prints what is found.
+/// Checks lists and prints the findings.
 pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Exit> {
     let answer = match lists {
         Ok(lists) => dry_run::run(&lists, vm),

@@ -1,5 +1,5 @@
-//! What lists are checked vm, and where the guest's files are on this host: below --root, in the folders of its
-//! shares, or where an option says.
+//! The options that describe a VM, and the places of its files on this host: below `--root`, in the folder of a
+//! `--share`, or where another option says.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,31 +17,32 @@ use rustix::io;
 
 use crate::shared::tree_options::{TreeOptions, utf8};
 
-/// What lists are checked vm, and how that is told. `kata --check` takes the same.
+/// The options of `check` that describe the VM and the output. `kata --check` takes the same ones.
 #[derive(Debug, Args)]
 pub struct VmOptions {
-    /// Where the module tree is.
+    /// The module tree.
     #[command(flatten)]
     pub tree: TreeOptions,
-    /// A folder of the guest's modprobe.d, beside those of --root
+    /// A modprobe.d folder of the guest, in addition to those of --root
     #[arg(long, value_name = "DIR")]
     pub config: Vec<PathBuf>,
-    /// The kernel command line that the VM gets, with guest_init. words and MODULE.PARAMETER=VALUE; its lists come first
+    /// The VM's kernel command line. Its guest_init. keys and MODULE.PARAMETER=VALUE words count, and its lists come
+    /// first
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub cmdline: OsString,
-    /// As with guest_init.strict=1: parameters that can't be applied are failures
+    /// Check as with guest_init.strict=1: a parameter that can't be applied is a failure
     #[arg(long)]
     pub strict: bool,
-    /// A folder that the VM gets as a virtio-fs share, for virtiofs:TAG:/PATH on the command line
+    /// A folder that the VM gets as a virtio-fs share. virtiofs:TAG:/PATH in --cmdline refers to it
     #[arg(long, value_name = "TAG=DIR")]
     pub share: Vec<Share>,
-    /// The kernel image (bzImage, arm64 Image, vmlinux): modules must be built for it
+    /// The VM's kernel image (bzImage, arm64 Image, vmlinux). Modules that were not built for it are failures
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
-    /// Exit with status 1 for warnings, too
+    /// Exit with status 1 if there are warnings
     #[arg(long)]
     pub deny_warnings: bool,
-    /// Print one JSON object
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -49,9 +50,9 @@ pub struct VmOptions {
 /// `TAG=DIR`
 #[derive(Clone, Debug)]
 pub struct Share {
-    /// What the guest calls it.
+    /// The share's tag in the guest.
     pub tag: String,
-    /// What it shows.
+    /// The shared folder.
     pub directory: PathBuf,
 }
 
@@ -59,22 +60,24 @@ impl FromStr for Share {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (tag, directory) = text.split_once('=').filter(|(tag, _)| !tag.is_empty()).ok_or("it is TAG=DIR")?;
+        let (tag, directory) = text.split_once('=').filter(|(tag, _)| !tag.is_empty()).ok_or("expected TAG=DIR")?;
         Ok(Self { tag: tag.into(), directory: directory.into() })
     }
 }
 
-/// A folder, opened if that is possible, and its path.
+/// An open folder, or the error of opening it, and the folder's path.
 type Folder = (io::Result<Directory>, PathBuf);
 
 impl VmOptions {
-    /// The text of a list that a kernel command line names.
+    /// Reads the list at a location of the kernel command line.
+    ///
+    /// The outer error: no option says where the location is on this host. The inner one: the failure of PID 1.
     pub fn list(&self, location: &Location<'_>) -> Result<Result<&'static [u8], Failure>> {
         let (folder, _) = self.folder(location).with_context(|| format!("guest_init.modules_file={location}"))?;
         Ok(lists::text(location, folder.and_then(|folder| folder.regular(location.below()))))
     }
 
-    /// The folder of module trees: what an option names, or else what the kernel command line does.
+    /// The folder of module trees: the one that an option names, or else the one that the kernel command line names.
     pub fn module_dir(&self, location: &Location<'_>) -> Result<Folder> {
         let by_default = *location == Location::in_image(DEFAULT_MODULE_DIR) && self.tree.root().is_none();
         if self.tree.named_module_dir().is_some() || by_default {
@@ -86,18 +89,18 @@ impl VmOptions {
         Ok((folder.and_then(|folder| folder.directory(below)), path.join(below)))
     }
 
-    /// The root that a location's path begins at.
+    /// The root folder of a location: that of the image, or that of a share.
     fn folder(&self, location: &Location<'_>) -> Result<Folder> {
         let Some(tag) = location.tag else {
-            let root = self.tree.root().context("a path of the guest's: name its --root")?;
+            let root = self.tree.root().context("a path in the guest: name its root with --root")?;
             return Ok((Directory::open(root), root.into()));
         };
         let share = self.share.iter().find(|share| share.tag.as_bytes() == tag);
-        let Some(share) = share else { bail!("a share of the host's: name its folder, --share TAG=DIR") };
+        let Some(share) = share else { bail!("a share: name its folder with --share TAG=DIR") };
         Ok((open_directory(&share.directory).map(Directory::of_host), share.directory.clone()))
     }
 
-    /// The folders of modprobe.d, the most important first.
+    /// The modprobe.d folders. Of two files with one name, the one in the earlier folder counts.
     pub fn config_folders(&self) -> Result<Vec<String>> {
         let of_root = self.tree.root().into_iter().flat_map(|root| CONFIG.map(|path| below(root, path)));
         let folders = self.config.iter().cloned().chain(of_root);
@@ -105,7 +108,7 @@ impl VmOptions {
     }
 }
 
-/// A whole path of the guest's, on this host.
+/// An absolute path in the guest, on this host.
 fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }

@@ -1,22 +1,22 @@
-//! How a command ends: the one place that knows the exit statuses.
+//! The exit statuses of all commands.
 
 use std::process::{ExitCode, Termination};
 
-/// What every help text says of the exit status.
+/// The end of every help text and manual page.
 pub const STATUS: &str = "\
 Exit status:
-  0  done; check: the VM would reach its agent
-  1  it could not be done; check: the VM would fail, or with --deny-warnings there are warnings
-  2  wrong arguments; check: also, what it is given can't be read, so nothing is known of the VM";
+  0  success; check: the VM would start its agent
+  1  failure; check: the VM would panic, or --deny-warnings is given and there are warnings
+  2  wrong arguments; check: or a file on this host can't be read, so nothing is known about the VM";
 
 /// An exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It is done; to what was asked, the answer is yes.
+    /// Success. Of `check`: the VM would start its agent.
     Done = 0,
-    /// It could not be done; the answer is no.
+    /// Failure. Of `check`: the VM would panic, or `--deny-warnings` found some.
     Failed = 1,
-    /// It was asked for in a wrong way.
+    /// Wrong arguments. Of `check`: nothing is known about the VM.
     Usage = 2,
 }
 

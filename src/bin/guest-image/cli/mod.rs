@@ -1,4 +1,4 @@
-//! What every command shares with the shell: exit status, standard output, standard error, a progress bar.
+//! How a command talks to the shell: exit status, standard output, standard error, a progress bar.
 
 pub mod exit;
 pub mod progress;

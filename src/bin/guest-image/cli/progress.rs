@@ -1,30 +1,30 @@
-//! A bar on a terminal, for what takes longer than a second; anywhere else, and for what is quick, nothing at all.
+//! A progress bar on standard error. It appears on a terminal only, and only if the work takes longer than a second.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How long nothing is shown.
+/// How long the bar stays hidden.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How far a piece of work is, in bytes.
+/// The progress of some work, in bytes.
 pub struct Progress {
     bar: ProgressBar,
     start: Instant,
 }
 
 impl Progress {
-    /// At 0 of `bytes`.
+    /// A hidden bar at 0 of `bytes`.
     pub fn new(bytes: u64) -> Self {
         let style = ProgressStyle::with_template("{wide_bar} {bytes} of {total_bytes}");
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
         Self { bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())), start: Instant::now() }
     }
 
-    /// So many more.
+    /// Advances by `bytes`, and shows the bar after [`PATIENCE`].
     pub fn advance(&self, bytes: u64) {
         if self.bar.is_hidden() && self.start.elapsed() > PATIENCE {
-            // Hidden it stays where standard error is no terminal.
+            // indicatif draws nothing if standard error is not a terminal.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.inc(bytes);

@@ -1,11 +1,11 @@
-//! What goes wrong on the host: lines on standard error, each naming its subject.
+//! Standard error: failures and warnings, one a line.
 
 use std::fmt;
 use std::io::Write;
 
 use guest_init::failure::Failure;
 
-/// Failures of the library, a line each.
+/// Failures of the library as one error. Its text has a line for each.
 #[derive(Debug)]
 pub struct Failures(pub Vec<Failure>);
 
@@ -16,7 +16,7 @@ impl From<Failure> for Failures {
 }
 
 impl Failures {
-    /// Nothing went wrong, or this did.
+    /// `Ok` if there is no failure.
     pub fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
@@ -31,19 +31,19 @@ impl fmt::Display for Failures {
 
 impl std::error::Error for Failures {}
 
-/// Says why the command ends.
+/// Prints the error that ends the command. Each line of its text gets the program's name.
 pub fn report(error: &anyhow::Error) {
     for line in format!("{error:#}").lines() {
         print(format_args!("guest-image: {line}"));
     }
 }
 
-/// Says what is passed over.
+/// Prints a warning.
 pub fn warn(text: impl fmt::Display) {
     print(format_args!("guest-image: warning: {text}"));
 }
 
-/// A line on standard error, where there is one.
+/// Prints a line. Nothing happens if standard error is closed.
 pub fn print(line: impl fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

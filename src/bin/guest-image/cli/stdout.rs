@@ -1,4 +1,5 @@
-//! Standard output: in colours on a terminal, plain elsewhere and where NO_COLOR is set, whole, and never a panic.
+//! Standard output. It has colours on a terminal, unless NO_COLOR is set. A reader that closes its pipe early is no
+//! error.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -7,13 +8,13 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// What ends a VM.
+/// The style of a failure, which ends a VM.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What will not be as it was asked for.
+/// The style of a warning: the VM starts, but something is not as the list asks for.
 pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
-/// What is good to know.
+/// The style of a note.
 pub const NOTE: Style = AnsiColor::Cyan.on_default();
-/// What is well.
+/// The style of a good result.
 pub const GOOD: Style = AnsiColor::Green.on_default().bold();
 
 /// A text in a style.
@@ -21,7 +22,7 @@ pub fn styled(style: Style, text: impl Display) -> impl Display {
     format!("{style}{text}{style:#}")
 }
 
-/// Prints a text. That nobody reads it to its end is none of our business.
+/// Prints a text. EPIPE is success: `head` has read enough.
 pub fn print(text: &str) -> Result<()> {
     let mut output = anstream::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {

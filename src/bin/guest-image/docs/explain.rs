@@ -1,4 +1,4 @@
-//! `guest-image explain`: what a failure's code means, and what to look at.
+//! `guest-image explain`: the meaning of a failure's code, and what to look at.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -19,17 +19,16 @@ Examples:
   guest-image explain 'Kernel panic - not syncing: Attempted to kill init! exitcode=0x00004200'
   guest-image explain <console.log";
 
-/// Says what a failure of guest-init means, and what to look at.
+/// Explains the failures of guest-init, and what to look at.
 ///
-/// TEXT is a code, in hexadecimal (0x42) or decimal (66), the exit code of the kernel's panic line (0x00004200), or any text
-/// with such lines in it, `… (exit 0x42)` and `exitcode=0x00004200`, such as the log of a console. Without TEXT it is read
-/// from standard input.
+/// TEXT is a code in hexadecimal (0x42) or decimal (66), the exit code of the kernel's panic line (0x00004200), or a
+/// console log that contains `(exit 0x42)` or `exitcode=0x00004200`. Without TEXT, the log is read from standard input.
 ///
 /// --json prints an array with an object for each code: "code", "number", "name", "stage", "meaning", "look".
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
-    /// A code, or a text with lines of guest-init or of the kernel's panic
+    /// A code or a console log
     #[arg(value_name = "TEXT")]
     text: Vec<String>,
     /// Explain every code
@@ -40,7 +39,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// A code and all that is known of it.
+/// A code and its explanation.
 #[derive(Debug, Serialize)]
 struct Explanation {
     code: String,
@@ -51,7 +50,7 @@ struct Explanation {
     look: &'static str,
 }
 
-/// The command.
+/// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let codes = match arguments.all {
         true => Code::ALL.to_vec(),
@@ -77,14 +76,14 @@ fn text(arguments: &Arguments) -> Result<String> {
     }
     let mut input = std::io::stdin().lock();
     if input.is_terminal() {
-        stderr::warn("reading standard input: paste the lines of the console, then end them with Ctrl-D");
+        stderr::warn("reading standard input; paste the console log and press Ctrl-D");
     }
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).context("standard input")?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The codes that a text names, each once: first those of guest-init's own lines, then those of panics.
+/// The codes in a text, each once: first those of guest-init's own lines, then those of panics.
 fn codes(text: &str) -> Result<Vec<Code>> {
     let text = text.trim();
     if let Some(number) = number(text) {
@@ -99,14 +98,16 @@ fn codes(text: &str) -> Result<Vec<Code>> {
     if codes.is_empty() {
         let killed = after("exitcode=").find(|number| (1..0x80).contains(number));
         match killed {
-            Some(signal) => bail!("PID 1 was killed by signal {signal}: that is no failure that guest-init reports"),
-            None => bail!("no code of guest-init in that: it is 0x42, `… (exit 0x42)` or `exitcode=0x00004200`"),
+            Some(signal) => {
+                bail!("PID 1 was killed by signal {signal}, which is not a failure that guest-init reports")
+            }
+            None => bail!("no code of guest-init in this text; a code is 0x42, `(exit 0x42)` or `exitcode=0x00004200`"),
         }
     }
     Ok(codes)
 }
 
-/// What a text begins with that can be a number.
+/// The start of a text that can be a number.
 fn leading(text: &str) -> &str {
     text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()
 }
@@ -118,13 +119,13 @@ fn number(text: &str) -> Option<u32> {
     }
 }
 
-/// The code of a number: itself, or a panic's exit code, which has it in its second byte.
+/// The code for a number, which is the code itself or the exit code of a panic, with the code in the second byte.
 fn code(number: u32) -> Option<Code> {
     let plain = if number > 0xff && number & 0xff == 0 { number >> 8 } else { number };
     Code::ALL.iter().copied().find(|code| u32::from(*code as u8) == plain)
 }
 
-/// Someone may have left out the 0x.
+/// A hint in case the 0x was left out.
 fn hint(text: &str) -> String {
     let code = u32::from_str_radix(text, 16).ok().and_then(code);
     code.map(|code| format!("; as hexadecimal, it is {code}")).unwrap_or_default()
@@ -177,7 +178,7 @@ mod tests {
         assert_eq!(found("30"), "30: guest-init has no such code; as hexadecimal, it is 0x30");
         assert_eq!(found("0xff"), "0xff: guest-init has no such code");
         let signal = "Attempted to kill init! exitcode=0x0000000b";
-        assert_eq!(found(signal), "PID 1 was killed by signal 11: that is no failure that guest-init reports");
+        assert_eq!(found(signal), "PID 1 was killed by signal 11, which is not a failure that guest-init reports");
         for text in ["", "hello", "exitcode=", "exitcode=0xzz", "(exit 0x99)", "99999999999"] {
             assert!(found(text).contains("no code of guest-init"), "{text}: {}", found(text));
         }

@@ -1,4 +1,4 @@
-//! The commands that print documentation: failure codes explained, manual pages, shell completions.
+//! The commands that print documentation: explanations of failure codes, manual pages, shell completions.
 
 pub mod completions;
 pub mod explain;

@@ -1,4 +1,4 @@
-//! Kata's configuration.toml: which runtime it is for, and what it says of kernel modules.
+//! Kata's configuration.toml: its runtime, and its kernel modules.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,23 +9,23 @@ use serde::Deserialize;
 
 use super::runtime::Runtime;
 
-/// The agent of a configuration that names none, and the only one that Kata has.
+/// The agent of a configuration that names none. Kata has no other.
 const AGENT: &str = "kata";
 
-/// What a configuration says.
+/// The values of a configuration that count here.
 #[derive(Debug, Default)]
 pub struct Configuration {
-    /// What it is called in messages.
+    /// The file's name in messages.
     pub title: String,
-    /// Whose configuration it is.
+    /// The runtime that the configuration is for.
     pub runtime: Runtime,
-    /// `kernel_modules` of its agent, as they stand there.
+    /// `kernel_modules` of its agent, unchanged.
     pub modules: Vec<String>,
-    /// `kernel_params` of its hypervisor: they share the command line with what comes from here.
+    /// `kernel_params` of its hypervisor, which are on the same command line as the list.
     pub kernel_params: String,
 }
 
-/// The part of a configuration, or of a drop-in, that counts here.
+/// The tables of a configuration, or of a drop-in, that count here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct File {
@@ -44,7 +44,7 @@ struct Hypervisor {
     kernel_params: Option<String>,
 }
 
-/// Kata's Rust runtime wants to be told which hypervisor and agent to take; the Go runtime does not know these keys.
+/// Kata's Rust runtime requires the names of a hypervisor and an agent. The Go runtime does not know these keys.
 #[derive(Debug, Default, Deserialize)]
 struct RuntimeTable {
     agent_name: Option<String>,
@@ -52,8 +52,8 @@ struct RuntimeTable {
 }
 
 impl Configuration {
-    /// Reads a configuration's text, and the drop-ins in the folder config.d beside its file, in the order of their names:
-    /// what a later one says counts, as with both runtimes.
+    /// Reads a configuration's text and the drop-ins in the folder config.d beside its file, sorted by name. A later
+    /// file overrides an earlier one, as with both runtimes.
     pub fn read(path: &Path, text: &str) -> Result<Self> {
         let title = path.display().to_string();
         let mut file = File::parse(&title, text)?;
@@ -105,7 +105,7 @@ impl File {
     }
 }
 
-/// The files in config.d beside a configuration, sorted; standard input has none.
+/// The files in config.d beside a configuration, sorted. Standard input has none.
 fn drop_ins(path: &Path) -> Result<Vec<std::path::PathBuf>> {
     let folder = path.with_file_name("config.d");
     if path == Path::new("-") || !folder.is_dir() {

@@ -1,7 +1,7 @@
-//! `guest-image kata`: from Kata Containers' configuration and pods to the list that guest-init reads.
+//! `guest-image kata`: turns Kata Containers' configuration and pods into the list that guest-init reads.
 //!
-//! [`configuration`] and [`pods`] read what Kata reads, [`runtime`] does what Kata's runtimes do with it, [`target`] writes
-//! what comes out of it for guest-init.
+//! [`configuration`] and [`pods`] read Kata's files. [`runtime`] joins their lists as Kata's runtimes do. [`target`]
+//! writes the result for guest-init.
 
 mod configuration;
 mod pods;
@@ -28,7 +28,7 @@ use pods::Pod;
 use runtime::Runtime;
 use target::Target;
 
-/// The longest file that is read, in bytes.
+/// The bound on a file's size, in bytes.
 const LONGEST: u64 = 16 << 20;
 
 const EXAMPLES: &str = "\
@@ -42,38 +42,39 @@ In Kata's configuration:
 
 /// Turns Kata Containers' `kernel_modules` into guest-init's module list.
 ///
-/// Prints the parameter `guest_init.modules=` for Kata's `kernel_params`, quoted as the kernel wants it, or writes the list
-/// into a file that `guest_init.modules_file=` can name. A pod's annotation `io.katacontainers.config.agent.kernel_modules`
-/// replaces the configuration's list with Kata's Go runtime, and adds to it with its Rust runtime.
+/// Prints the word `guest_init.modules=…` for Kata's `kernel_params`, quoted for the kernel, or writes the list into a
+/// file that `guest_init.modules_file=` can name. A pod's annotation `io.katacontainers.config.agent.kernel_modules`
+/// replaces the configuration's list if the runtime is Kata's Go runtime. Kata's Rust runtime adds the annotation to
+/// the list.
 ///
-/// --json prints one object: "runtime", and "lists", each with "file", "kind", "namespace" and "name" (of the pod, or null),
-/// "origin", "modules" (an entry each), "parameter" (null where a command line can't hold it) and "warnings". With --check it
-/// prints check's object for each list.
+/// --json prints one object: "runtime", and "lists", each with "file", "kind", "namespace" and "name" (of the pod, or
+/// null), "origin", "modules" (an array of entries), "parameter" (null if no command line can hold the list) and
+/// "warnings". With --check, --json prints the object of `guest-image check` for each list.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, mut_args(vm_options_need_check))]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
-    /// Kata's configuration.toml, with the config.d beside it; YAML or JSON with pods or what makes pods; an OCI bundle's
-    /// config.json. At most one configuration; `-` is standard input
+    /// Kata's configuration.toml, with the config.d beside it; or YAML or JSON with pods, Deployments and the like; or
+    /// an OCI bundle's config.json. At most one configuration. `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Which of Kata's runtimes [default: the configuration's]
+    /// Kata's runtime [default: the one that the configuration is for]
     #[arg(long, value_enum)]
     runtime: Option<Runtime>,
-    /// Of several pods, only this one: its name, or NAMESPACE/NAME
+    /// Take only the pod of this name; NAME may be NAMESPACE/NAME
     #[arg(long, value_name = "NAME")]
     pod: Option<String>,
-    /// Write the list into a file, an entry a line, in place of printing the parameter; `-` is standard output
+    /// Write the list into a file, one entry a line, and print no parameter; `-` is standard output
     #[arg(long, short = 'o', visible_alias = "output", value_name = "FILE", conflicts_with = "json")]
     list: Option<PathBuf>,
-    /// Check each list against a module tree as well, as `guest-image check` does with these options
+    /// Also check each list, as `guest-image check` does with the same options
     #[arg(long)]
     check: bool,
     #[command(flatten)]
     vm: VmOptions,
 }
 
-/// The options of `guest-image check` say nothing here without --check; only --json does.
+/// Makes the options of `guest-image check`, except `--json`, require `--check`.
 fn vm_options_need_check(argument: Arg) -> Arg {
     match argument.get_id().as_str() {
         "files" | "runtime" | "pod" | "list" | "check" | "json" => argument,
@@ -81,14 +82,14 @@ fn vm_options_need_check(argument: Arg) -> Arg {
     }
 }
 
-/// What was read.
+/// The content of all files.
 #[derive(Default)]
 struct Input {
     configuration: Option<Configuration>,
     pods: Vec<Pod>,
 }
 
-/// The command.
+/// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let input = Input::read(&arguments.files, arguments.pod.as_deref())?;
     let configuration = input.configuration.unwrap_or_default();
@@ -123,7 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     Ok(exit)
 }
 
-/// What `--json` prints.
+/// The object that `--json` prints.
 #[derive(Serialize)]
 struct Answer<'a> {
     runtime: Runtime,
@@ -138,21 +139,18 @@ impl Input {
             let text = read(path).with_context(|| title.clone())?;
             if is_toml(path, &text) {
                 let configuration = Configuration::read(path, &text)?;
-                ensure!(input.configuration.is_none(), "{title}: a second configuration; Kata reads one");
+                ensure!(input.configuration.is_none(), "{title}: a second configuration; name only one");
                 input.configuration = Some(configuration);
             } else {
                 let pods = pods::read(&title, &text)?;
-                ensure!(
-                    !pods.is_empty(),
-                    "{title}: neither a pod, nor what makes pods, nor an OCI bundle's config.json"
-                );
+                ensure!(!pods.is_empty(), "{title}: no pod, no template of pods, and not an OCI bundle's config.json");
                 input.pods.extend(pods);
             }
         }
         if let Some(name) = pod {
             let all: Vec<_> = input.pods.iter().map(Pod::full_name).collect();
             input.pods.retain(|pod| pod.is_called(name));
-            ensure!(!input.pods.is_empty(), "no pod is called {name}; there is: {}", all.join(", "));
+            ensure!(!input.pods.is_empty(), "--pod {name}: no such pod; the files have {}", all.join(", "));
         }
         Ok(input)
     }
@@ -168,7 +166,7 @@ fn read(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Whether a file is a configuration: by its name, or else by its first line that says something.
+/// Whether a file is a configuration: by its suffix, or else by its first line that is neither empty nor a comment.
 fn is_toml(path: &Path, text: &str) -> bool {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("toml") => true,
@@ -181,7 +179,7 @@ fn is_toml(path: &Path, text: &str) -> bool {
     }
 }
 
-/// The parameter for a command line, where there are several below the pod that it is for.
+/// The parameter for a command line. If there are several, the pod stands above each.
 fn parameter(target: &Target, several: bool) -> Result<String> {
     let heading = if several { format!("# {}: {}\n", target.title, target.origin) } else { String::new() };
     match target.modules.is_empty() {
@@ -190,11 +188,11 @@ fn parameter(target: &Target, several: bool) -> Result<String> {
     }
 }
 
-/// Writes the list of the only target into a file; for standard output, returns it.
+/// Writes the list of the only target into a file, or returns it for standard output.
 fn write_list(file: &Path, targets: &[Target]) -> Result<String> {
     let [target] = targets else {
         let names: Vec<_> = targets.iter().map(|target| target.title.as_str()).collect();
-        bail!("one file takes one list; choose with --pod among {}", names.join(", "));
+        bail!("--list takes one list, and there are several; choose with --pod among {}", names.join(", "));
     };
     if file == Path::new("-") {
         return Ok(target.file());

@@ -1,28 +1,28 @@
-//! Pods, and their annotation for kernel modules: from Kubernetes' YAML or JSON, or an OCI bundle's config.json.
+//! Pods and their annotation for kernel modules, from Kubernetes' YAML or JSON, or from an OCI bundle's config.json.
 
 use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
 
-/// The annotation that both runtimes read, on the pod itself.
+/// The annotation that both runtimes read. It counts only on the pod itself.
 pub const ANNOTATION: &str = "io.katacontainers.config.agent.kernel_modules";
 
-/// Where a document has the pods' template: Deployments and their like, CronJobs, PodTemplates.
+/// The places of a template of pods: in Deployments and the like, in CronJobs, in PodTemplates.
 const TEMPLATES: [&str; 3] = ["/spec/template", "/spec/jobTemplate/spec/template", "/template"];
 
-/// What becomes one VM, or many alike.
+/// A pod, or a template of pods. Each pod becomes a VM.
 #[derive(Debug)]
 pub struct Pod {
-    /// The file that it is from.
+    /// The name of its file.
     pub file: String,
     /// `Pod`, `Deployment`, …, or `OCI bundle`.
     pub kind: String,
-    /// Its name, if it has one.
+    /// The name, if the document has one.
     pub name: Option<String>,
-    /// Its namespace, if it names one.
+    /// The namespace, if the document names one.
     pub namespace: Option<String>,
-    /// The annotation's value.
+    /// The value of the annotation.
     pub annotation: Option<String>,
-    /// Where the annotation stands too, and nobody looks.
+    /// Whether the annotation also stands outside of the template, where Kata does not look.
     pub misplaced: bool,
 }
 
@@ -33,13 +33,13 @@ impl Pod {
         self.namespace.as_ref().map_or(name.to_string(), |namespace| format!("{namespace}/{name}"))
     }
 
-    /// Whether `name` is its name, with or without its namespace.
+    /// Whether `name` is the pod's name, with or without the namespace.
     pub fn is_called(&self, name: &str) -> bool {
         self.name.as_deref() == Some(name) || self.full_name() == name
     }
 }
 
-/// The pods of a file, in order. What is no pod is passed over.
+/// The pods of a file, in order. Other documents are ignored.
 pub fn read(file: &str, text: &str) -> Result<Vec<Pod>> {
     let documents: Vec<Value> = match text.trim_start().starts_with('{') {
         true => vec![serde_json::from_str(text).map_err(|error| anyhow!("{file}: {error}"))?],
@@ -50,7 +50,7 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Pod>> {
     Ok(pods)
 }
 
-/// The pods of a document: itself, those of a list, or the one that it is a template for.
+/// Collects the pods of a document: the document itself, the items of a list, or its template.
 fn collect(file: &str, document: &Value, pods: &mut Vec<Pod>) -> Result<()> {
     if let Some(items) = document.get("items").and_then(Value::as_array) {
         return items.iter().try_for_each(|item| collect(file, item, pods));
@@ -86,7 +86,7 @@ fn collect(file: &str, document: &Value, pods: &mut Vec<Pod>) -> Result<()> {
     Ok(())
 }
 
-/// Whether this is a pod's template, and not what another kind of document calls so.
+/// Whether this is a template of pods. Other kinds of documents have other templates.
 fn is_pod(template: &Value) -> bool {
     template.pointer("/spec/containers").is_some_and(Value::is_array)
 }

@@ -1,11 +1,12 @@
-//! What Kata's two runtimes make of a configuration's list and of a pod's annotation, before their agent is asked to load it.
+//! Kata's two runtimes: how each joins a configuration's list with a pod's annotation before it asks its agent to load
+//! it.
 //!
 //! | | Go | Rust |
 //! | --- | --- | --- |
-//! | the annotation | replaces the configuration's list | is added to it |
-//! | the annotation's entries | end at every `;`, inside quotes, too | end at every `;`, inside quotes, too |
-//! | an entry's words | end at any white space, inside quotes, too | end at each single blank, outside quotes |
-//! | blanks around an entry | are taken off | stay: the agent gets an empty name, and refuses it |
+//! | the annotation | replaces the configuration's list | is added to the configuration's list |
+//! | the annotation's entries | end at every `;`, also inside quotes | end at every `;`, also inside quotes |
+//! | an entry's words | end at any white space, also inside quotes | end at each single blank outside quotes |
+//! | blanks around an entry | are removed | stay: the agent gets an empty name, and refuses it |
 //!
 //! Go: addAgentConfigOverrides in pkg/oci/utils.go, setupKernelModules in virtcontainers/kata_agent.go. Rust:
 //! update_config_by_annotation in kata-types' annotations/mod.rs, KernelModule in runtime-rs' agent/src/types.rs.
@@ -15,14 +16,14 @@ use std::fmt;
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// Which of Kata's runtimes.
+/// One of Kata's runtimes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Runtime {
-    /// The one in Go, containerd-shim-kata-v2
+    /// The runtime in Go, containerd-shim-kata-v2
     #[default]
     Go,
-    /// The one in Rust, runtime-rs
+    /// The runtime in Rust, runtime-rs
     Rust,
 }
 
@@ -32,17 +33,17 @@ impl fmt::Display for Runtime {
     }
 }
 
-/// Where a VM's list comes from.
+/// The origin of a VM's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// Nothing asks for modules.
+    /// Neither the configuration nor an annotation.
     Nothing,
     /// The configuration alone.
     Configuration,
     /// The annotation alone.
     Annotation,
-    /// First the configuration, then the annotation.
+    /// The configuration, then the annotation.
     Both,
 }
 
@@ -58,7 +59,7 @@ impl fmt::Display for Origin {
 }
 
 impl Runtime {
-    /// The entries that a VM is asked for, as they are written, and where they come from.
+    /// The entries of a VM's list, as they are written, and their origin.
     pub fn entries<'a>(self, configuration: &'a [String], annotation: Option<&'a str>) -> (Origin, Vec<&'a str>) {
         let configured = configuration.iter().map(String::as_str);
         match (self, annotation) {
@@ -71,7 +72,7 @@ impl Runtime {
         }
     }
 
-    /// An entry as the kernel gets it: its words, with a blank between. Empty where it is passed over.
+    /// The words of an entry, with one blank between them. Empty: the runtime ignores the entry.
     pub fn words(self, entry: &str) -> String {
         let mut in_quotes = false;
         let words = entry.split(|c: char| {
@@ -81,8 +82,8 @@ impl Runtime {
         words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether this runtime's own agent would refuse an entry that guest-init takes: its name is then empty, or holds
-    /// what is not a blank to the Rust runtime.
+    /// Whether Kata's own agent would refuse an entry that guest-init takes. The Rust runtime passes on a name that is
+    /// empty or contains white space other than a blank.
     pub fn spoils(self, entry: &str) -> bool {
         let name = entry.split(' ').next().unwrap_or_default();
         self == Self::Rust && !entry.is_empty() && (name.is_empty() || name.contains(char::is_whitespace))

@@ -1,4 +1,4 @@
-//! One VM's list: as guest-init reads it from a file, and as a word of the kernel command line.
+//! The list of one VM, as a file for guest-init and as a word of the kernel command line.
 
 use anyhow::{Context, Result};
 use guest_init::failure::{Code, Failure};
@@ -11,31 +11,33 @@ use super::pods::{ANNOTATION, Pod};
 use super::runtime::{Origin, Runtime};
 use crate::cli::stderr::Failures;
 
-/// What the kernel takes of a command line, its final NUL among them: COMMAND_LINE_SIZE of x86, arm64 and most others.
+/// The size of the kernel's command line in bytes, with its final NUL: COMMAND_LINE_SIZE of x86, arm64 and most others.
 const COMMAND_LINE_SIZE: usize = 2048;
 
-/// The list of one VM, or of many alike.
+/// The list of one VM, or of all VMs of a template.
 #[derive(Debug, Serialize)]
 pub struct Target {
-    /// What it is called in messages: the file, and the pod in it.
+    /// The name in messages: the file, and the pod in it.
     #[serde(skip)]
     pub title: String,
     file: String,
     kind: Option<String>,
     namespace: Option<String>,
     name: Option<String>,
-    /// Where it comes from.
+    /// The origin of the list.
     pub origin: Origin,
-    /// Its entries, each a module and its parameters.
+    /// The entries, each a module with its parameters.
     pub modules: Vec<String>,
-    /// The word for the command line; `None` where it is not wanted, or there is no way to write it.
+    /// The word for the command line. `None`: it is not asked for, or no command line can hold the list.
     pub parameter: Option<String>,
-    /// What should be known of it.
+    /// Warnings about the list.
     pub warnings: Vec<String>,
 }
 
 impl Target {
-    /// What `runtime` makes of a configuration and a pod, or all that is wrong with it.
+    /// Joins the lists of a configuration and a pod as `runtime` does.
+    ///
+    /// Error: all entries that guest-init would refuse.
     pub fn new(runtime: Runtime, configuration: &Configuration, pod: Option<Pod>) -> Result<Self> {
         let annotation = pod.as_ref().and_then(|pod| pod.annotation.as_deref());
         let (origin, entries) = runtime.entries(&configuration.modules, annotation);
@@ -46,7 +48,7 @@ impl Target {
         };
         let mut warnings = Vec::new();
         if pod.as_ref().is_some_and(|pod| pod.misplaced) {
-            warnings.push(format!("{ANNOTATION} stands outside of the pods' template, where Kata does not see it"));
+            warnings.push(format!("{ANNOTATION} stands outside of the pod template, where Kata does not read it"));
         }
         let modules = modules(runtime, &title, &entries, &mut warnings)?;
         if modules.is_empty() {
@@ -57,7 +59,7 @@ impl Target {
         Ok(Self { title, file, kind, namespace, name, origin, modules, parameter: None, warnings })
     }
 
-    /// Writes the list as a word for the command line, on which `kernel_params` stand as well.
+    /// Writes the list as a word for the command line, which also holds `kernel_params`.
     pub fn write_parameter(&mut self, kernel_params: &str) {
         if !self.modules.is_empty() {
             self.parameter = parameter(&self.modules.join("; "));
@@ -65,9 +67,11 @@ impl Target {
         }
     }
 
-    /// The word for the command line, or why there is none.
+    /// The word for the command line.
+    ///
+    /// Error: the reason why there is none.
     pub fn parameter_or_why(&self) -> Result<&str> {
-        let why = "a value has both blanks and quotes, which no kernel command line can hold: write a file with --list";
+        let why = "no kernel command line can hold a value with both blanks and quotes; write a file with --list";
         self.parameter.as_deref().with_context(|| format!("{}: {why}", self.title))
     }
 
@@ -77,19 +81,20 @@ impl Target {
     }
 }
 
-/// The entries of a list, each as guest-init's own reader takes it.
+/// The entries of a list, each checked by guest-init's own parser.
 fn modules(runtime: Runtime, title: &str, entries: &[&str], warnings: &mut Vec<String>) -> Result<Vec<String>> {
     let mut modules = Vec::new();
     let mut failures = Failures(Vec::new());
     for entry in entries {
         if runtime.spoils(entry) {
             let entry = Shown(entry.as_bytes());
-            warnings
-                .push(format!("Kata's Rust runtime does not trim `{entry}`: its agent refuses what guest-init takes"));
+            warnings.push(format!(
+                "Kata's Rust runtime does not trim `{entry}`: its agent refuses the entry, and guest-init takes it"
+            ));
         }
         let module = runtime.words(entry);
         if module.starts_with('?') {
-            warnings.push(format!("`{module}`: `?` has a meaning to guest-init, and none to Kata's own agent"));
+            warnings.push(format!("`{module}`: Kata's own agent does not know `?`"));
         }
         match one_entry(title, &module) {
             _ if module.is_empty() => {}
@@ -104,7 +109,7 @@ fn modules(runtime: Runtime, title: &str, entries: &[&str], warnings: &mut Vec<S
     Ok(failures.into_result().map(|()| modules)?)
 }
 
-/// Whether guest-init reads this as one entry, as Kata does.
+/// Checks that guest-init reads this as one entry, as Kata does.
 fn one_entry(title: &str, module: &str) -> Result<(), Failure> {
     let mut read = Vec::new();
     list::read(module.as_bytes(), title, &mut |entry| read.push(entry));
@@ -113,15 +118,15 @@ fn one_entry(title: &str, module: &str) -> Result<(), Failure> {
     match &read[..] {
         _ if module.starts_with(['#', '[']) => bad("a name begins with a letter, a digit or `_`"),
         [Err(failure)] if failure.code == Code::UnbalancedQuote => {
-            bad("a quote has no end; an annotation's entries end at every `;`, inside quotes, too")
+            bad("a quote is not closed; an annotation's entries end at every `;`, also inside quotes")
         }
         [Err(failure)] => Err(failure.clone()),
         [Ok(_)] => Ok(()),
-        _ => bad("`;` ends an entry of guest-init's lists, and not of Kata's arrays: quote the value that holds it"),
+        _ => bad("`;` ends an entry of guest-init's lists, but not of Kata's arrays; quote the value that contains it"),
     }
 }
 
-/// A list as a word of the kernel command line that the kernel reads as just this list; `None` where there is none.
+/// A word of the kernel command line that the kernel reads as this list. `None`: no word can hold the list.
 fn parameter(list: &str) -> Option<String> {
     let bare = format!("guest_init.modules={list}");
     let quoted = format!("guest_init.modules=\"{list}\"");
@@ -132,14 +137,14 @@ fn parameter(list: &str) -> Option<String> {
     })
 }
 
-/// A word of warning where the kernel would cut the command line off.
+/// A warning if the kernel would cut the command line off.
 fn too_long(parameter: &str, kernel_params: &str) -> Option<String> {
     let (bytes, others) = (parameter.len(), kernel_params.len());
     (bytes + others + 1 >= COMMAND_LINE_SIZE).then(|| {
         let others = if others == 0 { String::new() } else { format!(", and kernel_params {others} more") };
         format!(
-            "the parameter has {bytes} bytes{others}; a kernel command line has 2,047, Kata's own words among them: \
-                 write a file with --list"
+            "the parameter has {bytes} bytes{others}; a kernel command line holds 2,047, with Kata's own words; write \
+             a file with --list"
         )
     })
 }

@@ -1,5 +1,5 @@
-//! Decompresses whole files and the parts of an initramfs with the host's decoders. libzstd is many times as fast as the
-//! guest's decoder, and kernels are large. The table of formats is [`Format`]'s.
+//! Decompression of kernels and initramfs images with the host's decoders. libzstd is many times as fast as the guest's
+//! decoder. [`Format`] has the table of formats.
 
 use std::io::Read;
 
@@ -38,7 +38,7 @@ pub fn first_stream(format: Format, file: &[u8]) -> Result<(Vec<u8>, &[u8])> {
     Ok((content, rest))
 }
 
-/// Decompresses one stream of xz; returns the bytes behind it. `XzReader` of the crate hides where a stream ends.
+/// Decompresses one xz stream. Returns the bytes behind it, which the crate's `XzReader` does not report.
 fn xz<'f>(file: &'f [u8], content: &mut Vec<u8>) -> Result<&'f [u8]> {
     const DICTIONARY: usize = 1 << 20;
     const LARGEST_DICTIONARY: usize = 128 << 20;
@@ -59,7 +59,7 @@ fn xz<'f>(file: &'f [u8], content: &mut Vec<u8>) -> Result<&'f [u8]> {
     }
 }
 
-/// The names of all formats, as a sentence has them: `gzip, zstd or xz`.
+/// The names of all formats, for a sentence: `gzip, zstd or xz`.
 pub fn names() -> String {
     let names = Format::ALL.map(Format::name);
     let (last, others) = names.split_last().unwrap_or((&"", &[]));

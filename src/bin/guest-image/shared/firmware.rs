@@ -1,4 +1,5 @@
-//! Firmware: the files that modules name, and where the kernel looks for them (drivers/base/firmware_loader).
+//! Firmware files that modules name, and the folders in which the kernel looks for them (`fw_path` in
+//! drivers/base/firmware_loader/main.c).
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -7,24 +8,24 @@ use std::{fs, iter};
 use guest_init::guest::modules::unpack::Format;
 use guest_init::resolve::tree::glob::glob;
 
-/// Where firmware is below a root.
+/// The folder of firmware below a root.
 pub const FIRMWARE: &str = "lib/firmware";
 
 /// A folder of firmware.
 #[derive(Debug)]
 pub struct Firmware {
-    /// The folders that are looked through, the first first.
+    /// The folders to search, in this order.
     places: [PathBuf; 4],
 }
 
 impl Firmware {
-    /// The folder at `path`, for a kernel of this release.
+    /// The firmware folder at `path`, as a kernel of this release searches it.
     pub fn at(path: &Path, release: &str) -> Self {
         let updates = path.join("updates");
         Self { places: [updates.join(release), updates, path.join(release), path.into()] }
     }
 
-    /// Where a file that [`Firmware::files`] gave is.
+    /// The path on this host of a file that [`Firmware::files`] returned.
     pub fn on_host(&self, file: &Path) -> PathBuf {
         self.base().join(file)
     }
@@ -34,7 +35,7 @@ impl Firmware {
         base
     }
 
-    /// The files of a name that a module gives, of which some hold `*`: their paths below the folder.
+    /// The files for a name in a module's `firmware=`, as paths below the folder. Some names contain `*`.
     pub fn files(&self, name: &[u8]) -> Vec<PathBuf> {
         let Ok(name) = str::from_utf8(name) else { return Vec::new() };
         for place in &self.places {
@@ -51,13 +52,13 @@ impl Firmware {
     }
 }
 
-/// Suffixes of firmware files, in the kernel's order: none, then those of compressed formats.
+/// Suffixes of firmware files, in the order in which the kernel tries them: none, then the compressed formats.
 fn suffixes() -> impl Iterator<Item = &'static str> {
     let compressed = Format::ALL.into_iter().filter(|format| format.is_for_firmware());
     iter::once("").chain(compressed.map(Format::suffix))
 }
 
-/// The regular files below `place` whose path matches `pattern`; only its last part may hold a `*`.
+/// The regular files below `place` whose path matches `pattern`. Only the last part of the pattern may contain a `*`.
 fn matching(place: &Path, pattern: &str) -> Vec<PathBuf> {
     if Path::new(pattern).components().any(|part| !matches!(part, std::path::Component::Normal(_))) {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Module lists, as arguments and as files.
+//! Module lists that a command line gives as text or as files.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,35 +10,37 @@ use guest_init::guest::handoff::lists;
 use guest_init::guest::system::files::{open_directory, open_regular};
 use rustix::io::Errno;
 
-/// Lists of modules.
+/// The arguments for module lists.
 #[derive(Debug, Args)]
 pub struct Lists {
-    /// A list of modules as in guest_init.modules=, such as `e1000e EEE=1; ?i915`
+    /// A module list, written as for guest_init.modules=, for example `e1000e EEE=1; ?i915`
     #[arg(value_name = "LIST")]
     lists: Vec<String>,
-    /// A file with such a list, as guest_init.modules_file= names one; `-` is standard input
+    /// A file with a module list, as for guest_init.modules_file=; `-` is standard input
     #[arg(long = "file", short = 'f', value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
-/// The text of a list, and what it is called in messages.
+/// The text of a module list, and its name in messages.
 #[derive(Debug)]
 pub struct List {
-    /// `LIST`, or the path of the file.
+    /// `LIST`, or the path of its file.
     pub name: String,
-    /// Its bytes, or the failure that PID 1 would end with.
+    /// The bytes, or the failure that PID 1 would end with.
     pub text: Result<Vec<u8>, Failure>,
 }
 
 impl Lists {
-    /// The texts of all lists: those of the command line, then those in files, which are read as the guest reads them.
+    /// Reads all lists: first those given as text, then the files, as the guest reads them.
+    ///
+    /// Error: a file does not exist.
     pub fn read(&self) -> Result<Vec<List>> {
         let given = self.lists.iter().map(|text| Ok(List { name: "LIST".into(), text: Ok(text.clone().into()) }));
         given.chain(self.files.iter().map(|file| read_list(file))).collect()
     }
 }
 
-/// Reads the file of a list; `-` is standard input.
+/// Reads a list from a file. `-` is standard input.
 fn read_list(file: &Path) -> Result<List> {
     let name = file.display().to_string();
     if file == Path::new("-") {
@@ -46,7 +48,7 @@ fn read_list(file: &Path) -> Result<List> {
         std::io::stdin().lock().read_to_end(&mut text).context("standard input")?;
         return Ok(List { name: "standard input".into(), text: Ok(text) });
     }
-    // Not being there is the caller's mistake; all else would be wrong in the guest as well.
+    // A file that does not exist is a mistake in the arguments. Any other failure would happen in the guest as well.
     let file = open_directory(".").and_then(|here| open_regular(&here, file));
     if let Err(error @ (Errno::NOENT | Errno::NOTDIR)) = file {
         return Err(std::io::Error::from(error)).with_context(|| format!("--file {name}"));

@@ -1,4 +1,4 @@
-//! What several commands need: module lists, the module tree, firmware, decompression.
+//! Arguments and files that several commands read: module lists, the module tree, firmware, compressed files.
 
 pub mod decompress;
 pub mod firmware;

@@ -1,4 +1,4 @@
-//! Where a module tree and its firmware are on this host.
+//! The arguments that name a module tree and its firmware on this host.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,41 +9,41 @@ use guest_init::guest::modules::tree::MODULES;
 
 use super::firmware::FIRMWARE;
 
-/// A module tree, and whose it is.
+/// The arguments for a module tree.
 #[derive(Debug, Args)]
 pub struct TreeOptions {
-    /// A root as a folder here: modules are in DIR/lib/modules, firmware in DIR/lib/firmware; check heeds its modprobe.d,
-    /// too
+    /// The guest's root file system as a folder: its modules are in DIR/lib/modules, its firmware in DIR/lib/firmware.
+    /// check also reads its modprobe.d
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Where module trees are: DIR/RELEASE/modules.dep [default: /lib/modules, of the root if there is one]
+    /// The folder that holds RELEASE/modules.dep [default: lib/modules of --root, or else /lib/modules]
     #[arg(long, value_name = "DIR", conflicts_with = "root")]
     module_dir: Option<PathBuf>,
-    /// The kernel's release, as its `uname -r` prints it [default: the only one in the module folder]
+    /// The kernel's release, as `uname -r` prints it in the guest [default: the only one in the module folder]
     #[arg(long)]
     release: Option<String>,
-    /// Where the firmware is that modules name [default: lib/firmware of --root]
+    /// The folder of firmware files [default: lib/firmware of --root]
     #[arg(long, value_name = "DIR")]
     firmware_dir: Option<PathBuf>,
 }
 
 impl TreeOptions {
-    /// The guest's root, if it is known.
+    /// The guest's root, if `--root` names it.
     pub fn root(&self) -> Option<&Path> {
         self.root.as_deref()
     }
 
-    /// The release that was named.
+    /// The release that `--release` names.
     pub fn named_release(&self) -> Option<&str> {
         self.release.as_deref()
     }
 
-    /// The module folder that was named.
+    /// The folder that `--module-dir` names.
     pub fn named_module_dir(&self) -> Option<&Path> {
         self.module_dir.as_deref()
     }
 
-    /// The folder that holds a tree for each release.
+    /// The folder that holds a module tree for each release.
     pub fn module_dir(&self) -> PathBuf {
         match (&self.module_dir, &self.root) {
             (Some(directory), _) => directory.clone(),
@@ -52,12 +52,12 @@ impl TreeOptions {
         }
     }
 
-    /// Where firmware is.
+    /// The folder of firmware, if it is known.
     pub fn firmware_dir(&self) -> Option<PathBuf> {
         self.firmware_dir.clone().or_else(|| Some(self.root.as_ref()?.join(FIRMWARE)))
     }
 
-    /// The release that was named, or the one of which there is a tree in a module folder.
+    /// The release that `--release` names, or else the only one in a module folder.
     pub fn release_in(&self, directory: &Path) -> Result<String> {
         match &self.release {
             Some(release) => Ok(release.clone()),
@@ -66,12 +66,12 @@ impl TreeOptions {
     }
 }
 
-/// The one release of which there is a tree.
+/// The only release that has a module tree in a folder.
 fn only_release(modules: &Path) -> Result<String> {
     let mut releases = Vec::new();
     let none = |error| {
         let name = modules.display();
-        anyhow!("{name}: {error}: no folder of module trees; name it with --root or --module-dir")
+        anyhow!("{name}: {error}: no module trees; name their folder with --module-dir, or the root with --root")
     };
     for entry in fs::read_dir(modules).map_err(none)? {
         let entry = entry?;
@@ -84,14 +84,16 @@ fn only_release(modules: &Path) -> Result<String> {
     match &releases[..] {
         [release] => Ok(release.clone()),
         [] => bail!(
-            "{}: no module tree in it: no RELEASE/modules.dep; name another --module-dir, or run depmod",
+            "{}: no module tree: it has no RELEASE/modules.dep; name another --module-dir, or run depmod",
             modules.display()
         ),
-        several => bail!("{}: which --release? There is {}", modules.display(), several.join(", ")),
+        several => {
+            bail!("{}: several module trees; choose with --release among {}", modules.display(), several.join(", "))
+        }
     }
 }
 
-/// A path as text, which the library takes.
+/// A path as UTF-8 text, which the library takes.
 pub fn utf8(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{}: not UTF-8", path.display()))
 }

@@ -1,42 +1,118 @@
-//! guest-init(8): its keys and its failures are the tables of the code.
+//! guest-init(8). Its keys and failures come from the tables of the code.
 
 use guest_init::failure::Code;
+use guest_init::guest::modules::unpack::Format;
 use guest_init::request::keys::KEYS;
 use guest_init::request::{DEFAULT_AGENT, MOST_ENTRIES};
 use guest_init::resolve::plan::MOST_STEPS;
 use guest_init::text::Shown;
 use roff::{Inline, Roff, bold, roman};
 
-/// What there is before the tables. A paragraph a string; backticks are round what is written as it stands.
-const DESCRIPTION: &[&str] = &[
-    "`guest-init` is what a VM image needs between the kernel and its agent. As PID 1 it mounts `/proc`, `/sys`, `/dev` and \
-     `/run`, loads the kernel modules that the command line asks for, with their parameters and dependencies, becomes the \
-     agent, and panics the VM, with a reason, if any of that fails.",
-    "The kernel starts it from an initramfs that has it as `/init`, or where `rdinit=/sbin/guest-init` names it; from a root \
-     disk with `init=/sbin/guest-init`. Started otherwise, it says what it is and changes nothing.",
+/// A section: its heading and its paragraphs. Text in backticks is bold: it is to be written as it stands.
+type Section = (&'static str, &'static [&'static str]);
+
+/// The sections before the table of keys.
+const INTRODUCTION: &[Section] = &[
+    (
+        "DESCRIPTION",
+        &[
+            "`guest-init` is the program of a VM image between the kernel and the agent. As PID 1 it mounts `/proc`, \
+             `/sys`, `/dev` and `/run`, loads the kernel modules that the command line asks for, with their parameters \
+             and dependencies, and becomes the agent. If any of that fails, it panics the VM and logs the reason.",
+            "The kernel starts `guest-init` from an initramfs as `/init`, or with `rdinit=/sbin/guest-init`. From a \
+             root disk, the kernel starts it with `init=/sbin/guest-init`. If a person starts it, it prints what it is \
+             and changes nothing.",
+        ],
+    ),
+    (
+        "KERNEL COMMAND LINE",
+        &["An unknown key, a key that may stand once and stands twice, and a malformed value are failures that name \
+             the word. Quoting is the kernel's: `\"` around a whole word or a value keeps its blanks, and there are no \
+             escapes. Words behind ` -- ` are the agent's arguments."],
+    ),
 ];
 
-/// The grammar of a list.
-const LIST: &[&str] = &[
-    "Entries end at `;` or at the end of the line. The first word is a module's name or alias, `-` is `_`; the others are its \
-     parameters, passed on as written. `\"` keeps blanks and `;` inside a value. `?` before a name marks an entry whose \
-     failure is logged and passed over. `#` at the start of a line begins a comment. Kata's array, \
-     `[\"e1000e EEE=1\", \"i915\"]`, is read as well.",
-    "On the command line quoting is the kernel's: `\"` round a whole word or a value keeps its blanks, and there are no \
-     escapes. A value with blanks inside a list can't be written there; `module.parameter=\"a b\"` can, and a file can hold it.",
-    "A name begins with a letter, a digit or `_` and holds no `/`: nothing becomes an option or a path.",
-];
-
-/// What it does when it is called so.
-const MODPROBE: &[&str] = &[
-    "Called as `modprobe`, by a link of that name, it answers as kmod's modprobe does. So the kernel's own requests, `mount -t`, \
-     and agents find one in an image without kmod. Its options are `-a -b -C -D -d -i -n -q -R -S -s -v`, `--first-time`, their \
-     long forms, and those of `MODPROBE_OPTIONS`. Options that remove modules are refused. Below `could not insert` stands a \
-     line with the reason; `-s` speaks to the kernel log; libkmod's own remarks on modprobe.d are not made.",
-    "Other than modprobe, on purpose: names of `modprobe.blacklist=` are normalised; a dependency whose file is missing is an \
-     error that names it; a module that the kernel can't decompress is decompressed; text indexes are read where the `.bin` is \
-     absent; `/proc/cmdline` is read to its end, and what follows ` -- ` is the agent's; of `install` commands only `/bin/true` \
-     and `/bin/false` are understood, and others refused: there is no shell.",
+/// The sections between the table of keys and the table of failures.
+const OPERATION: &[Section] = &[
+    (
+        "MODULE LIST",
+        &[
+            "An entry ends at `;` or at the end of the line. Its first word is the name or the alias of a module. In \
+             names, `-` and `_` are the same. The other words are parameters, which are passed on unchanged. `\"` \
+             keeps blanks and `;` inside a value. A `?` before the name makes the entry optional: its failure is \
+             logged, and the boot goes on. A line that begins with `#` is a comment. Kata's array, `[\"e1000e EEE=1\", \
+             \"i915\"]`, is a list as well.",
+            "A list on the command line can't contain a value with blanks. Write `module.parameter=\"a b\"` beside the \
+             list, or put the list into a file.",
+            "A name begins with a letter, a digit or `_` and contains no `/`, so that no name is taken for an option \
+             or a path.",
+        ],
+    ),
+    (
+        "PLAN",
+        &[
+            "Names are resolved as modprobe resolves them: modules.dep, aliases and built-in modules count, and so do \
+             the soft dependencies, options and blacklists of modprobe.d. The whole list is planned, and every module \
+             file of the plan is opened, before the first module is loaded. All failures are reported at once, with \
+             the nearest names that exist.",
+            "Parameters come from modprobe.d, then from `module.parameter=value` on the kernel command line, then from \
+             the entry. The last value counts. A parameter that the module does not have is reported before anything \
+             is loaded, with the nearest names that exist. A module that is built in or already loaded gets its \
+             parameters through `/sys/module/NAME/parameters`. A parameter that can't be set there is reported.",
+            "With `guest_init.jobs=2` and above, a module waits only for the modules that it depends on, with soft \
+             dependencies. The modules of the entries are started in the order of the list. The failure that is \
+             reported is the one that `guest_init.jobs=1` would report. Only `guest_init.jobs=1` keeps the order of \
+             the plan exactly, so only it fixes which of two drivers names its device first (`eth0`).",
+            "The files of loaded modules are removed from an initramfs, to free their memory.",
+        ],
+    ),
+    (
+        "FROM THE HOST",
+        &["A virtio-fs share can hold a module list (`guest_init.modules_file=virtiofs:TAG:/list`), the module tree \
+             (`guest_init.module_dir=virtiofs:TAG:/modules`), and the root of the agent (`root=TAG rootfstype=virtiofs \
+             rw`). If the kernel has virtio-fs as modules, the image must contain `virtiofs`, and `virtio_pci` or \
+             `virtio_mmio`. No path leads out of a share."],
+    ),
+    (
+        "ROOT",
+        &["With `root=/dev/NAME`, an initramfs switches to a disk before the agent starts, and is emptied. \
+             `rootfstype=`, `rootflags=`, `ro` and `rw` count as they do to the kernel. The drivers of the disk are \
+             loaded by their aliases. guest-init waits for the disk for up to 10 seconds. `PARTUUID=`, `UUID=` and \
+             `LABEL=` are refused."],
+    ),
+    (
+        "AGENT",
+        &["The agent replaces guest-init and so is PID 1. It has the environment, signals, limits and working \
+             directory that the kernel gave to guest-init, and descriptors 0 to 2 open, and no others. `/proc`, \
+             `/sys`, `/dev` and `/run` are mounted. File systems that were mounted before stay as they were."],
+    ),
+    (
+        "AS MODPROBE",
+        &[
+            "Called as `modprobe`, through a link of that name, guest-init answers as the modprobe of kmod 30 does. So \
+             an image without kmod serves the kernel's own module requests, `mount -t`, and agents. The options are \
+             `-a -b -C -D -d -i -n -q -R -S -s -v`, `--first-time`, their long forms, and those in `MODPROBE_OPTIONS`. \
+             Options that remove modules are refused. A line with the reason follows `could not insert`. `-s` logs to \
+             the kernel log. libkmod's remarks on modprobe.d are not printed.",
+            "guest-init differs from modprobe on purpose in the following. Names in `modprobe.blacklist=` are \
+             normalised. A dependency whose file is missing is an error that names the file. A module that the kernel \
+             can't decompress is decompressed. If a `.bin` index does not exist, the text index is read. \
+             `/proc/cmdline` is read to its end, up to ` -- `. Of `install` commands, `/bin/true` and `/bin/false` are \
+             understood, and others are refused, because there is no shell.",
+        ],
+    ),
+    (
+        "EXIT STATUS",
+        &[
+            "A failure is one record at emergency level on the kernel log, and then a panic. The kernel's panic line \
+             shows the code as `exitcode=0x0000`CODE`00`: `exitcode=0x00003200` is code `0x32`. A `kernel.panic` of 0 \
+             is set to -1, unless the command line has `panic=`, so that the VM ends.",
+            "If the deadline passes, or if guest-init crashes while several threads load modules, the VM panics \
+             through `/proc/sysrq-trigger`. The line on the kernel log then names the code, and the panic line does \
+             not.",
+            "Below each code stands what to look at.",
+        ],
+    ),
 ];
 
 /// The page, in roff.
@@ -46,39 +122,17 @@ pub fn page() -> String {
     page.control("SH", ["NAME"]);
     page.text([roman("guest-init - the init of a microVM: loads its kernel modules, becomes its agent")]);
     section(&mut page, "SYNOPSIS", &["`rdinit=/sbin/guest-init` [`guest_init.`KEY`=`VALUE]... [`--` ARGUMENT...]"]);
-    section(&mut page, "DESCRIPTION", DESCRIPTION);
-    section(
-        &mut page,
-        "KERNEL COMMAND LINE",
-        &["An unknown key, a single-valued key that stands twice, and a malformed value \
-        are failures that name the word."],
-    );
+    INTRODUCTION.iter().for_each(|(heading, paragraphs)| section(&mut page, heading, paragraphs));
     for key in KEYS {
         let default = key.default.map_or(String::new(), |default| format!(" (default: `{default}`)"));
         entry(&mut page, &format!("`guest_init.{}=`", key.name), &format!("{}{default}", key.value));
     }
-    section(&mut page, "MODULE LIST", LIST);
-    let bounds =
-        format!("All lists together have at most {MOST_ENTRIES} entries, and take at most {MOST_STEPS} modules.");
-    section(&mut page, "", &[&bounds]);
-    section(&mut page, "AS MODPROBE", MODPROBE);
-    section(
-        &mut page,
-        "EXIT STATUS",
-        &["A failure is one record on the kernel log and then a panic, which shows the code as \
-        `exitcode=0x0000`CODE`00`. Below each code stands what to look at."],
-    );
+    OPERATION.iter().for_each(|(heading, paragraphs)| section(&mut page, heading, paragraphs));
     for code in Code::ALL {
         entry(&mut page, &format!("`{code}` {}", code.meaning()), code.look());
     }
-    section(&mut page, "FILES", &[]);
-    entry(&mut page, &format!("`{}`", Shown(DEFAULT_AGENT)), "the agent, where `guest_init.agent=` names none");
-    entry(
-        &mut page,
-        "`/lib/modules/`RELEASE`/modules.dep.bin`",
-        "and its siblings, as depmod writes them, or their text",
-    );
-    entry(&mut page, "`/etc/modprobe.d/*.conf`", "configuration, as modprobe reads it");
+    limits(&mut page);
+    files(&mut page);
     section(
         &mut page,
         "SEE ALSO",
@@ -87,27 +141,47 @@ pub fn page() -> String {
     page.to_roff()
 }
 
-/// A heading, where there is one, and paragraphs.
+/// Adds the section of bounds, with the numbers of the code.
+fn limits(page: &mut Roff) {
+    let lists =
+        format!("All lists together have at most {MOST_ENTRIES} entries and need at most {MOST_STEPS} modules.");
+    let suffixes = Format::ALL.map(|format| format!("`.ko{}`", format.suffix())).join(", ");
+    let modules = format!(
+        "A compressed module ({suffixes}) is decompressed by the kernel, if it knows the format, or else by guest-init. A \
+         module that guest-init decompresses has at most 256 MiB."
+    );
+    section(page, "LIMITS", &[&lists, &modules]);
+}
+
+/// Adds the section of files.
+fn files(page: &mut Roff) {
+    section(page, "FILES", &[]);
+    let agent = format!("`{}`", Shown(DEFAULT_AGENT));
+    entry(page, &agent, "The agent, unless `guest_init.agent=` names another.");
+    let index = "`/lib/modules/`RELEASE`/modules.dep.bin`";
+    entry(page, index, "The module tree. Keep every file that depmod wrote beside it.");
+    entry(page, "`/etc/modprobe.d/*.conf`", "Configuration, as modprobe reads it.");
+}
+
+/// Adds a heading and paragraphs.
 fn section(page: &mut Roff, heading: &str, paragraphs: &[&str]) {
-    if !heading.is_empty() {
-        page.control("SH", [heading]);
-    }
+    page.control("SH", [heading]);
     for (at, paragraph) in paragraphs.iter().enumerate() {
-        if at > 0 || heading.is_empty() {
+        if at > 0 {
             page.control("PP", []);
         }
         page.text(marked(paragraph));
     }
 }
 
-/// A term, and below it what it means.
+/// Adds a term and its meaning.
 fn entry(page: &mut Roff, term: &str, meaning: &str) {
     page.control("TP", []);
     page.text(marked(term));
     page.text(marked(meaning));
 }
 
-/// Text whose parts in backticks are bold.
+/// Roff text. Parts in backticks become bold.
 fn marked(text: &str) -> Vec<Inline> {
     let parts = text.split('`').enumerate().filter(|(_, part)| !part.is_empty());
     parts.map(|(at, part)| if at % 2 == 1 { bold(part) } else { roman(part) }).collect()

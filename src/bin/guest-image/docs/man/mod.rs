@@ -1,6 +1,7 @@
-//! `guest-image man`: the manual pages, from the tables and help texts that the code has anyway.
+//! `guest-image man`: writes the manual pages.
 //!
-//! guest-image's are made of its own arguments; guest-init(8) is in [`guest_init`].
+//! The pages of guest-image are made from its help texts. [`guest_init`] makes guest-init(8), from the tables of the
+//! code.
 
 mod guest_init;
 
@@ -17,12 +18,12 @@ use crate::cli::exit::{self, Exit};
 /// Writes the manual pages guest-init(8), guest-image(1) and one for each of its commands.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// The folder for them, made if it is not there
+    /// The folder for the pages. It is made if it does not exist
     #[arg(value_name = "DIR")]
     directory: PathBuf,
 }
 
-/// The command; `tool` is the whole of guest-image, as clap knows it.
+/// Runs the command. `tool` describes all of guest-image.
 pub fn run(arguments: &Arguments, tool: Command) -> Result<Exit> {
     let directory = &arguments.directory;
     fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
@@ -40,7 +41,7 @@ pub fn run(arguments: &Arguments, tool: Command) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The page of the tool, or of one of its commands.
+/// The page of guest-image, or of one of its commands.
 fn page(man: &Man, command: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
@@ -61,7 +62,7 @@ fn page(man: &Man, command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// What help texts end with, `Heading:` and the lines below it: examples and the exit status.
+/// The end of a help text: the examples and the exit status. Each is a line `Heading:` with lines below it.
 fn after_help(command: &Command) -> Vec<(String, String)> {
     let text = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string).unwrap_or_default();
     let status = if text.contains(exit::STATUS) { "" } else { exit::STATUS };
