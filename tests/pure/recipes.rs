@@ -95,3 +95,15 @@ fn a_compressed_format_has_seeds_and_is_in_the_readme() {
         found(format.name(), &places);
     }
 }
+
+#[test]
+fn a_decoder_lies_behind_the_code_of_every_boot() {
+    let manifest = text(&file("Cargo.toml"));
+    let crates = manifest.lines().find_map(|line| line.strip_prefix("decompress = [")).unwrap();
+    let crates: Vec<_> = crates.split('"').filter_map(|word| word.strip_prefix("dep:")).collect();
+    assert!(!crates.is_empty());
+    for decoder in crates {
+        let [data, code] = [".rodata", ".text"].map(|section| format!("{section}.*{}*", decoder.replace('-', "_")));
+        found(decoder, &[("scripts/lib/guest.ld", &*data), ("scripts/lib/guest.ld", &code)]);
+    }
+}
