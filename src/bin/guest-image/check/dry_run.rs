@@ -14,7 +14,7 @@ use guest_init::request::{MOST_ENTRIES, Request};
 use guest_init::resolve::plan::Plan;
 use guest_init::resolve::plan::consequence::Consequence;
 
-use super::findings::{Findings, PlannedStep, Remark};
+use super::findings::{Findings, Remark};
 use super::inspection::Inspection;
 use super::kernel_image::KernelImage;
 use super::kernel_verdict::KernelFacts;
@@ -122,16 +122,7 @@ impl DryRun<'_> {
 
         let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, findings);
         let mut inspection = Inspection::new(self.vm, kernel, &tree, ignored, findings);
-        let mut given_up = None;
-        for (number, step) in plan.steps().iter().enumerate() {
-            // If a step of an optional entry fails, PID 1 does not try the entry's other steps.
-            let passed_over = given_up == Some(step.wanted) || !inspection.step(&plan, step, ready.file(number));
-            if passed_over && step.consequence != Consequence::Nothing {
-                given_up = Some(step.wanted);
-            }
-            let Some(entry) = request.entries.get(usize::from(step.entry)) else { continue };
-            inspection.findings.steps.push(PlannedStep::new(&plan, step, entry, passed_over));
-        }
+        inspection.steps(&plan, &ready, &request.entries);
         Ok(inspection.finish(&tree.sources(&config)))
     }
 

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use guest_init::failure::Failure;
 use guest_init::guest::modules::file::ModuleFile;
-use guest_init::guest::modules::ready;
+use guest_init::guest::modules::ready::{self, Ready};
 use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::guest::modules::unpack::Format;
+use guest_init::request::list::Entry;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
@@ -15,7 +16,7 @@ use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::index::IndexKind;
 use guest_init::text::Shown;
 
-use super::findings::{Findings, Parameter, Remark, Topic};
+use super::findings::{Findings, Parameter, PlannedStep, Remark, Topic};
 use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
 use crate::shared::firmware::Firmware;
@@ -26,7 +27,7 @@ const SHOWN: usize = 3;
 /// An inspection in progress.
 pub struct Inspection<'i> {
     /// Takes the remarks.
-    pub findings: &'i mut Findings,
+    findings: &'i mut Findings,
     tree: &'i ModuleTree,
     kernel: KernelFacts<'i>,
     firmware: Option<(String, Firmware)>,
@@ -55,9 +56,23 @@ impl<'i> Inspection<'i> {
         Self { findings, tree, kernel, firmware, ignored, failures, without_firmware_dir, compressed }
     }
 
+    /// Inspects all steps of a plan, in order.
+    pub fn steps(&mut self, plan: &Plan<'_>, ready: &Ready<'_, '_>, entries: &[Entry<'_>]) {
+        let mut given_up = None;
+        for (number, step) in plan.steps().iter().enumerate() {
+            // If a step of an optional entry fails, PID 1 does not try the entry's other steps.
+            let passed_over = given_up == Some(step.wanted) || !self.step(plan, step, ready.file(number));
+            if passed_over && step.consequence != Consequence::Nothing {
+                given_up = Some(step.wanted);
+            }
+            let Some(entry) = entries.get(usize::from(step.entry)) else { continue };
+            self.findings.steps.push(PlannedStep::new(plan, step, entry, passed_over));
+        }
+    }
+
     /// Inspects a step. `opened` is its module file, if PID 1's code left it open. Returns false if the step would
     /// fail.
-    pub fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>, opened: Option<&ModuleFile>) -> bool {
+    fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>, opened: Option<&ModuleFile>) -> bool {
         let outcome = match step.action {
             Action::Load(path) => self.file(step, path, opened),
             Action::Install(command) => {
