@@ -14,9 +14,9 @@ const ZSTD_LEVEL: i32 = 9;
 /// The compression of an image. The kernel recognises it.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Compression {
-    /// zstd. Nearly all kernels have CONFIG_RD_ZSTD
+    /// Nearly all kernels decompress it (CONFIG_RD_ZSTD)
     Zstd,
-    /// No compression. Boots fastest if the VMM maps the image from memory
+    /// No compression, which boots fastest if the image is read from memory
     None,
 }
 

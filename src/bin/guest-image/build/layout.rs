@@ -63,7 +63,7 @@ impl Layout {
     }
 
     /// Adds everything in the layout to the image, with the two programs.
-    pub fn place(&self, archive: &mut Archive, init: &Path, agent: Option<&Path>) -> Result<()> {
+    pub fn add_to(&self, archive: &mut Archive, init: &Path, agent: Option<&Path>) -> Result<()> {
         for (path, mode) in &self.directories {
             archive.add(path, permissions(path, *mode)?, Node::Directory, LAYOUT)?;
         }

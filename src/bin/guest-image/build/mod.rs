@@ -140,7 +140,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let existing = arguments.append.as_deref().map(ExistingImage::read).transpose()?;
     let mut archive = Archive::append_to(existing.unwrap_or_default());
     let layout = Layout::read(arguments.layout.as_deref())?;
-    layout.place(&mut archive, &arguments.init, arguments.agent.as_deref())?;
+    layout.add_to(&mut archive, &arguments.init, arguments.agent.as_deref())?;
     let added = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
     add_config(&mut archive, &arguments.config)?;
     for Added { source, target } in &arguments.add {
@@ -197,7 +197,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     let directory = module_dir.join(&release);
 
     // With --all-modules the lists are resolved as well, so that a wrong name is found.
-    let mut selection = Selection::of_lists(tree, &directory, &entries, modules.allow_missing)?;
+    let mut selection = Selection::of_entries(tree, &directory, &entries, modules.allow_missing)?;
     if modules.all {
         selection = Selection::of_all(tree, &directory)?;
     }

@@ -27,7 +27,7 @@ use crate::shared::tree_options::utf8;
 /// The mode of all files of the tree.
 const MODE: u32 = 0o644;
 /// Text files that are copied unchanged, if the tree has them.
-const WHOLE: [&str; 4] = ["modules.builtin", "modules.builtin.modinfo", "modules.softdep", "modules.weakdep"];
+const UNCHANGED: [&str; 4] = ["modules.builtin", "modules.builtin.modinfo", "modules.softdep", "modules.weakdep"];
 /// The order in which the kernel was built. Only the lines of selected modules are copied.
 const ORDER: &str = "modules.order";
 
@@ -145,7 +145,7 @@ fn indexes(tree: &Sources<'_>, selection: &Selection, renamed: &Renamed) -> Resu
 /// The text files that the tree has and that are no index.
 fn texts(directory: &Path, selection: &Selection) -> Result<Vec<NewFile>> {
     let mut files = Vec::new();
-    for name in WHOLE {
+    for name in UNCHANGED {
         files.extend(text(directory, name)?.map(|bytes| (name, bytes)));
     }
     if let Some(bytes) = text(directory, ORDER)? {

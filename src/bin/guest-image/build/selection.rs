@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use guest_init::failure::{Code, Failure};
 use guest_init::guest::modules::file::unreadable;
+use guest_init::guest::modules::ready;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
 use guest_init::resolve::plan::consequence::Consequence;
@@ -42,7 +43,7 @@ pub struct Selection {
 impl Selection {
     /// Selects all modules of the tree at `directory` that a boot with `entries` would load. Soft dependencies and
     /// optional entries are selected if their files exist. With `allow_missing`, so are all other entries.
-    pub fn of_lists(
+    pub fn of_entries(
         tree: Sources<'_>,
         directory: &Path,
         entries: &[Entry<'_>],
@@ -58,7 +59,7 @@ impl Selection {
         let mut selection = Self::default();
         for step in plan.steps() {
             let entry = entries.get(usize::from(step.entry)).map(|entry| entry.name.to_string()).unwrap_or_default();
-            let Err(failure) = selection.take_step(directory, step, &entry) else { continue };
+            let Err(failure) = selection.select_step(directory, step, &entry) else { continue };
             match step.consequence {
                 Consequence::EndsTheVm => failures.0.push(failure),
                 Consequence::EndsItsEntry => passed_over.push(failure),
@@ -78,20 +79,20 @@ impl Selection {
         let mut failures = Failures(Vec::new());
         let mut selection = Self::default();
         tree.index_of(IndexKind::Dep)?.each(&mut |_, _, line| {
-            let taken = Line::new(line).path().map(|path| selection.take(directory, path, ALL));
-            failures.0.extend(taken.and_then(Result::err));
+            let selected = Line::new(line).path().map(|path| selection.select_file(directory, path, ALL));
+            failures.0.extend(selected.and_then(Result::err));
         })?;
         failures.into_result().map(|()| selection)
     }
 
     /// The selected modules, by their paths in modules.dep.
     pub fn files(&self) -> impl Iterator<Item = (&[u8], &SelectedModule)> {
-        self.files.iter().map(|(path, taken)| (&path[..], taken))
+        self.files.iter().map(|(path, module)| (&path[..], module))
     }
 
     /// Adds the name of a module whose file is already in the image to append to.
     pub fn add_name(&mut self, module: &[u8]) {
-        self.names.insert(plain(module));
+        self.names.insert(normalised(module));
     }
 
     /// The number of selected modules.
@@ -101,29 +102,30 @@ impl Selection {
 
     /// Whether a module of this name is in the image.
     pub fn has(&self, module: &[u8]) -> bool {
-        self.names.contains(&plain(module))
+        self.names.contains(&normalised(module))
     }
 
-    fn take_step(&mut self, directory: &Path, step: &Step<'_>, why: &str) -> Result<(), Failure> {
+    /// Selects the module file of a step, if the step has one.
+    fn select_step(&mut self, directory: &Path, step: &Step<'_>, why: &str) -> Result<(), Failure> {
         match step.action {
-            Action::Load(path) => self.take(directory, path, why),
-            Action::Missing => {
-                let reason = "an alias of modprobe.d means it, and it does not exist";
-                Err(Failure::new(Code::UnknownModule, step.module, reason))
-            }
+            Action::Load(path) => self.select_file(directory, path, why),
+            Action::Missing => Err(ready::dangling(step)),
             Action::Adjust | Action::BuiltIn | Action::Install(_) | Action::Blacklisted => Ok(()),
         }
     }
 
-    fn take(&mut self, directory: &Path, path: &[u8], why: &str) -> Result<(), Failure> {
+    /// Selects a module file.
+    ///
+    /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`].
+    fn select_file(&mut self, directory: &Path, path: &[u8], why: &str) -> Result<(), Failure> {
         let missing = |error: std::io::Error| unreadable(path, Errno::from_io_error(&error).unwrap_or(Errno::IO));
         let file = fs::metadata(on_host(directory, path)).map_err(missing)?;
         if !file.is_file() {
             return Err(unreadable(path, Errno::INVAL));
         }
-        let taken = || SelectedModule { size: file.len(), why: why.into() };
-        self.files.entry(path.to_vec()).or_insert_with(taken);
-        self.names.insert(plain(module_of(path)));
+        let selected = || SelectedModule { size: file.len(), why: why.into() };
+        self.files.entry(path.to_vec()).or_insert_with(selected);
+        self.names.insert(normalised(module_of(path)));
         Ok(())
     }
 }
@@ -133,6 +135,7 @@ pub fn on_host(directory: &Path, path: &[u8]) -> PathBuf {
     directory.join(std::ffi::OsStr::from_bytes(path))
 }
 
-fn plain(module: &[u8]) -> Vec<u8> {
+/// A module's name with `_` in place of `-`.
+fn normalised(module: &[u8]) -> Vec<u8> {
     module.iter().copied().map(underscore).collect()
 }

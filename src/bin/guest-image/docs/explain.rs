@@ -22,7 +22,8 @@ Examples:
 /// Explains the failures of guest-init, and what to look at.
 ///
 /// TEXT is a code in hexadecimal (0x42) or decimal (66), the exit code of the kernel's panic line (0x00004200), or a
-/// console log that contains `(exit 0x42)` or `exitcode=0x00004200`. Without TEXT, the log is read from standard input.
+/// console log that contains `(exit 0x42)`, `(code 0x60)` or `exitcode=0x00004200`. Without TEXT, the log is read from
+/// standard input.
 ///
 /// --json prints an array with an object for each code: "code", "number", "name", "stage", "meaning", "look".
 #[derive(Debug, Args)]

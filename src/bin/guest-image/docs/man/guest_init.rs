@@ -20,8 +20,8 @@ const INTRODUCTION: &[Section] = &[
              `/sys`, `/dev` and `/run`, loads the kernel modules that the command line asks for, with their parameters \
              and dependencies, and becomes the agent. If any of that fails, it panics the VM and logs the reason.",
             "The kernel starts `guest-init` from an initramfs as `/init`, or with `rdinit=/sbin/guest-init`. From a \
-             root disk, the kernel starts it with `init=/sbin/guest-init`. If a person starts it, it prints what it is \
-             and changes nothing.",
+             root disk, the kernel starts it with `init=/sbin/guest-init`. If anyone else starts it, or if it is PID 1 of \
+             a container, it prints the reason and changes nothing.",
         ],
     ),
     (
