@@ -69,8 +69,9 @@ pub unsafe extern "C" fn clone<T>(
     )
 }
 
-/// The symbols that compiler-rt needs at link time on this architecture. Its constructor asks getauxval whether the CPU
-/// has the atomic instructions of LSE; nothing runs constructors here, so the instructions that every CPU has are used.
+/// The symbols that compiler-rt needs at link time on this architecture. Its constructors ask getauxval for the CPU's
+/// features, LSE's atomic instructions among them. Nothing calls constructors here, so the code that every CPU can run is
+/// used.
 #[cfg(feature = "bare")]
 mod compiler_rt {
     #[unsafe(no_mangle)]
