@@ -1,8 +1,8 @@
 //! The heap: small pieces lie one behind the other in an arena, large pieces are mappings of their own.
 //!
-//! A small piece keeps its place until the process ends, unless it is the last of the arena; then the next piece takes its
-//! place. A large piece goes back to the kernel when it is freed. A small piece for which the arena has no room is a
-//! mapping as well.
+//! A small piece keeps its place until the process ends, unless it is the last of the arena; then the next piece takes
+//! its place. A large piece goes back to the kernel when it is freed. A small piece for which the arena has no room is
+//! a mapping as well.
 //!
 //! The heap has no list of free pieces, so it needs no lock, and a thread that stops anywhere holds up no other thread.
 //! guest-init runs for some milliseconds and asks for little: the lists of a general allocator would outweigh what they
@@ -23,7 +23,8 @@ const LARGE: usize = 256 << 10;
 /// The global allocator.
 #[repr(C)]
 pub struct Heap {
-    /// The bytes of the arena that belong to pieces. The counter stands before the arena, so that both begin in one page.
+    /// The bytes of the arena that belong to pieces. The counter stands before the arena, so that both begin in one
+    /// page.
     used: AtomicUsize,
     arena: UnsafeCell<Arena>,
 }
@@ -56,7 +57,8 @@ impl Heap {
 
     /// Changes the size of a piece in its place. That is possible if it is the last of the arena, and if there is room.
     ///
-    /// The orderings pair with those of `take`: a thread that takes freed bytes does so after all accesses to the old piece.
+    /// The orderings pair with those of `take`: a thread that takes freed bytes does so after all accesses to the old
+    /// piece.
     fn resize_last(&self, offset: usize, old: usize, new: usize) -> bool {
         let moved = || {
             let (old, new) = (offset + old, offset + new);
@@ -73,8 +75,8 @@ impl Default for Heap {
 }
 
 #[expect(unsafe_code, reason = "an allocator hands out raw memory")]
-// SAFETY: pieces of the arena lie one behind the other, and the kernel chooses where mappings lie. Neither gives a byte to
-// two pieces.
+// SAFETY: pieces of the arena lie one behind the other, and the kernel chooses where mappings lie. Neither gives a byte
+// to two pieces.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let small = layout.size() < LARGE && layout.align() <= align_of::<Arena>();

@@ -1,7 +1,7 @@
 //! The run-time of guest-init: what a program stands on that has neither a C library nor std.
 //!
-//! The feature `bare` makes guest-init such a program, and `scripts/build` links it without a C library. Every other build
-//! is an ordinary program with std, for tests and for the host's tools. Nothing here uses the rest of the crate.
+//! The feature `bare` makes guest-init such a program, and `scripts/build` links it without a C library. Every other
+//! build is an ordinary program with std, for tests and for the host's tools. Nothing here uses the rest of the crate.
 //!
 //! * [`start`]: the first instructions of the program and of a thread. One file an architecture holds the assembly.
 //! * [`heap`]: the global allocator.
@@ -14,11 +14,12 @@
 //!   without that feature, and the crate itself builds with a nightly compiler only (`#![feature]` in its src/lib.rs).
 //! * **start**: origin 0.26 unwraps the stack's limit (`initialize_main` in its src/thread/linux_raw.rs), so a program
 //!   whose stack is unlimited panics before main. Its getauxval panics on all keys but three (src/getauxval.rs).
-//! * **threads**: rustix has no clone(2). The module on which origin builds its threads states that its API is not stable,
-//!   and its name changes on purpose (src/lib.rs and src/runtime_448b8ad740e2a26f.rs in rustix 1.1.6).
+//! * **threads**: rustix leaves clone(2) out (src/not_implemented.rs). The module on which origin builds its threads
+//!   states that its API is not stable, and its name changes on purpose (src/lib.rs and src/runtime_448b8ad740e2a26f.rs
+//!   in rustix 1.1.6).
 //! * **heap**: a general allocator keeps lists of what was freed, behind a lock (`lock` in dlmalloc's src/global.rs,
-//!   `LockedHeap` in linked_list_allocator's src/lib.rs, `TalcLock` in talc). guest-init frees little before it is gone,
-//!   so [`heap`] keeps no list and takes no lock.
+//!   `LockedHeap` in linked_list_allocator's src/lib.rs, `TalcLock` in talc). guest-init frees little before it is
+//!   gone, so [`heap`] keeps no list and takes no lock.
 //!
 //! # What is assumed, and what checks it
 //!

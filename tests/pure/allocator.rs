@@ -1,8 +1,8 @@
 //! The guest's heap, called directly as an allocator: each piece that it gives out is checked.
 //!
-//! `scripts/test sanitize` runs this with AddressSanitizer. That knows nothing of the pieces of a foreign heap, so the test
-//! marks all of the arena but the pieces in use as forbidden. A read or write of the heap beyond a piece ends the program.
-//! `scripts/test miri` runs it with small pieces: Miri finds data races and pointers that leave their memory.
+//! `scripts/test sanitize` runs this with AddressSanitizer. That knows nothing of the pieces of a foreign heap, so the
+//! test marks all of the arena but the pieces in use as forbidden. A read or write of the heap beyond a piece ends the
+//! program. `scripts/test miri` runs it with small pieces: Miri finds data races and pointers that leave their memory.
 //!
 //! `heap.rs` has the same heap under a whole program.
 
@@ -193,8 +193,8 @@ impl<'h> Pieces<'h> {
     }
 }
 
-/// The largest piece of a test, in bytes, and the rounds of the test. Under Miri all pieces fit into the arena, since Miri does
-/// not know all that the heap asks of mmap(2) and mremap(2).
+/// The largest piece of a test, in bytes, and the rounds of the test. Under Miri all pieces fit into the arena, since
+/// Miri does not know all that the heap asks of mmap(2) and mremap(2).
 const TESTS: &[(usize, usize)] =
     if cfg!(miri) { &[(300, 60)] } else { &[(300, 2_000), (20 << 10, 1_000), (1 << 20, 200)] };
 

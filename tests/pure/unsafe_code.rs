@@ -101,8 +101,8 @@ fn threads_work_together_and_are_waited_for() {
 #[test]
 #[cfg_attr(miri, ignore = "Miri starts no process")]
 fn a_thread_whose_stack_overflows_still_reaches_the_handler() {
-    // SAFETY: the child calls nothing that another thread of this process could have locked, but the heap, which fork(2)
-    // of a C library leaves usable.
+    // SAFETY: the child calls nothing that another thread of this process could have locked, but the heap, which
+    // fork(2) of a C library leaves usable.
     match unsafe { fork() }.expect("a process") {
         ForkResult::Child => overflow_in_a_thread(),
         ForkResult::Parent { child } => {

@@ -1,7 +1,7 @@
 //! Loops, for every architecture: words first, then the bytes that are left.
 //!
-//! LLVM would recognise such a loop and replace it by a call of memcpy or its kind, which is the function that the loop is
-//! in. So every word goes through [`opaque`], behind which LLVM sees no copy.
+//! LLVM would recognise such a loop and replace it by a call of memcpy or its kind, which is the function that the loop
+//! is in. So every word goes through [`opaque`], behind which LLVM sees no copy.
 
 use core::arch::asm;
 use core::ffi::{c_char, c_int};

@@ -32,8 +32,9 @@ unsafe extern "C" fn _start() -> ! {
     )
 }
 
-/// Starts a thread (clone(2)), which calls `run` with `argument` and exits. Once the kernel no longer uses its stack, it
-/// sets `running` to zero and wakes who waits there (CLONE_CHILD_CLEARTID). Returns the thread's id or a negative errno.
+/// Starts a thread (clone(2)), which calls `run` with `argument` and exits. Once the kernel no longer uses its stack,
+/// it sets `running` to zero and wakes who waits there (CLONE_CHILD_CLEARTID). Returns the thread's id or a negative
+/// errno.
 ///
 /// # Safety
 ///
@@ -70,8 +71,8 @@ pub unsafe extern "C" fn clone<T>(
 }
 
 /// The symbols that compiler-rt needs at link time on this architecture. Its constructors ask getauxval for the CPU's
-/// features, LSE's atomic instructions among them. Nothing calls constructors here, so the code that every CPU can run is
-/// used.
+/// features, LSE's atomic instructions among them. Nothing calls constructors here, so the code that every CPU can run
+/// is used.
 #[cfg(feature = "bare")]
 mod compiler_rt {
     #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
 //! The beginning of the program and of a thread, and the symbols that libraries of the compiler ask for at link time.
 //!
-//! The assembly lies in one file an architecture. A further architecture is a further file, with `_start` and `clone` in
-//! it, and a line below.
+//! The assembly lies in one file an architecture. A further architecture is a further file, with `_start` and `clone`
+//! in it, and a line below.
 
 #[cfg(feature = "bare")]
 use super::heap::Heap;
@@ -16,8 +16,8 @@ pub use arch::clone;
 #[global_allocator]
 static HEAP: Heap = Heap::new();
 
-/// Continues to unwind. The `alloc` of the compiler was built to unwind and names this function; panics abort, so nothing
-/// calls it.
+/// Continues to unwind. The `alloc` of the compiler was built to unwind and names this function; panics abort, so
+/// nothing calls it.
 #[cfg(feature = "bare")]
 #[expect(unsafe_code, reason = "the linker finds it by its name")]
 #[unsafe(no_mangle)]

@@ -32,8 +32,9 @@ unsafe extern "C" fn _start() -> ! {
     )
 }
 
-/// Starts a thread (clone(2)), which calls `run` with `argument` and exits. Once the kernel no longer uses its stack, it
-/// sets `running` to zero and wakes who waits there (CLONE_CHILD_CLEARTID). Returns the thread's id or a negative errno.
+/// Starts a thread (clone(2)), which calls `run` with `argument` and exits. Once the kernel no longer uses its stack,
+/// it sets `running` to zero and wakes who waits there (CLONE_CHILD_CLEARTID). Returns the thread's id or a negative
+/// errno.
 ///
 /// # Safety
 ///

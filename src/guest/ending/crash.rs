@@ -1,8 +1,8 @@
 //! A crash of guest-init itself: a Rust panic, or a signal that only a bug or a broken machine raises.
 //!
-//! A crash ends PID 1, and with it the VM, with a line on the kernel log. Without the handlers here the kernel would end
-//! PID 1 as well, but log no more than the signal's number. execve(2) resets handlers and signal stacks, so the agent
-//! starts with the signals as the kernel gave them to PID 1.
+//! A crash ends PID 1, and with it the VM, with a line on the kernel log. Without the handlers here the kernel would
+//! end PID 1 as well, but log no more than the signal's number. execve(2) resets handlers and signal stacks, so the
+//! agent starts with the signals as the kernel gave them to PID 1.
 
 extern crate alloc;
 

@@ -29,8 +29,8 @@ pub fn exit(status: c_int) -> ! {
     }
 }
 
-/// Calls `handler` at the next `signal` of this number, on the thread's signal stack (sigaction(2)). A second signal finds
-/// the kernel's default again. `handler` must not return.
+/// Calls `handler` at the next `signal` of this number, on the thread's signal stack (sigaction(2)). A second signal
+/// finds the kernel's default again. `handler` must not return.
 #[expect(unsafe_code, reason = "a handler runs in the middle of other code")]
 pub fn catch(signal: u32, handler: extern "C" fn(c_int)) {
     // x86 demands SA_RESTORER, the address that a handler returns to (setup_rt_frame in arch/x86/kernel/signal_64.c).

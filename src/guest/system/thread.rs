@@ -92,8 +92,8 @@ pub unsafe fn together_without_tls(count: usize, stack: usize, work: &(impl Fn(u
 /// How many threads [`together`] started.
 static OTHERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Whether another thread of this process may never end: one that works in [`together`] can sleep in the kernel for ever,
-/// and so can the main thread while another asks.
+/// Whether another thread of this process may never end: one that works in [`together`] can sleep in the kernel for
+/// ever, and so can the main thread while another asks.
 pub fn others_may_stay() -> bool {
     OTHERS.load(Ordering::Relaxed) > 0 || gettid() != getpid()
 }
@@ -130,8 +130,8 @@ impl<'w> Thread<'w> {
         // kernel/fork.c).
         let task = Task { work, number, signal_stack: stack.top(), running: AtomicU32::new(1) };
         let task = &*Box::leak(Box::new(task));
-        // SAFETY: the caller's contract. The task lives for ever, and the stack until the thread has ended: a drop waits
-        // for that.
+        // SAFETY: the caller's contract. The task lives for ever, and the stack until the thread has ended: a drop
+        // waits for that.
         let result = unsafe { clone(SHARE_ALL as usize, stack.top(), &task.running, run, task) };
         match i32::try_from(result) {
             Ok(error) if error < 0 => Err(Errno::from_raw_os_error(-error)),
@@ -159,8 +159,8 @@ extern "C" fn run(task: &Task<'_>) {
 
 /// The mapping of one thread, from its lowest address: the guard, the stack, the signal stack.
 ///
-/// A stack that overflows runs into the guard and raises SIGSEGV. A signal stack that overflows would run into the stack,
-/// which nobody uses any more by then.
+/// A stack that overflows runs into the guard and raises SIGSEGV. A signal stack that overflows would run into the
+/// stack, which nobody uses any more by then.
 struct Stack {
     bottom: *mut c_void,
     size: usize,
