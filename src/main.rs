@@ -56,11 +56,11 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     mounts::mount_all()?;
     console::ensure_open()?;
     let line = command_line::read()?;
-    let mut tell = logger::tell;
+    let mut tell = logger::log_failure;
     let mut report = Report::new(&mut tell);
     let request = asked.insert(command_line::parse(line, &mut report));
     log::set_max_level(request.log);
-    sysctl::let_panic_end(&request.kernel);
+    sysctl::restart_after_panic(&request.kernel);
     ready::make_room(request);
     deadline::start(request.deadline)?;
     report.verdict()?;
@@ -68,7 +68,7 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     lists::add(request, &mut places, &mut report)?;
     load_stage::load_modules(request, &mut places, &mut report)?;
     root::switch(request, &mut places)?;
-    places.leave_modules(&request.module_dir)?;
+    places.bind_shared_modules(&request.module_dir)?;
     sysctl::lock_modules(request.lock_modules)?;
     initramfs::remove_self(request.keep_modules);
     agent::become_agent(request, environment)

@@ -1,18 +1,19 @@
-//! /proc/cmdline, to its end: with a bootconfig it is longer than any architecture's command line.
+//! The kernel command line, read from /proc/cmdline. Its words and values are [`crate::request`]'s.
 
 extern crate alloc;
 
 use alloc::boxed::Box;
 
 use crate::failure::{Code, Failure, Report};
-use crate::guest::system::files::{head, read_path};
+use crate::guest::system::files::{read_head, read_path};
 use crate::request::Request;
 use crate::request::kernel::KernelWords;
 
-/// The longest command line, in bytes. The kernel's own limit is that of a bootconfig, 32 KiB.
+/// The longest command line that is read, in bytes. No architecture has more than 4 KiB, but a bootconfig of up to 32
+/// KiB is a part of /proc/cmdline (XBC_DATA_MAX in include/linux/bootconfig.h).
 const LONGEST: usize = 1 << 16;
 
-/// Reads it, without the newline that the kernel adds. It stays for as long as the process lives.
+/// Reads the command line, without the newline at its end. The text lives as long as the process.
 ///
 /// Failure: [`Code::CommandLineUnreadable`].
 pub fn read() -> Result<&'static [u8], Failure> {
@@ -23,18 +24,20 @@ pub fn read() -> Result<&'static [u8], Failure> {
     Ok(line.trim_ascii_end())
 }
 
-/// Reads what it asks for. Everything that is wrong with it goes to `report`.
+/// Parses the command line into a request. Every mistake in it is added to `report`.
 ///
-/// Failures: those of [`Request::parse`].
+/// Failures: those of [`Request::read`].
 pub fn parse<'a>(line: &'a [u8], report: &mut Report<'_>) -> Box<Request<'a>> {
-    // On the heap from the start. The kernel would have to bring every page of the stack that a request spans.
+    // Made on the heap. On the stack, the kernel would have to map every page that a request spans, though most stay
+    // unused.
     let mut request = Box::write(Box::new_uninit(), Request::new());
     request.read(line, report);
     request
 }
 
-/// Reads the kernel's words after a crash: without the heap, and only as far as the buffer reaches.
+/// Reads the words for the kernel, without the heap, for the report of a crash. Words that do not fit into the buffer
+/// are missed.
 pub fn kernel_words(buffer: &mut [u8]) -> KernelWords<'_> {
-    let (kernel, _) = KernelWords::read(head(c"/proc/cmdline", buffer).trim_ascii_end(), &mut |_| {});
+    let (kernel, _) = KernelWords::read(read_head(c"/proc/cmdline", buffer).trim_ascii_end(), &mut |_| {});
     kernel
 }

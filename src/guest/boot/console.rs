@@ -1,5 +1,8 @@
-//! Descriptors 0 to 2: an agent must find them open, and a kernel without a console node starts PID 1 with none. And the
-//! console that comes late: a last word must not come before it.
+//! Descriptors 0 to 2, and the wait for a virtio console.
+//!
+//! An agent needs descriptors 0 to 2 open. If the image has no /dev/console, the kernel starts PID 1 with all three
+//! closed (console_on_rootfs in init/main.c). A virtio console exists only some time after its driver is loaded, and a
+//! last word that is logged before that does not appear on it.
 
 use core::time::Duration;
 
@@ -10,7 +13,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 use crate::failure::{Code, Failure};
 use crate::guest::system::clock::sleep;
-use crate::guest::system::files::head;
+use crate::guest::system::files::read_head;
 use crate::request::kernel::KernelWords;
 
 /// Descriptor 0.
@@ -28,13 +31,14 @@ pub const fn stderr() -> BorrowedFd<'static> {
     standard(2)
 }
 
+/// Borrows one of descriptors 0 to 2, even if it is closed.
 #[expect(unsafe_code, reason = "a number becomes a descriptor")]
 const fn standard(number: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: nothing here ever closes one of the three. Where they were closed from the start, the kernel says so.
+    // SAFETY: guest-init never closes one of the three. If one was closed from the start, its use is EBADF.
     unsafe { BorrowedFd::borrow_raw(number) }
 }
 
-/// Where one of 0 to 2 is closed, opens all three.
+/// Opens descriptors 0 to 2 if one of them is closed.
 ///
 /// Failure: [`Code::NoConsole`].
 pub fn ensure_open() -> Result<(), Failure> {
@@ -45,7 +49,7 @@ pub fn ensure_open() -> Result<(), Failure> {
     }
 }
 
-/// Makes all three /dev/console, or /dev/null in a VM without a console.
+/// Opens /dev/console as descriptors 0 to 2. If the VM has no console, opens /dev/null.
 ///
 /// Failure: [`Code::NoConsole`].
 pub fn open() -> Result<(), Failure> {
@@ -55,33 +59,35 @@ pub fn open() -> Result<(), Failure> {
         .map_err(failure)?;
     dup2_stdin(&console).and_then(|()| dup2_stdout(&console)).and_then(|()| dup2_stderr(&console)).map_err(failure)?;
     if console.as_raw_fd() <= stderr().as_raw_fd() {
-        // It took the place of one of the three itself, and stays open as that.
+        // The open took the lowest free number, which is one of the three, so that the descriptor must stay open.
         let _ = console.into_raw_fd();
     }
     Ok(())
 }
 
-/// Waits until a virtio console that the command line names is one, at most 2 s, and not at all without its driver. Device
-/// and driver agree on a port some time after the driver is loaded. A record before that is lost on it, even where it shows
-/// the log from its start: the kernel does that while the driver does not know the port yet (init_port_console in
-/// drivers/char/virtio_console.c).
+/// Waits at most 2 s until a virtio console exists, if the command line names one and its driver is loaded.
 ///
-/// Not for the deadline's thread: to list its consoles the kernel locks them.
+/// The driver and the device agree on a port some time after the driver is loaded. A record that is logged before that
+/// does not appear on the console, not even if the console prints the log from its start. The kernel prints the log
+/// while the driver does not know the port yet (init_port_console in drivers/char/virtio_console.c).
+///
+/// The deadline's thread must not call this function. The kernel takes the console lock to list its consoles (c_start
+/// in fs/proc/consoles.c), and a thread that hangs may hold that lock.
 pub fn wait_for_virtio(kernel: &KernelWords<'_>) {
-    const LOOKS: usize = 200;
-    const BETWEEN: Duration = Duration::from_millis(10);
-    // From the list of consoles to the driver's own it is no more than some instructions of a kernel thread.
+    const ATTEMPTS: usize = 200;
+    const PAUSE: Duration = Duration::from_millis(10);
+    // The driver learns of the port a few instructions after the console is listed in /proc/consoles.
     const SETTLE: Duration = Duration::from_millis(50);
     let has_driver = || fs::access(c"/sys/bus/virtio/drivers/virtio_console", Access::EXISTS).is_ok();
     if !kernel.has_virtio_console || !has_driver() {
         return;
     }
     let mut buffer = [0; 2048];
-    for _ in 0..LOOKS {
-        if head(c"/proc/consoles", &mut buffer).windows(3).any(|name| name == b"hvc") {
+    for _ in 0..ATTEMPTS {
+        if read_head(c"/proc/consoles", &mut buffer).windows(3).any(|name| name == b"hvc") {
             return sleep(SETTLE);
         }
-        sleep(BETWEEN);
+        sleep(PAUSE);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Before anything is loaded: mounts, descriptors 0 to 2, the command line, and the kernel's switches.
+//! The first steps of PID 1: mounts, descriptors 0 to 2, the command line, and the kernel's settings.
 
 pub mod command_line;
 pub mod console;

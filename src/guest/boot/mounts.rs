@@ -1,5 +1,4 @@
-//! Mounts: the file systems that guest-init and every agent need, a table and one loop over it; and for shares and
-//! roots, mounts that are at no place yet.
+//! Mounts: the table of file systems that guest-init and every agent need, and detached mounts for shares and roots.
 
 use core::ffi::CStr;
 use core::fmt::Display;
@@ -15,46 +14,48 @@ use rustix::mount::{
 use crate::failure::{Code, Failure};
 use crate::text::Shown;
 
-/// One mount.
+/// A row of the table: what is mounted where.
 struct Mount {
     target: &'static CStr,
-    kind: &'static CStr,
+    fs_type: &'static CStr,
     flags: MountFlags,
     data: &'static CStr,
-    /// What statfs(2) calls the type (linux/magic.h).
+    /// The type's number in statfs(2) (include/uapi/linux/magic.h).
     magic: u32,
 }
 
+/// The flags for file systems that hold neither programs nor devices.
 const SAFE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
-/// In this order: all else is read from /proc, said through /dev.
+/// The table, in the order of mounting. /proc is first, because the report of any later failure needs /proc.
 const TABLE: [Mount; 4] = [
-    Mount { target: c"/proc", kind: c"proc", flags: SAFE, data: c"", magic: 0x9fa0 },
-    Mount { target: c"/sys", kind: c"sysfs", flags: SAFE, data: c"", magic: 0x6265_6572 },
-    // tmpfs and devtmpfs have one magic number; the kernel mounts a devtmpfs itself, but not over an initramfs.
-    Mount { target: c"/dev", kind: c"devtmpfs", flags: MountFlags::NOSUID, data: c"mode=0755", magic: 0x0102_1994 },
+    Mount { target: c"/proc", fs_type: c"proc", flags: SAFE, data: c"", magic: 0x9fa0 },
+    Mount { target: c"/sys", fs_type: c"sysfs", flags: SAFE, data: c"", magic: 0x6265_6572 },
+    // The magic number of a devtmpfs is that of tmpfs. The kernel mounts a devtmpfs itself, but not on an initramfs
+    // (prepare_namespace in init/do_mounts.c).
+    Mount { target: c"/dev", fs_type: c"devtmpfs", flags: MountFlags::NOSUID, data: c"mode=0755", magic: 0x0102_1994 },
     Mount {
         target: c"/run",
-        kind: c"tmpfs",
+        fs_type: c"tmpfs",
         flags: MountFlags::NOSUID.union(MountFlags::NODEV),
         data: c"mode=0755",
         magic: 0x0102_1994,
     },
 ];
 
-/// Where the table's file systems are.
-pub fn targets() -> impl Iterator<Item = &'static CStr> {
+/// The mount points of the table.
+pub fn mount_points() -> impl Iterator<Item = &'static CStr> {
     TABLE.iter().map(|mount| mount.target)
 }
 
-/// Mounts what is not mounted yet, and makes the mount points that are missing.
+/// Mounts the file systems of the table that are not mounted yet. Mount points that do not exist are made.
 ///
 /// Failure: [`Code::MountFailed`].
 pub fn mount_all() -> Result<(), Failure> {
     ensure(&TABLE)
 }
 
-/// Mounts /proc alone, unless it is mounted.
+/// Mounts /proc if it is not mounted yet.
 ///
 /// Failure: [`Code::MountFailed`].
 pub fn mount_proc() -> Result<(), Failure> {
@@ -62,6 +63,7 @@ pub fn mount_proc() -> Result<(), Failure> {
     ensure(core::slice::from_ref(proc))
 }
 
+/// Mounts those of `table` that are not mounted yet.
 fn ensure(table: &[Mount]) -> Result<(), Failure> {
     let failure = |target: &CStr, error, reason: &dyn Display| {
         Failure::from_errno(Code::MountFailed, Shown(target.to_bytes()), error, reason)
@@ -69,15 +71,21 @@ fn ensure(table: &[Mount]) -> Result<(), Failure> {
     let root = stat(c"/").map_err(|error| failure(c"/", error, &"it can't be looked at"))?.st_dev;
     for mount in table {
         mount.ensure(root).map_err(|error| {
-            failure(mount.target, error, &format_args!("can't mount {} there", Shown(mount.kind.to_bytes())))
+            failure(mount.target, error, &format_args!("can't mount {} there", Shown(mount.fs_type.to_bytes())))
         })?;
     }
     Ok(())
 }
 
-/// A mount of `source` that is at no place yet: its descriptor is the mount. `options` have commas between them.
-pub fn attach(kind: &[u8], source: &[u8], options: &[u8], attributes: MountAttrFlags) -> io::Result<OwnedFd> {
-    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+/// Makes a detached mount of `source` (fsmount(2)): no path leads to it, only the returned descriptor. `options` are
+/// the file system's own, separated by commas.
+pub fn mount_detached(
+    fs_type: &[u8],
+    source: &[u8],
+    options: &[u8],
+    attributes: MountAttrFlags,
+) -> io::Result<OwnedFd> {
+    let context = fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", source)?;
     for option in options.split(|&b| b == b',').filter(|option| !option.is_empty()) {
         let mut parts = option.splitn(2, |&b| b == b'=');
@@ -91,24 +99,25 @@ pub fn attach(kind: &[u8], source: &[u8], options: &[u8], attributes: MountAttrF
 }
 
 impl Mount {
+    /// Mounts the file system if it is not mounted yet. `root` is the device of the root.
     fn ensure(&self, root: u64) -> io::Result<()> {
-        if self.is_there(root)? {
+        if self.is_mounted(root)? {
             return Ok(());
         }
-        match mount(self.kind, self.target, self.kind, self.flags, self.data) {
-            // Mounted there already: one instance of proc, sysfs or devtmpfs serves the whole system.
+        match mount(self.fs_type, self.target, self.fs_type, self.flags, self.data) {
+            // The same instance of proc, sysfs or devtmpfs is mounted there already (do_add_mount in fs/namespace.c).
             Err(io::Errno::BUSY) => Ok(()),
             result => result,
         }
     }
 
-    /// Whether the target, which is made where it is missing, is a mount of this type: a file system other than the
-    /// root's, with the type's number.
-    fn is_there(&self, root: u64) -> io::Result<bool> {
+    /// Whether a file system of this type is mounted on the target: the target is on another device than the root, and
+    /// has the type's magic number. A target that does not exist is made.
+    fn is_mounted(&self, root: u64) -> io::Result<bool> {
         match stat(self.target) {
             Ok(target) => Ok(target.st_dev != root && statfs(self.target)?.f_type as u32 == self.magic),
             Err(io::Errno::NOENT) => match mkdir(self.target, Mode::from_raw_mode(0o755)) {
-                // A root that can't be written to must have it; mount says so if not.
+                // In a read-only root the mount itself then fails with ENOENT.
                 Ok(()) | Err(io::Errno::ROFS) => Ok(false),
                 Err(error) => Err(error),
             },

@@ -1,4 +1,5 @@
-//! What this process is. Only the init of a whole VM may change the kernel's settings and end the VM.
+//! The role of this process: init of a VM, init of a container, or a program. Only the init of a VM may change the
+//! kernel's settings and panic the kernel.
 
 use rustix::fs::stat;
 use rustix::process::{Pid, getpid};
@@ -10,24 +11,25 @@ use crate::guest::boot::mounts;
 /// The inode of the first PID namespace, which no container has (PID_NS_INIT_INO in include/uapi/linux/nsfs.h).
 const FIRST_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// What this process is.
+/// The role of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// PID 1 of a VM.
     Init,
-    /// PID 1 of a container. The kernel is its host's.
+    /// PID 1 of a container, whose kernel belongs to the host.
     ContainerInit,
     /// Any other process.
     Program,
 }
 
 impl Role {
-    /// Finds out, and mounts /proc for it if this is PID 1. A kernel without PID namespaces has no containers.
+    /// Finds the role of this process. As PID 1, mounts /proc if it is not mounted, because /proc shows the PID
+    /// namespace. A kernel without PID namespaces does not show one, and has no containers.
     pub fn of_this_process() -> Self {
         if getpid() != Pid::INIT {
             return Self::Program;
         }
-        // If /proc can't be mounted, that is the VM's failure, and `mount_all` reports it.
+        // If /proc can't be mounted, `mount_all` fails as well, and its failure is reported.
         let _ = mounts::mount_proc();
         match stat(c"/proc/self/ns/pid") {
             Ok(namespace) if namespace.st_ino != FIRST_NAMESPACE => Self::ContainerInit,

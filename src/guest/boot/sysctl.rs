@@ -1,4 +1,5 @@
-//! Switches of the kernel's: one that panics, one that lets a panic end the VM, and one that ends module loading.
+//! Settings of the kernel: sysrq, which panics the VM; kernel.panic, which restarts it after a panic; and
+//! kernel.modules_disabled, which ends module loading.
 
 use core::ffi::CStr;
 
@@ -6,35 +7,36 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{self, write};
 
 use crate::failure::{Code, Failure};
-use crate::guest::system::files::head;
+use crate::guest::system::files::read_head;
 use crate::request::kernel::KernelWords;
 
 const SYSRQ: &CStr = c"/proc/sysrq-trigger";
 const PANIC: &CStr = c"/proc/sys/kernel/panic";
 const MODULES_DISABLED: &CStr = c"/proc/sys/kernel/modules_disabled";
 
-/// A kernel whose `kernel.panic` is 0 waits for ever once it has panicked; then nobody learns of it. Unless the command
-/// line asks for that, it restarts at once instead.
+/// Has the kernel restart the VM after a panic: sets kernel.panic to -1 (at once) if it is 0, unless the command line
+/// has `panic=`. With 0 the kernel spins for ever after a panic (panic in kernel/panic.c), and the VMM does not learn
+/// of it.
 ///
-/// Takes no memory from the heap: a crash may call it.
-pub fn let_panic_end(kernel: &KernelWords<'_>) {
-    // `panic=0` is a wish, too.
+/// The function does not use the heap, so that the report of a crash can call it.
+pub fn restart_after_panic(kernel: &KernelWords<'_>) {
+    // `panic=0` asks for a VM that stays after a panic, for example to be debugged.
     if kernel.sets_panic {
         return;
     }
     let mut value = [0; 16];
-    let waits = head(PANIC, &mut value).trim_ascii() == b"0";
+    let waits = read_head(PANIC, &mut value).trim_ascii() == b"0";
     if waits && set(PANIC, b"-1").is_ok() {
         log::info!("kernel.panic was 0, with which a VM waits for ever after a panic: set to -1");
     }
 }
 
-/// Panics the VM at once, whatever its threads do, if the kernel has sysrq at all.
-pub fn panic() {
+/// Panics the VM at once, even if other threads of PID 1 hang. Returns if the kernel has no sysrq.
+pub fn panic_by_sysrq() {
     let _ = set(SYSRQ, b"c");
 }
 
-/// If that is asked for, lets no more modules be loaded until the kernel starts anew.
+/// Disables module loading until the next start of the kernel, if that is asked for.
 ///
 /// Failure: [`Code::NotLocked`].
 pub fn lock_modules(asked_for: bool) -> Result<(), Failure> {
@@ -42,7 +44,7 @@ pub fn lock_modules(asked_for: bool) -> Result<(), Failure> {
         return Ok(());
     }
     match set(MODULES_DISABLED, b"1") {
-        // A kernel without CONFIG_MODULES is locked as it is.
+        // A kernel without CONFIG_MODULES has no such setting and loads no modules.
         Ok(()) | Err(io::Errno::NOENT) => Ok(()),
         Err(error) => {
             let reason = "module loading can't be disabled";
@@ -51,6 +53,7 @@ pub fn lock_modules(asked_for: bool) -> Result<(), Failure> {
     }
 }
 
+/// Writes a value to a file of /proc.
 fn set(path: &CStr, value: &[u8]) -> io::Result<()> {
     write(open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?, value).map(drop)
 }

@@ -58,15 +58,15 @@ fn die(what: impl Display) -> ! {
     let _ = mounts::mount_proc();
     let mut buffer = [0; LONGEST_LINE];
     let kernel = command_line::kernel_words(&mut buffer);
-    sysctl::let_panic_end(&kernel);
+    sysctl::restart_after_panic(&kernel);
     console::wait_for_virtio(&kernel);
     let failure = Failure::new(Code::Bug, "in guest-init", what);
     // The kernel panics when the last thread of PID 1 is gone, so exit does not suffice while another may stay.
     if others_may_stay() {
-        logger::last_word(&failure, Ending::Sysrq);
-        sysctl::panic();
+        logger::log_last_word(&failure, Ending::Sysrq);
+        sysctl::panic_by_sysrq();
     } else {
-        logger::last_word(&failure, Ending::Exit);
+        logger::log_last_word(&failure, Ending::Exit);
     }
     exit(Code::Bug as c_int)
 }

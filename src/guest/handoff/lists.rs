@@ -12,7 +12,7 @@ use crate::failure::{Code, Failure, Report};
 use crate::guest::places::Places;
 use crate::guest::system::errno::strerror;
 use crate::guest::system::files::read;
-use crate::guest::watch::deadline::note;
+use crate::guest::watch::deadline::set_activity;
 use crate::request::Request;
 use crate::request::location::Location;
 
@@ -38,7 +38,7 @@ pub fn add<'a>(request: &mut Request<'a>, places: &mut Places<'a>, report: &mut 
 }
 
 fn read_one<'a>(location: &Location<'a>, places: &mut Places<'a>) -> Result<&'static [u8], Failure> {
-    note(format_args!("reading {location}"));
+    set_activity(format_args!("reading {location}"));
     text(location, places.file(location)?)
 }
 

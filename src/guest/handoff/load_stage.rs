@@ -9,7 +9,7 @@ use rustix::thread::sched_getaffinity;
 use crate::failure::{Failure, Report};
 use crate::guest::modules::ready::{LoadOptions, Ready, plan_entries};
 use crate::guest::places::Places;
-use crate::guest::watch::deadline::note;
+use crate::guest::watch::deadline::set_activity;
 use crate::request::{Jobs, MOST_JOBS, Request};
 use crate::resolve::plan::Plan;
 
@@ -25,7 +25,7 @@ pub fn load_modules<'a>(
         log::info!("no modules asked for");
         return Ok(());
     }
-    note("planning");
+    set_activity("planning");
     let tree = places.tree(&request.module_dir)?;
     let config = tree.config(request.kernel.modules);
     let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));

@@ -16,7 +16,7 @@ use rustix::process::{chdir, chroot};
 
 use crate::failure::{Code, Failure};
 use crate::guest::boot::console;
-use crate::guest::boot::mounts::{attach, targets};
+use crate::guest::boot::mounts::{mount_detached, mount_points};
 use crate::guest::places::Places;
 use crate::guest::places::drivers::{DISKS, Drivers};
 use crate::guest::places::share::{VIRTIOFS, mount};
@@ -24,7 +24,7 @@ use crate::guest::system::clock::{now, sleep};
 use crate::guest::system::errno::strerror;
 use crate::guest::system::files::open_directory;
 use crate::guest::system::initramfs::root_is_initramfs;
-use crate::guest::watch::deadline::note;
+use crate::guest::watch::deadline::set_activity;
 use crate::request::Request;
 use crate::request::kernel::root::Root;
 use crate::text::Shown;
@@ -84,12 +84,12 @@ fn mount_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<OwnedFd, Fai
     let options = [root.flags, if root.read_only { b",ro" } else { b"" }].concat();
     let (mut known, mut error) = (false, io::Errno::NODEV);
     for kind in kinds.split(|&b| b == b',').filter(|kind| !kind.is_empty()) {
-        if !drivers.file_system(kind)? {
+        if !drivers.load_file_system(kind)? {
             continue;
         }
         known = true;
-        note(format_args!("mounting root={}", Shown(root.source)));
-        match attach(kind, root.source, &options, attributes(root)) {
+        set_activity(format_args!("mounting root={}", Shown(root.source)));
+        match mount_detached(kind, root.source, &options, attributes(root)) {
             Ok(root) => return Ok(root),
             Err(other) => error = other,
         }
@@ -109,13 +109,13 @@ fn wait_for_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<(), Failu
         let file = stat(root.source);
         file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::BlockDevice)
     };
-    note(format_args!("waiting for root={}", Shown(root.source)));
+    set_activity(format_args!("waiting for root={}", Shown(root.source)));
     let start = now();
     loop {
         if is_disk() {
             return Ok(());
         }
-        drivers.devices(DISKS)?;
+        drivers.load_for_devices(DISKS)?;
         match () {
             () if is_disk() => return Ok(()),
             () if now().saturating_sub(start) > LIMIT => {
@@ -155,7 +155,7 @@ fn change_to(new: &OwnedFd) -> Result<(), (&'static CStr, io::Errno)> {
         Err(error) => return Err((PLACE, error)),
     }
     move_mount(new, "", CWD, PLACE, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(at(PLACE))?;
-    for target in targets() {
+    for target in mount_points() {
         let below = [PLACE, target].map(CStr::to_string_lossy).concat();
         match mkdir(&*below, Mode::from_raw_mode(0o755)) {
             // Where nothing can be made, the move finds out whether it is there.

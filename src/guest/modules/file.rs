@@ -106,7 +106,7 @@ impl ModuleFile {
         match result {
             Err(Errno::NOEXEC) => compressed(),
             Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOMEM | Errno::IO) => {
-                self.format.is_some() && log.said_about(module.name).is_none()
+                self.format.is_some() && log.last_about(module.name).is_none()
             }
             _ => false,
         }

@@ -2,7 +2,7 @@
 //! `guest-image check` decides how to say them.
 
 use crate::failure::{Failure, Report};
-use crate::guest::watch::logger::{tell_ignored, tell_passed_over};
+use crate::guest::watch::logger::{log_ignored, log_passed_over};
 use crate::request::list::Entry;
 use crate::resolve::plan::Step;
 use crate::resolve::plan::consequence::Consequence;
@@ -47,11 +47,11 @@ impl Finding<'_, '_> {
     pub fn heed(self, report: &mut Report<'_>) {
         match self {
             Self::Refused { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
-            Self::Refused { failure, .. } => tell_passed_over(&failure),
+            Self::Refused { failure, .. } => log_passed_over(&failure),
             Self::Fails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
             // Its turn comes in the load stage, which says so.
             Self::Fails { .. } => {}
-            Self::Ignored { failure, .. } => tell_ignored(&failure),
+            Self::Ignored { failure, .. } => log_ignored(&failure),
             Self::Unseen { failure, .. } => log::debug!("{failure}: its parameters are not looked up"),
         }
     }

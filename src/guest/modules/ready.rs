@@ -20,9 +20,9 @@ use crate::guest::modules::tree::ModuleTree;
 use crate::guest::modules::unpack::Format;
 use crate::guest::system::initramfs::{is_initramfs, remove_file};
 use crate::guest::system::thread::together;
-use crate::guest::watch::deadline::note_of;
+use crate::guest::watch::deadline::set_thread_activity;
 use crate::guest::watch::kernel_messages::KernelMessages;
-use crate::guest::watch::logger::tell_ignored;
+use crate::guest::watch::logger::log_ignored;
 use crate::request::Request;
 use crate::request::kernel::ModuleWords;
 use crate::request::kernel::words::words;
@@ -204,7 +204,7 @@ impl<'p, 'a> Ready<'p, 'a> {
             log::warn!("{started} threads in place of {threads}: no more could be started");
         }
         let loaded = schedule.result()?;
-        note_of(0, "on the way to the agent");
+        set_thread_activity(0, "on the way to the agent");
         log::info!("modules loaded: {loaded}");
         Ok(())
     }
@@ -213,9 +213,9 @@ impl<'p, 'a> Ready<'p, 'a> {
     fn work(&self, schedule: &Schedule<'_, 'a>, thread: usize) {
         let mut messages = if thread == 0 { KernelMessages::shared() } else { KernelMessages::open() };
         while let Some((number, step, prepared)) = schedule.next() {
-            note_of(thread, format_args!("loading {}", step.module));
+            set_thread_activity(thread, format_args!("loading {}", step.module));
             schedule.done(number, step, self.step(step, prepared, &mut messages));
-            note_of(thread, "");
+            set_thread_activity(thread, "");
         }
     }
 
@@ -264,7 +264,7 @@ impl<'p, 'a> Ready<'p, 'a> {
         loaded::adjust(&step.module, parameters, &mut |failure| match self.options.strict {
             true => Err(failure),
             false => {
-                tell_ignored(&failure);
+                log_ignored(&failure);
                 Ok(())
             }
         })

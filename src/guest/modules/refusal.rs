@@ -31,7 +31,7 @@ pub fn to_failure(
     let errno = error.into_errno();
     let module = step.module.name;
     let contents = || file.contents(&step.module).unwrap_or_default();
-    let said = messages.last_word(module).unwrap_or_default();
+    let said = messages.last_about_or_any(module).unwrap_or_default();
     if errno == Errno::ENOEXEC
         && let Some(reason) = other_machine(&contents())
     {

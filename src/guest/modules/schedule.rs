@@ -11,7 +11,7 @@ use rustix_futex_sync::{Condvar, Mutex, MutexGuard};
 
 use crate::failure::Failure;
 use crate::guest::modules::file::ModuleFile;
-use crate::guest::watch::logger::tell_passed_over;
+use crate::guest::watch::logger::log_passed_over;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::waits::each_dependency;
 use crate::resolve::plan::{Action, Plan, Step};
@@ -120,7 +120,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
             Err(failure) => match step.consequence {
                 Consequence::Nothing => log::info!("{failure}: a soft dependency, passed over"),
                 Consequence::EndsItsEntry => {
-                    tell_passed_over(&failure);
+                    log_passed_over(&failure);
                     progress.given_up.push(step.wanted);
                 }
                 Consequence::EndsTheVm if number < progress.end => {

@@ -1,5 +1,5 @@
-//! Drivers that guest-init needs for itself, to reach a share or a root: what this VM's devices and a file system ask
-//! for by their aliases, loaded through the same planner as what the lists ask for.
+//! The drivers that guest-init itself needs to reach a share, a root or a virtio console. The VM's devices and file
+//! systems name them by aliases. They are planned and loaded as the modules of the lists are.
 
 extern crate alloc;
 
@@ -22,19 +22,19 @@ use crate::resolve::plan::{Options, Plan};
 use crate::resolve::tree::glob::glob;
 use crate::text::Shown;
 
-/// The longest modalias and the longest list of file systems that are read, in bytes.
+/// The longest modalias, and the longest /proc/filesystems, in bytes. A longer one is as good as absent.
 const LONGEST: usize = 1 << 14;
 
-/// What a device may be, as a pattern of modaliases.
+/// A pattern for the modaliases of devices.
 pub type Pattern = &'static [u8];
 
-/// What carries virtio devices: PCI, and memory as ACPI or a device tree announces it.
+/// The transports of virtio devices: PCI, and memory that ACPI or a device tree announces (virtio_mmio).
 pub const TRANSPORTS: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*"];
 
-/// What a virtio console is behind, and the console.
+/// Virtio consoles, and the transports that they are behind.
 pub const CONSOLES: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000003v*"];
 
-/// What disks are behind: those, and PCI's class of mass storage, virtio-blk, virtio-scsi, and SCSI's disks.
+/// Disks: the transports of virtio, PCI's class of mass storage, virtio-blk, virtio-scsi, and the disks of SCSI.
 pub const DISKS: &[Pattern] = &[
     b"pci:v00001AF4*",
     b"acpi:LNRO0005:*",
@@ -45,19 +45,21 @@ pub const DISKS: &[Pattern] = &[
     b"scsi:t-0x00*",
 ];
 
-/// A module tree, and what was asked of it so far.
+/// The drivers of a module tree.
 pub struct Drivers<'a> {
+    /// `None`: the tree does not exist, and all drivers must be built into the kernel.
     tree: Option<Rc<ModuleTree>>,
     kernel: KernelWords<'a>,
     keep_modules: bool,
-    asked: Vec<Vec<u8>>,
+    /// The names that were loaded so far, or failed. No name is tried twice.
+    requested: Vec<Vec<u8>>,
 }
 
 impl<'a> Drivers<'a> {
-    /// Drivers of this tree. A tree that is not there has none: then all must be built into the kernel.
+    /// The drivers of a tree. A tree that does not exist is no failure.
     ///
     /// Failure: [`Code::CorruptIndex`].
-    pub fn of(
+    pub fn new(
         tree: Result<Rc<ModuleTree>, Failure>,
         kernel: KernelWords<'a>,
         keep_modules: bool,
@@ -65,53 +67,56 @@ impl<'a> Drivers<'a> {
         let tree = match tree {
             Ok(tree) => Some(tree),
             Err(failure) if failure.code == Code::NoModuleTree => {
-                log::debug!("{failure}: no drivers from there");
+                log::debug!("{failure}: no drivers are loaded from it");
                 None
             }
             Err(failure) => return Err(failure),
         };
-        Ok(Self { tree, kernel, keep_modules, asked: Vec::new() })
+        Ok(Self { tree, kernel, keep_modules, requested: Vec::new() })
     }
 
-    /// Loads a file system that the kernel does not have; whether it has it then.
+    /// Loads the module of a file system, if the kernel does not have the file system. Returns whether the kernel has
+    /// it then.
     ///
     /// Failures: those of stage load, and of stage plan but [`Code::UnknownModule`].
-    pub fn file_system(&mut self, kind: &[u8]) -> Result<bool, Failure> {
-        if !has_file_system(kind) {
-            self.load(Vec::from([[b"fs-", kind].concat()]), false)?;
+    pub fn load_file_system(&mut self, fs_type: &[u8]) -> Result<bool, Failure> {
+        if !has_file_system(fs_type) {
+            self.load(Vec::from([[b"fs-", fs_type].concat()]), false)?;
         }
-        Ok(has_file_system(kind))
+        Ok(has_file_system(fs_type))
     }
 
-    /// Loads drivers for the devices that have none and whose modalias matches one of `patterns`. A driver that fails is
-    /// logged and passed over: another device may be the one that is needed.
+    /// Loads drivers for the devices that have no driver, and whose modalias matches one of `patterns`. A driver that
+    /// fails is logged and passed over, because another device may be the one that guest-init needs.
     ///
     /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
-    pub fn devices(&mut self, patterns: &[Pattern]) -> Result<(), Failure> {
+    pub fn load_for_devices(&mut self, patterns: &[Pattern]) -> Result<(), Failure> {
         let mut aliases = Vec::new();
-        // Devices that are announced as parameters are not there before the driver is.
+        // Devices that are parameters of virtio_mmio exist only after it is loaded.
         if self.kernel.announces_virtio_mmio {
             aliases.push(b"virtio_mmio".to_vec());
         }
         for bus in ["pci", "platform", "virtio", "scsi"] {
-            without_driver(bus, &mut |alias| aliases.push(alias));
+            each_unclaimed_device(bus, &mut |alias| aliases.push(alias));
         }
         aliases.retain(|alias| alias == b"virtio_mmio" || patterns.iter().any(|pattern| glob(pattern, alias)));
         self.load(aliases, true)
     }
 
-    /// Loads what the tree has of `names`, each once.
+    /// Loads the modules of `aliases` that the tree has.
+    ///
+    /// Failures: those of stage load, and of stage plan but [`Code::UnknownModule`].
     fn load(&mut self, aliases: Vec<Vec<u8>>, optional: bool) -> Result<(), Failure> {
         let mut names = Vec::new();
         for alias in aliases {
-            if !self.asked.contains(&alias)
+            if !self.requested.contains(&alias)
                 && let Err(place) = names.binary_search(&alias)
             {
                 names.insert(place, alias);
             }
         }
         let Some(tree) = self.tree.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
-        self.asked.extend(names.iter().cloned());
+        self.requested.extend(names.iter().cloned());
         let config = tree.config(self.kernel.modules);
         let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));
         for name in &names {
@@ -124,7 +129,7 @@ impl<'a> Drivers<'a> {
         if plan.steps().is_empty() {
             return Ok(());
         }
-        let mut tell = logger::tell;
+        let mut tell = logger::log_failure;
         let mut report = Report::new(&mut tell);
         let options =
             LoadOptions { threads: 1, strict: false, keep_modules: self.keep_modules, words: self.kernel.modules };
@@ -134,14 +139,14 @@ impl<'a> Drivers<'a> {
     }
 }
 
-/// Whether the kernel knows a file system by now.
-pub fn has_file_system(kind: &[u8]) -> bool {
+/// Whether the kernel has a file system, built in or loaded (filesystems(5)).
+fn has_file_system(fs_type: &[u8]) -> bool {
     let text = read_path(c"/proc/filesystems", LONGEST).unwrap_or_default();
-    text.split(|&b| b == b'\n').any(|line| line.rsplit(|&b| b == b'\t').next() == Some(kind))
+    text.split(|&b| b == b'\n').any(|line| line.rsplit(|&b| b == b'\t').next() == Some(fs_type))
 }
 
-/// The modaliases of the devices of a bus that no driver has taken.
-fn without_driver(bus: &str, found: &mut dyn FnMut(Vec<u8>)) {
+/// Calls `found` with the modalias of each device of a bus that no driver is bound to.
+fn each_unclaimed_device(bus: &str, found: &mut dyn FnMut(Vec<u8>)) {
     let Ok(devices) = Directory::open(format!("/sys/bus/{bus}/devices")) else { return };
     let Ok(entries) = Dir::read_from(&devices) else { return };
     for entry in entries.flatten() {

@@ -1,4 +1,4 @@
-//! Where files come from: the image, or a share of the host's, and the drivers that reaching them takes.
+//! The places that files come from: the image and the shares of the host, and the drivers that it takes to reach them.
 
 extern crate alloc;
 
@@ -14,47 +14,49 @@ use rustix::mount::MountAttrFlags;
 use crate::failure::Failure;
 use crate::guest::modules::tree::{CONFIG, MODULES, ModuleTree, running_release};
 use crate::guest::places::drivers::Drivers;
+use crate::guest::system::errno::strerror;
 use crate::guest::system::files::{Directory, File};
 use crate::guest::system::initramfs::has_modprobe;
 use crate::request::Request;
 use crate::request::kernel::KernelWords;
 use crate::request::location::Location;
 
-/// The image and the shares. A share is mounted, and a module tree opened, when it is first asked for, and once.
+/// The image and the shares. A share is mounted, and a module tree is opened, when it is first needed, and only once.
 pub struct Places<'a> {
     kernel: KernelWords<'a>,
     keep_modules: bool,
-    /// The module directory of the image, which has the drivers that a share takes.
-    image: Location<'a>,
+    /// The module directory of the image. Only its drivers can be loaded before a share is mounted.
+    image_modules: Location<'a>,
     image_drivers: Option<Drivers<'a>>,
-    /// The directories that locations begin at, by the tag of their share. The image has no tag.
-    roots: Vec<Root<'a>>,
-    trees: Vec<Tree<'a>>,
+    places: Vec<Place<'a>>,
+    trees: Vec<OpenedTree<'a>>,
 }
 
-type Root<'a> = (Option<&'a [u8]>, Result<Directory, Failure>);
-type Tree<'a> = (Location<'a>, Result<Rc<ModuleTree>, Failure>);
+/// The tag of a share, or `None` for the image; and the directory at which the paths of locations begin.
+type Place<'a> = (Option<&'a [u8]>, Result<Directory, Failure>);
+/// A module tree, and the location that it was opened from.
+type OpenedTree<'a> = (Location<'a>, Result<Rc<ModuleTree>, Failure>);
 
 impl<'a> Places<'a> {
-    /// Nothing is mounted or open yet.
+    /// Creates the places of a request. Nothing is mounted or opened yet.
     pub fn new(request: &Request<'a>) -> Self {
-        let image = match request.module_dir.tag {
+        let image_modules = match request.module_dir.tag {
             None => request.module_dir,
             Some(_) => Location::in_image(MODULES.as_bytes()),
         };
         let Request { kernel, keep_modules, .. } = *request;
-        Self { kernel, keep_modules, image, image_drivers: None, roots: Vec::new(), trees: Vec::new() }
+        Self { kernel, keep_modules, image_modules, image_drivers: None, places: Vec::new(), trees: Vec::new() }
     }
 
-    /// Opens a regular file. The inner error is that of the file itself.
+    /// Opens a regular file. The outer failure is that of the share, the inner error that of the file.
     ///
     /// Failures: [`Code::ShareUnknown`](crate::failure::Code::ShareUnknown),
     /// [`Code::ShareFailed`](crate::failure::Code::ShareFailed), and those of loading the drivers that the share takes.
     pub fn file(&mut self, location: &Location<'a>) -> Result<io::Result<File>, Failure> {
-        self.root(location).map(|root| root.regular(location.below()))
+        self.directory_of(location).map(|directory| directory.regular(location.below()))
     }
 
-    /// The module tree of the running kernel below a directory.
+    /// The module tree of the running kernel in a module directory.
     ///
     /// Failures: as [`Self::file`], [`Code::NoModuleTree`](crate::failure::Code::NoModuleTree),
     /// [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
@@ -62,7 +64,7 @@ impl<'a> Places<'a> {
         if let Some((_, tree)) = self.trees.iter().find(|(known, _)| known == location) {
             return tree.clone();
         }
-        let modules = self.root(location)?.directory(location.below());
+        let modules = self.directory_of(location)?.directory(location.below());
         let tree = ModuleTree::open_in(modules, location, &running_release(), &CONFIG).map(Rc::new);
         self.trees.push((*location, tree.clone()));
         tree
@@ -74,53 +76,53 @@ impl<'a> Places<'a> {
     pub fn drivers(&mut self) -> Result<&mut Drivers<'a>, Failure> {
         let drivers = match self.image_drivers.take() {
             Some(drivers) => drivers,
-            None => self.drivers_in(&self.image.clone())?,
+            None => self.drivers_in(&self.image_modules.clone())?,
         };
         Ok(self.image_drivers.insert(drivers))
     }
 
-    /// The drivers of the module tree in a directory.
+    /// The drivers of the module tree in a module directory.
     ///
     /// Failures: as [`Self::file`], [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
     pub fn drivers_in(&mut self, location: &Location<'a>) -> Result<Drivers<'a>, Failure> {
-        Drivers::of(self.tree(location), self.kernel, self.keep_modules)
+        Drivers::new(self.tree(location), self.kernel, self.keep_modules)
     }
 
-    /// Binds `/lib/modules` to a module directory that lies on a share, because that is where modprobe looks. Nothing of the
-    /// share stays if the image has no modprobe.
+    /// Binds a module directory of a share to `/lib/modules`, if the image has a modprobe, because that is where
+    /// modprobe looks for modules. If the image has none, nothing of the share remains for the agent.
     ///
     /// Failures: as [`Self::file`].
-    pub fn leave_modules(&mut self, location: &Location<'a>) -> Result<(), Failure> {
+    pub fn bind_shared_modules(&mut self, location: &Location<'a>) -> Result<(), Failure> {
         if location.tag.is_none() || !has_modprobe() {
             return Ok(());
         }
-        let root = self.root(location)?;
-        share::bind(root, location.below()).map_err(|error| {
-            let reason = alloc::format!("it can't be bound to {MODULES}");
-            share::failed(location, error, &reason)
+        let share = self.directory_of(location)?;
+        share::bind_to_lib_modules(share, location.below()).map_err(|error| {
+            let reason = alloc::format!("it can't be bound to {MODULES}: {}", strerror(error));
+            share::failure(location, error, &reason)
         })
     }
 
-    /// The directory that a location begins at.
-    fn root(&mut self, location: &Location<'a>) -> Result<&Directory, Failure> {
-        if self.roots.iter().all(|(tag, _)| *tag != location.tag) {
-            let root = match location.tag {
+    /// The directory of the place of a location. A share is mounted if it is not mounted yet.
+    fn directory_of(&mut self, location: &Location<'a>) -> Result<&Directory, Failure> {
+        if self.places.iter().all(|(tag, _)| *tag != location.tag) {
+            let directory = match location.tag {
                 Some(tag) => self.mount(tag),
-                None => Directory::open("/").map_err(|error| share::failed(location, error, "it can't be opened")),
+                None => Directory::open("/").map_err(|error| share::failure(location, error, "/ can't be opened")),
             };
-            self.roots.push((location.tag, root));
+            self.places.push((location.tag, directory));
         }
-        let mut roots = self.roots.iter().filter(|(tag, _)| *tag == location.tag);
-        let root = roots.next().map(|(_, root)| root.as_ref().map_err(Failure::clone));
-        root.unwrap_or_else(|| Err(share::failed(location, io::Errno::NOENT, "it was not opened")))
+        let mut places = self.places.iter().filter(|(tag, _)| *tag == location.tag);
+        let directory = places.next().map(|(_, directory)| directory.as_ref().map_err(Failure::clone));
+        directory.unwrap_or_else(|| Err(share::failure(location, io::Errno::NOENT, "it was not opened")))
     }
 
+    /// Mounts a share read-only. The agent may mount the same share with other attributes.
     fn mount(&mut self, tag: &[u8]) -> Result<Directory, Failure> {
-        // Only this mount is read-only. The agent may mount the same share with other attributes.
         let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
             | MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        share::mount(self.drivers()?, tag, b"", attributes).map(Directory::of_host)
+        share::mount(self.drivers()?, tag, b"", attributes).map(Directory::on_share)
     }
 }

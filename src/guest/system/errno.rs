@@ -1,13 +1,13 @@
-//! Errors of system calls: from the number alone to the type that knows its name, and to the C library's text.
+//! The text of an errno. Its number and its name are [`crate::failure::IntoErrno`]'s.
 
 use syscalls::Errno;
 
 use crate::failure::IntoErrno;
 
-/// What the C library says of an errno (strerror(3) of glibc): what modprobe prints, and what people know.
+/// The text that glibc has for an errno (strerror(3)). modprobe prints these texts.
 pub fn strerror(errno: impl IntoErrno) -> &'static str {
     match errno.into_errno() {
-        // Where the kernel's headers have other words for it.
+        // For these errors the `syscalls` crate has the text of the kernel's headers, which differs from glibc's.
         Errno::EIO => "Input/output error",
         Errno::EBADF => "Bad file descriptor",
         Errno::EAGAIN => "Resource temporarily unavailable",

@@ -1,27 +1,29 @@
-//! How guest-init was started: as PID 1, as modprobe, or by someone who wants to know what it is.
+//! The arguments and the environment that this process was started with.
 
 use core::ffi::{CStr, c_char};
 
-/// The arguments or the environment, as the kernel gave them to this process.
+/// The arguments or the environment, where the kernel put them: on the first thread's stack.
 #[derive(Clone, Copy, Debug)]
 pub struct Strings(*const *const c_char);
 
 impl Strings {
+    /// Takes an array of strings as main gets it.
+    ///
     /// # Safety
     ///
-    /// `strings` is what the kernel leaves a program and main is given: an array of strings that ends with a null pointer, which
-    /// nobody changes while the process lives.
+    /// `strings` points to an array of pointers to strings. The array ends with a null pointer, and nobody changes it
+    /// or a string while the process lives.
     #[expect(unsafe_code, reason = "the kernel hands over raw pointers")]
     pub const unsafe fn new(strings: *const *const c_char) -> Self {
         Self(strings)
     }
 
-    /// The array itself, as execve(2) takes it.
+    /// The array, as execve(2) takes it.
     pub const fn as_ptr(self) -> *const *const c_char {
         self.0
     }
 
-    /// The name that the program was called by, without its directory.
+    /// The name of the program, without its directory: the first of the arguments.
     pub fn program(self) -> &'static [u8] {
         let path = self.strings().next().map_or(&b""[..], CStr::to_bytes);
         path.rsplit(|&b| b == b'/').next().unwrap_or_default()
@@ -31,8 +33,8 @@ impl Strings {
     #[expect(unsafe_code, reason = "the kernel hands over raw pointers")]
     pub fn strings(self) -> impl Iterator<Item = &'static CStr> {
         (0..).map_while(move |n| {
-            // SAFETY: by the contract of `new`, every pointer up to the null pointer is a string that lives for ever,
-            // and iteration ends at the null pointer.
+            // SAFETY: by the contract of `new`, every pointer before the null pointer is a string that lives as long as
+            // the process, and the iteration ends at the null pointer.
             unsafe {
                 let string = *self.0.add(n);
                 (!string.is_null()).then(|| CStr::from_ptr(string))

@@ -1,7 +1,8 @@
-//! The promise that a VM reaches its agent or panics in bounded time, even where PID 1 itself sleeps and nothing wakes it.
+//! The deadline: within a bounded time a VM starts its agent or panics, even if PID 1 hangs in the kernel.
 //!
-//! A second thread waits for the deadline. It takes no lock and allocates nothing once it waits, and what it needs then is
-//! open: at that time the rest of the system may stand still. The agent's execve ends it.
+//! A second thread sleeps until the deadline. Then any other thread may hang, and hold any lock. So this thread takes
+//! no lock, allocates nothing, and writes only to files that were opened at its start. The execve of the agent ends the
+//! thread (execve(2)).
 
 use core::fmt::{Display, Write};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -19,23 +20,25 @@ use crate::guest::watch::logger::{self, Ending};
 use crate::request::MOST_JOBS;
 use crate::text::Text;
 
-/// The longest note on what is in progress, in bytes.
+/// The longest text of an activity, in bytes.
 const LONGEST: usize = 120;
-/// Enough for the thread's frames, in bytes.
+/// The stack of the deadline's thread, in bytes. Its largest frames hold the two texts of the last word, 2 KiB.
 const STACK: usize = 16 << 10;
 
+/// Whether the deadline's thread runs.
 static WATCHING: AtomicBool = AtomicBool::new(false);
 
-/// What each thread has in progress, the main thread first.
-static NOTES: [Note; MOST_JOBS] = [const { Note::new() }; MOST_JOBS];
+/// The activity of each thread that loads modules. The first is the main thread's.
+static ACTIVITIES: [Activity; MOST_JOBS] = [const { Activity::new() }; MOST_JOBS];
 
-/// A line that one thread writes and the watch reads. One that changes while it is read comes out mixed, and harms nobody.
-struct Note {
+/// The text that says what a thread is doing. That thread writes it, and the deadline's thread reads it without a lock.
+/// If the text changes while it is read, the last word shows parts of both texts.
+struct Activity {
     bytes: [AtomicU8; LONGEST],
     length: AtomicUsize,
 }
 
-impl Note {
+impl Activity {
     const fn new() -> Self {
         Self { bytes: [const { AtomicU8::new(0) }; LONGEST], length: AtomicUsize::new(0) }
     }
@@ -53,22 +56,23 @@ impl Note {
     }
 }
 
-/// Notes what is in progress, as it is to stand behind "while".
-pub fn note(what: impl Display) {
-    note_of(0, what);
+/// Sets what the main thread is doing. The last word shows it after "while".
+pub fn set_activity(what: impl Display) {
+    set_thread_activity(0, what);
 }
 
-/// The same of a thread that loads modules beside the main thread, which is number 0.
-pub fn note_of(thread: usize, what: impl Display) {
-    if let Some(note) = NOTES.get(thread) {
-        note.set(what);
+/// Sets what a thread that loads modules is doing. The main thread is number 0.
+pub fn set_thread_activity(thread: usize, what: impl Display) {
+    if let Some(activity) = ACTIVITIES.get(thread) {
+        activity.set(what);
     }
 }
 
-fn noted() -> Text<300> {
+/// The activities of all threads as one text.
+fn activities() -> Text<300> {
     let mut text = Text::new();
-    for note in &NOTES {
-        let mut bytes = note.bytes().peekable();
+    for activity in &ACTIVITIES {
+        let mut bytes = activity.bytes().peekable();
         if bytes.peek().is_some() && !text.as_str().is_empty() {
             let _ = text.write_str(" and ");
         }
@@ -77,17 +81,18 @@ fn noted() -> Text<300> {
     if text.as_str().is_empty() { Text::of("starting up") } else { text }
 }
 
-/// Starts the watch: in `limit` from now, the VM panics. Zero is no limit; a watch that runs already is enough.
+/// Starts the thread that panics the VM in `limit` from now. Zero is no limit. If the thread runs already, its deadline
+/// remains.
 ///
-/// Failure: [`Code::NoWatch`] where the thread can't be started.
+/// Failure: [`Code::NoWatch`].
 pub fn start(limit: Duration) -> Result<(), Failure> {
     if limit.is_zero() || WATCHING.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let devices = Devices::open();
+    let files = PanicFiles::open();
     let expire = move || {
         sleep(limit);
-        devices.end(limit);
+        files.end_vm(limit);
     };
     thread::start(STACK, expire).map_err(|error| {
         Failure::from_errno(Code::NoWatch, "guest_init.deadline", error, "its thread can't be started")
@@ -96,31 +101,32 @@ pub fn start(limit: Duration) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What it takes to end a VM, open beforehand.
-struct Devices {
+/// The files that the end of a VM takes. `None`: the kernel does not have the file.
+struct PanicFiles {
     kernel_log: Option<OwnedFd>,
     sysrq: Option<OwnedFd>,
-    /// Where there is no `sysrq`, whose digits set the console's level as well.
+    /// Sets the console's level. Opened only if there is no `sysrq`, because a digit written to that sets the level as
+    /// well.
     printk: Option<OwnedFd>,
 }
 
-impl Devices {
+impl PanicFiles {
     fn open() -> Self {
         let writable = |path| open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).ok();
         let sysrq = writable(c"/proc/sysrq-trigger");
         let printk = if sysrq.is_some() { None } else { writable(c"/proc/sys/kernel/printk") };
-        Self { kernel_log: logger::share(), sysrq, printk }
+        Self { kernel_log: logger::duplicate(), sysrq, printk }
     }
 
-    /// One record, and a panic; without a /proc/sysrq-trigger a restart, which nothing can hold up either.
-    fn end(&self, limit: Duration) {
+    /// Logs the last word and panics the VM by sysrq. If the kernel has no sysrq, restarts the VM (reboot(2)).
+    fn end_vm(&self, limit: Duration) {
         let subject = format_args!("of {} s", limit.as_secs());
-        let failure = Failure::new(Code::DeadlinePassed, subject, format_args!("passed while {}", noted()));
-        let say = |file: &Option<OwnedFd>, text: &[u8]| file.as_ref().map(|file| write(file, text));
-        say(&self.sysrq, logger::CONSOLE_SHOWS_ALL);
-        say(&self.printk, logger::CONSOLE_SHOWS_ALL);
-        say(&self.kernel_log, logger::last_record(&failure, Ending::Sysrq).as_str().as_bytes());
-        say(&self.sysrq, b"c");
+        let failure = Failure::new(Code::DeadlinePassed, subject, format_args!("passed while {}", activities()));
+        let write_to = |file: &Option<OwnedFd>, text: &[u8]| file.as_ref().map(|file| write(file, text));
+        write_to(&self.sysrq, logger::CONSOLE_LEVEL);
+        write_to(&self.printk, logger::CONSOLE_LEVEL);
+        write_to(&self.kernel_log, logger::last_word(&failure, Ending::Sysrq).as_str().as_bytes());
+        write_to(&self.sysrq, b"c");
         let _ = reboot(RebootCommand::Restart);
     }
 }

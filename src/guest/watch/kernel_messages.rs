@@ -1,4 +1,5 @@
-//! What the kernel says: its own records on /dev/kmsg, which tell why it refused a module. `logger` writes ours.
+//! The kernel's own records of the kernel log, which say why the kernel refused a module. guest-init's records are the
+//! [`logger`]'s.
 
 extern crate alloc;
 
@@ -11,79 +12,86 @@ use rustix::io;
 use crate::guest::watch::logger;
 use crate::request::name::same;
 
-/// The kernel log, read from the moment before a load.
+/// The longest record that a read of /dev/kmsg returns, in bytes (CONSOLE_EXT_LOG_MAX in kernel/printk/printk.c).
+const LONGEST_RECORD: usize = 8192;
+/// The most records that are read after one load. More than the kernel's buffer holds, and a bound if the kernel logs
+/// without end.
+const MOST_RECORDS: usize = 10_000;
+
+/// The kernel's messages since a load began.
 ///
-/// What was read is kept until the next load, since it can be read but once.
+/// An open /dev/kmsg returns each record once, so the last messages are kept until the next load.
 pub struct KernelMessages {
+    /// `None`: the kernel log can't be opened.
     file: Option<OwnedFd>,
-    about: Option<String>,
-    any: Option<String>,
+    /// The last message that names the module.
+    last_about: Option<String>,
+    /// The last message of all.
+    last: Option<String>,
 }
 
 impl KernelMessages {
-    /// That of a thread of its own; without it, failures are explained by their errno alone.
+    /// Opens the kernel log for a thread beside the main thread. If that fails, a failure has the text of its errno
+    /// alone.
     pub fn open() -> Self {
-        Self { file: logger::open_device(), about: None, any: None }
+        Self { file: logger::open_device(), last_about: None, last: None }
     }
 
-    /// That of the main thread, which reads where `logger` writes.
+    /// Reads from the open file that the [`logger`] writes to, which saves an open. Two threads must not do so: each
+    /// record is read by one of them only.
     pub fn shared() -> Self {
-        Self { file: logger::share(), about: None, any: None }
+        Self { file: logger::duplicate().or_else(logger::open_device), last_about: None, last: None }
     }
 
-    /// Passes over all that was said so far.
+    /// Skips all messages so far, because a load begins.
     pub fn skip_to_end(&mut self) {
-        (self.about, self.any) = (None, None);
+        (self.last_about, self.last) = (None, None);
         if let Some(file) = &self.file {
             let _ = seek(file, SeekFrom::End(0));
         }
     }
 
-    /// The kernel's last word since then about `module`.
-    pub fn said_about(&mut self, module: &[u8]) -> Option<String> {
-        let (about, any) = self.last_words(module);
-        self.any = any.or(self.any.take());
-        self.about = about.or(self.about.take());
-        self.about.clone()
+    /// The last message since the load began that names `module`.
+    pub fn last_about(&mut self, module: &[u8]) -> Option<String> {
+        self.read(module);
+        self.last_about.clone()
     }
 
-    /// The kernel's last word since then about `module`, or if it did not name it, its last word at all.
-    pub fn last_word(&mut self, module: &[u8]) -> Option<String> {
-        self.said_about(module).or_else(|| self.any.clone())
+    /// The last message since the load began that names `module`. If none names it, the last message of all.
+    pub fn last_about_or_any(&mut self, module: &[u8]) -> Option<String> {
+        self.last_about(module).or_else(|| self.last.clone())
     }
 
-    fn last_words(&self, module: &[u8]) -> (Option<String>, Option<String>) {
-        let (mut about, mut any) = (None, None);
-        let Some(file) = &self.file else { return (about, any) };
-        let mut buffer = [0; 8192];
-        // The kernel goes on talking: more than its whole buffer is never waited for.
-        for _ in 0..10_000 {
+    /// Reads the records that were not read yet.
+    fn read(&mut self, module: &[u8]) {
+        let Some(file) = &self.file else { return };
+        let mut buffer = [0; LONGEST_RECORD];
+        for _ in 0..MOST_RECORDS {
             match io::retry_on_intr(|| io::read(file, &mut buffer)) {
                 Ok(length) => {
-                    let Some(text) = kernel_record(buffer.get(..length).unwrap_or_default()) else { continue };
-                    any = Some(text);
-                    if any.as_ref().is_some_and(|text| names(text.as_bytes(), module)) {
-                        about = any.clone();
+                    let Some(text) = kernel_text(buffer.get(..length).unwrap_or_default()) else { continue };
+                    if names(text.as_bytes(), module) {
+                        self.last_about = Some(text.clone());
                     }
+                    self.last = Some(text);
                 }
-                // Records that were overwritten before they were read.
+                // Records were overwritten before they were read. The next read returns the oldest that is left.
                 Err(io::Errno::PIPE) => {}
                 Err(_) => break,
             }
         }
-        (about, any)
     }
 }
 
-/// The text of a record `PRIORITY,SEQUENCE,TIME,FLAGS;TEXT\n…` if the kernel itself wrote it: its facility is 0.
-fn kernel_record(record: &[u8]) -> Option<String> {
+/// The text of a record `PRIORITY,SEQUENCE,TIME,FLAGS;TEXT\n…` if the kernel itself wrote it (MODPROBE.md 10.5).
+fn kernel_text(record: &[u8]) -> Option<String> {
     let record = str::from_utf8(record).ok()?;
     let (head, text) = record.split_once(';')?;
     let priority: u32 = head.split(',').next()?.parse().ok()?;
     (priority >> 3 == 0).then(|| text.lines().next().map(String::from))?
 }
 
-/// Whether a text names a module as a whole word: a line of e1000e is not about e1000.
+/// Whether a text names a module as a whole word. A message of e1000e does not name e1000.
 fn names(text: &[u8], module: &[u8]) -> bool {
     let is_part =
         |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
@@ -99,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_is_named_by_whole_words_only() {
+    fn a_message_names_a_module_by_a_whole_word() {
         for text in ["e1000: x", "module e1000 is", "`e1000'", "e1000", "(e1000)"] {
             assert!(names(text.as_bytes(), b"e1000"), "{text}");
         }

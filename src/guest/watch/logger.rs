@@ -1,6 +1,9 @@
-//! What guest-init says, said on the kernel log: the one place that a host sees in every set-up.
+//! guest-init's own log, written to the kernel log, because every VM has that and the kernel prints it on the console.
 //!
-//! A record is one write. Nothing here can fail in a way that matters, or makes anyone wait.
+//! A record is one write to /dev/kmsg. If the write fails, the record is lost, and nothing else happens. No thread
+//! waits for another's lock. The write itself takes time: unless the console has a printer thread of its own, the
+//! kernel prints the record on the console before the write returns (vprintk_emit in kernel/printk/printk.c), and a
+//! serial port is slow.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use rustix::fd::OwnedFd;
@@ -11,9 +14,11 @@ use rustix_futex_sync::Mutex;
 use crate::failure::Failure;
 use crate::text::Text;
 
-/// The kernel takes records of up to 976 bytes with their priority, LOG_LINE_MAX less its own prefix.
+/// A record as it is written: the priority and the text. The kernel refuses a write of more than 976 bytes
+/// (LOG_LINE_MAX in kernel/printk/printk.c; 1,024 since Linux 6.3).
 pub type Line = Text<960>;
 
+/// The logger of the `log` crate's macros.
 struct Logger;
 
 impl Log for Logger {
@@ -30,49 +35,51 @@ impl Log for Logger {
     fn flush(&self) {}
 }
 
-/// Starts logging, at level info until the command line is read.
+/// Starts to log, at level info until `guest_init.log` is known.
 pub fn start() {
     let _ = log::set_logger(&Logger);
     log::set_max_level(LevelFilter::Info);
 }
 
-/// Logs one failure of several.
-pub fn tell(failure: &Failure) {
+/// Logs one of several failures.
+pub fn log_failure(failure: &Failure) {
     log::error!("{failure}");
 }
 
-/// Logs a failure that was allowed for.
-pub fn tell_passed_over(failure: &Failure) {
+/// Logs a failure that does not end the VM, because its entry is optional.
+pub fn log_passed_over(failure: &Failure) {
     log::warn!("{failure}: optional, passed over");
 }
 
-/// Logs what is wrong with a parameter, where that is not to be a failure.
-pub fn tell_ignored(failure: &Failure) {
+/// Logs the failure of a parameter that does not end the VM, because `guest_init.strict` is 0.
+pub fn log_ignored(failure: &Failure) {
     log::warn!("{failure}: ignored, without guest_init.strict=1");
 }
 
-/// How a VM ends after the last word.
+/// The way in which a VM ends after its last word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// PID 1 exits with the failure's code, and the kernel's panic line shows it.
     Exit,
-    /// A panic by sysrq, whose line shows no code.
+    /// A panic by sysrq. The kernel's panic line does not show the code.
     Sysrq,
 }
 
-/// The last word: one emergency record, on the console whatever `quiet` or `loglevel=` say.
-pub fn last_word(failure: &Failure, ending: Ending) {
+/// Logs the last word. The console shows it, whatever `quiet` and `loglevel=` say.
+pub fn log_last_word(failure: &Failure, ending: Ending) {
     if let Ok(file) = open(c"/proc/sys/kernel/printk", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
-        let _ = write(file, CONSOLE_SHOWS_ALL);
+        let _ = write(file, CONSOLE_LEVEL);
     }
-    emit(last_record(failure, ending));
+    emit(last_word(failure, ending));
 }
 
-/// The level up to which the console shows records, for /proc/sys/kernel/printk and /proc/sysrq-trigger.
-pub const CONSOLE_SHOWS_ALL: &[u8] = b"7";
+/// The console's level while the last word is logged: records of level info and above are shown. With `loglevel=0` even
+/// an emergency record would not be. The text is for /proc/sys/kernel/printk, and as a digit for /proc/sysrq-trigger.
+pub const CONSOLE_LEVEL: &[u8] = b"7";
 
-/// The record of a last word. It says `exit` only of a code that PID 1 really exits with.
-pub fn last_record(failure: &Failure, ending: Ending) -> Line {
+/// The last word: one record at emergency level that holds the failure. It has the word `exit` before the code only if
+/// PID 1 exits with that code.
+pub fn last_word(failure: &Failure, ending: Ending) -> Line {
     let word = match ending {
         Ending::Exit => "exit",
         Ending::Sysrq => "code",
@@ -80,8 +87,8 @@ pub fn last_record(failure: &Failure, ending: Ending) -> Line {
     Line::of(format_args!("<0>guest-init: failed: {failure} ({word} {})", failure.code))
 }
 
-/// syslog's numbers. The console shows errors even with `quiet`; what `guest_init.log` asks for beyond info is shown
-/// wherever info is.
+/// The priority of a level, as syslog(2) numbers it. With `quiet` the console shows errors alone. Debug and trace have
+/// the priority of info, so that the console shows them if `guest_init.log` asks for them.
 const fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,
@@ -91,29 +98,30 @@ const fn priority(level: Level) -> u8 {
 }
 
 fn emit(line: Line) {
-    // Whoever finds the descriptor in use by another thread opens one, and waits for nobody.
+    // If another thread uses the shared descriptor, this one opens its own instead of waiting.
     let mut own = None;
     let mut shared = DEVICE.try_lock();
-    if let Some(device) = opened(shared.as_deref_mut().unwrap_or(&mut own)) {
+    if let Some(device) = with_room(shared.as_deref_mut().unwrap_or(&mut own)) {
         device.records += 1;
         let _ = write(&device.file, line.as_str().as_bytes());
     }
 }
 
-/// A further descriptor of the kernel log, for reading, or for one last record of its own.
-pub fn share() -> Option<OwnedFd> {
+/// Duplicates the descriptor of the kernel log, to read records or to write the deadline's last word.
+pub fn duplicate() -> Option<OwnedFd> {
     let mut shared = DEVICE.try_lock()?;
-    fcntl_dupfd_cloexec(&opened(&mut shared)?.file, 0).ok()
+    fcntl_dupfd_cloexec(&with_room(&mut shared)?.file, 0).ok()
 }
 
-fn opened(device: &mut Option<Device>) -> Option<&mut Device> {
+/// The device, opened if it is not open, or if its open file has taken [`MOST_RECORDS`].
+fn with_room(device: &mut Option<Device>) -> Option<&mut Device> {
     if device.as_ref().is_none_or(|device| device.records == MOST_RECORDS) {
         *device = open_device().map(|file| Device { file, records: 0 });
     }
     device.as_mut()
 }
 
-/// The kernel log, open, and how many records it took.
+/// An open /dev/kmsg, and the number of records that were written to it.
 struct Device {
     file: OwnedFd,
     records: u32,
@@ -121,12 +129,16 @@ struct Device {
 
 static DEVICE: Mutex<Option<Device>> = Mutex::new(None);
 
-/// The kernel drops an open file's records after ten in five seconds, and reports no error (printk_ratelimit). One is left
-/// for whoever shares it.
+/// The kernel drops all but ten records in five seconds of one open file description, and the write succeeds all the
+/// same (devkmsg_open and devkmsg_write in kernel/printk/printk.c). One of the ten is left for the deadline's thread,
+/// which has a duplicate of the descriptor.
 const MOST_RECORDS: u32 = 9;
 
-/// /dev/kmsg, or where /dev could not be mounted, a node of our own. To open it takes more time than all else that is done
-/// with it, so it is opened once, to write and to read without waiting.
+/// Opens /dev/kmsg. If /dev could not be mounted, opens a device node that is made and removed for that (MEM_MAJOR 1,
+/// minor 11 in drivers/char/mem.c).
+///
+/// The file is opened to be written and read, because an open takes longer than all writes and reads that follow. With
+/// O_NONBLOCK a read at the end of the log returns EAGAIN instead of waiting for the next record.
 pub fn open_device() -> Option<OwnedFd> {
     const NODE: &core::ffi::CStr = c"/.kmsg";
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
