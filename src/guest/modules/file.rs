@@ -3,7 +3,6 @@
 extern crate alloc;
 
 use alloc::borrow::Cow;
-use alloc::ffi::CString;
 use core::ffi::CStr;
 use core::time::Duration;
 
@@ -11,10 +10,11 @@ use rustix::io::{self, Errno};
 use rustix::system::{finit_module, init_module};
 
 use crate::failure::{Code, Failure};
+use crate::guest::modules::sysfs::is_present;
 use crate::guest::modules::unpack::{Format, LONGEST_MAGIC};
 use crate::guest::system::clock::sleep;
 use crate::guest::system::errno::strerror;
-use crate::guest::system::files::{Directory, File, read_path};
+use crate::guest::system::files::{Directory, File};
 use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::resolve::tree::module::Module;
 use crate::text::Shown;
@@ -33,13 +33,6 @@ pub struct ModuleFile {
     file: File,
     /// Whether it is compressed, as far as its name let one look.
     format: Option<Format>,
-}
-
-/// The one format that this kernel decompresses itself, if any.
-pub fn kernel_format() -> Option<Format> {
-    const LONGEST: usize = 4096;
-    let name = read_path(c"/sys/module/compression", LONGEST).ok()?;
-    Format::ALL.into_iter().find(|format| format.name().as_bytes() == name.trim_ascii())
 }
 
 impl ModuleFile {
@@ -124,23 +117,11 @@ fn head(file: &File) -> io::Result<Option<Format>> {
 fn insist(module: &Module<'_>, load: impl Fn() -> io::Result<()>) -> io::Result<()> {
     for _ in 0..BUSY_RETRIES {
         match io::retry_on_intr(&load) {
-            Err(Errno::BUSY) if is_known(module) => sleep(BUSY_PAUSE),
+            Err(Errno::BUSY) if is_present(module) => sleep(BUSY_PAUSE),
             result => return result,
         }
     }
     Err(Errno::BUSY)
-}
-
-/// Whether the kernel has a module of this name, loaded and started.
-pub fn is_live(module: &Module<'_>) -> bool {
-    const MOST: usize = 64;
-    let path = CString::new(alloc::format!("/sys/module/{module}/initstate"));
-    path.is_ok_and(|path| read_path(&path, MOST).is_ok_and(|state| state == b"live\n"))
-}
-
-/// Whether the kernel has a module of this name, in whatever state.
-fn is_known(module: &Module<'_>) -> bool {
-    rustix::fs::stat(alloc::format!("/sys/module/{module}/initstate")).is_ok()
 }
 
 /// Why a module's file can't be opened.

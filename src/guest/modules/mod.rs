@@ -2,9 +2,9 @@
 
 pub mod file;
 pub mod findings;
-pub mod loaded;
 pub mod ready;
 pub mod refusal;
 pub mod schedule;
+pub mod sysfs;
 pub mod tree;
 pub mod unpack;

@@ -11,11 +11,11 @@ use syscalls::Errno;
 
 use crate::failure::{Code, Failure};
 use crate::guest::boot::console::stdin;
-use crate::guest::modules::file::{ModuleFile, is_live, kernel_format};
+use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::findings::Finding;
-use crate::guest::modules::loaded;
 use crate::guest::modules::refusal::to_failure;
 use crate::guest::modules::schedule::{Prepared, Schedule};
+use crate::guest::modules::sysfs::{is_live, kernel_format, set_parameters};
 use crate::guest::modules::tree::ModuleTree;
 use crate::guest::modules::unpack::Format;
 use crate::guest::system::initramfs::{is_initramfs, remove_file};
@@ -261,7 +261,7 @@ impl<'p, 'a> Ready<'p, 'a> {
 
     /// Gives a module that is there already the parameters that it would have been loaded with.
     fn adjust(&self, step: &'p Step<'a>, parameters: &[u8]) -> Result<(), Failure> {
-        loaded::adjust(&step.module, parameters, &mut |failure| match self.options.strict {
+        set_parameters(&step.module, parameters, &mut |failure| match self.options.strict {
             true => Err(failure),
             false => {
                 log_ignored(&failure);

@@ -1,29 +1,53 @@
-//! Parameters of modules that are there already: compared with /sys/module/NAME/parameters, and written where they differ.
+//! /sys/module: the state of a module, its parameters, and the compression that the kernel knows.
 //!
-//! A loader can do nothing else for a module that is built in, or that something loaded before, and none other tells.
+//! Parameters of a module that is built in or loaded already are compared with /sys/module/NAME/parameters, and written
+//! if they differ (MODPROBE.md 12.8).
 
 extern crate alloc;
 
+use alloc::ffi::CString;
+use alloc::format;
 use alloc::vec::Vec;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, openat, stat};
 use rustix::io::{self, write};
 
 use crate::failure::{Code, Failure};
-use crate::guest::system::files::{open_directory, open_regular, read};
+use crate::guest::modules::unpack::Format;
+use crate::guest::system::files::{open_directory, open_regular, read, read_path};
 use crate::request::kernel::words::{Word, words};
 use crate::request::name::underscore;
 use crate::resolve::tree::module::Module;
 use crate::text::Shown;
 
-/// The longest value that sysfs shows, in bytes: a page of it.
-const LONGEST: usize = 1 << 16;
+/// The longest value of a parameter that sysfs shows, in bytes: the largest page.
+const LONGEST_VALUE: usize = 1 << 16;
 
-/// Sets each parameter of `text`. One that can't be set goes to `refused`, which decides whether to go on.
+/// Whether a module of this name is in the kernel, and its init function has returned (MODPROBE.md 10.2).
+pub fn is_live(module: &Module<'_>) -> bool {
+    const LONGEST: usize = 64;
+    let path = CString::new(format!("/sys/module/{module}/initstate"));
+    path.is_ok_and(|path| read_path(&path, LONGEST).is_ok_and(|state| state == b"live\n"))
+}
+
+/// Whether a module of this name is in the kernel, in whatever state.
+pub fn is_present(module: &Module<'_>) -> bool {
+    stat(format!("/sys/module/{module}/initstate")).is_ok()
+}
+
+/// The one format that the kernel decompresses modules of itself. `None`: there is none (MODPROBE.md 11.2).
+pub fn kernel_format() -> Option<Format> {
+    const LONGEST: usize = 4096;
+    let name = read_path(c"/sys/module/compression", LONGEST).ok()?;
+    Format::ALL.into_iter().find(|format| format.name().as_bytes() == name.trim_ascii())
+}
+
+/// Gives a module that is in the kernel the parameters of `text`. If a parameter can't be set, `refused` decides
+/// whether the others are still set.
 ///
 /// Failure: [`Code::ParameterNotSet`].
-pub fn adjust(
+pub fn set_parameters(
     module: &Module<'_>,
     text: &[u8],
     refused: &mut dyn FnMut(Failure) -> Result<(), Failure>,
@@ -31,18 +55,19 @@ pub fn adjust(
     if text.is_empty() {
         return Ok(());
     }
-    let directory = open_directory(alloc::format!("/sys/module/{module}/parameters"));
+    let directory = open_directory(format!("/sys/module/{module}/parameters"));
     for word in words(text) {
-        let done = directory.as_ref().map_err(|error| *error).and_then(|directory| set(directory, &word));
-        if let Err(error) = done {
-            let subject = alloc::format!("{module} {}", Shown(word.raw));
-            refused(Failure::from_errno(Code::ParameterNotSet, subject, error, why(error)))?;
+        let result = directory.as_ref().map_err(|error| *error).and_then(|directory| set(directory, &word));
+        if let Err(error) = result {
+            let subject = format!("{module} {}", Shown(word.raw));
+            refused(Failure::from_errno(Code::ParameterNotSet, subject, error, why_not_set(error)))?;
         }
     }
     Ok(())
 }
 
-fn why(error: io::Errno) -> &'static str {
+/// The reason of [`Code::ParameterNotSet`].
+fn why_not_set(error: io::Errno) -> &'static str {
     match error {
         io::Errno::NOENT => "the module is there already, and shows no such parameter",
         io::Errno::ACCESS | io::Errno::PERM => {
@@ -52,12 +77,13 @@ fn why(error: io::Errno) -> &'static str {
     }
 }
 
+/// Sets a parameter, unless it has the value already.
 fn set(directory: &OwnedFd, word: &Word<'_>) -> io::Result<()> {
     let name: Vec<u8> = word.name.iter().copied().map(underscore).collect();
-    // A switch without a value is one that is turned on.
+    // A parameter without a value is a switch that is turned on (param_set_bool in kernel/params.c).
     let wanted = word.value.unwrap_or(b"1");
-    // Some can be written and not read.
-    let now = open_regular(directory, &name).and_then(|file| read(&file, LONGEST));
+    // A parameter that can be written but not read is written.
+    let now = open_regular(directory, &name).and_then(|file| read(&file, LONGEST_VALUE));
     if now.is_ok_and(|now| is_same(now.trim_ascii_end(), wanted)) {
         return Ok(());
     }
@@ -65,7 +91,7 @@ fn set(directory: &OwnedFd, word: &Word<'_>) -> io::Result<()> {
     write(&file, wanted).map(drop)
 }
 
-/// Whether sysfs shows the value that is wanted: the same text, switch or number.
+/// Whether the value that sysfs shows is the wanted one: the same text, switch or number.
 fn is_same(shown: &[u8], wanted: &[u8]) -> bool {
     let switch = |text: &[u8]| match text {
         b"Y" | b"y" | b"1" | b"on" => Some(true),
@@ -76,7 +102,7 @@ fn is_same(shown: &[u8], wanted: &[u8]) -> bool {
     shown == wanted || switch.is_some_and(|(a, b)| a == b) || number.is_some_and(|(a, b)| a == b)
 }
 
-/// A number in any of the kernel's ways to write one (kstrtoull with base 0).
+/// A number as the kernel reads it: decimal, hexadecimal or octal (kstrtoull with base 0, lib/kstrtox.c).
 fn number(text: &[u8]) -> Option<i128> {
     let text = str::from_utf8(text).ok()?;
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
