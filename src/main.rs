@@ -16,7 +16,7 @@ use guest_init::guest::boot::{command_line, console, mounts, sysctl};
 use guest_init::guest::ending::{crash, last_word};
 use guest_init::guest::handoff::{agent, lists, load_stage, root};
 use guest_init::guest::modprobe;
-use guest_init::guest::modules::ready;
+use guest_init::guest::modules::loader;
 use guest_init::guest::places::Places;
 use guest_init::guest::system::initramfs;
 use guest_init::guest::system::invocation::Strings;
@@ -61,7 +61,7 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     let request = asked.insert(command_line::parse(line, &mut report));
     log::set_max_level(request.log);
     sysctl::restart_after_panic(&request.kernel);
-    ready::make_room(request);
+    loader::reserve_descriptors(request);
     deadline::start(request.deadline)?;
     report.verdict()?;
     let mut places = Places::new(request);

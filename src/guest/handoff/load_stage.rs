@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use rustix::thread::sched_getaffinity;
 
 use crate::failure::{Failure, Report};
-use crate::guest::modules::ready::{LoadOptions, Ready, plan_entries};
+use crate::guest::modules::loader::{LoadOptions, Loader, plan_entries};
 use crate::guest::places::Places;
 use crate::guest::watch::deadline::set_activity;
 use crate::request::{Jobs, MOST_JOBS, Request};
@@ -36,9 +36,9 @@ pub fn load_modules<'a>(
         keep_modules: request.keep_modules,
         words: request.kernel.modules,
     };
-    let ready = Ready::open(&plan, &tree, options, &mut |finding| finding.heed(report));
+    let loader = Loader::open(&plan, &tree, options, &mut |finding| finding.heed(report));
     report.verdict()?;
-    ready.load()
+    loader.load()
 }
 
 /// The number that was asked for, or the number of CPUs for PID 1.

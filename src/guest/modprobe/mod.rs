@@ -23,7 +23,7 @@ use crate::guest::modprobe::output::Output;
 use crate::guest::modprobe::problem::Problem;
 use crate::guest::modprobe::usage::HELP;
 use crate::guest::modules::file::ModuleFile;
-use crate::guest::modules::ready::{dangling, insert, install};
+use crate::guest::modules::actions::{insert, missing_module, run_install_command};
 use crate::guest::modules::sysfs::{is_live, kernel_format};
 use crate::guest::modules::tree::{CONFIG, MODULES, ModuleTree, running_release};
 use crate::guest::system::files::Directory;
@@ -99,7 +99,7 @@ fn run(call: &Call<'_>, output: &Output) -> Status {
     let own: Vec<_> = call.config().map(|path| absolute(text(path))).collect();
     let config: Vec<_> = if own.is_empty() { CONFIG.into() } else { own.iter().map(String::as_str).collect() };
     // Without the directory of the release, no name means anything.
-    let tree = Directory::open(directory.as_str()).map(|opened| ModuleTree::of(opened, &release, &config)).ok();
+    let tree = Directory::open(directory.as_str()).map(|opened| ModuleTree::in_directory(opened, &release, &config)).ok();
     go_through(call, output, &directory, tree.as_ref())
 }
 
@@ -254,8 +254,8 @@ impl<'a> Modprobe<'_, 'a> {
                 let messages = self.messages.get_or_insert_with(KernelMessages::shared);
                 insert(step, &file, &options, format, &self.words, messages)
             }
-            Action::Install(command) => install(step, command).map(|()| true),
-            Action::Missing => Err(dangling(step)),
+            Action::Install(command) => run_install_command(step, command).map(|()| true),
+            Action::Missing => Err(missing_module(step)),
             Action::Blacklisted | Action::BuiltIn | Action::Adjust => Ok(true),
         }
     }

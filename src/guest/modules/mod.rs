@@ -1,8 +1,9 @@
 //! Modules: the tree that they lie in, their files, and loading them.
 
+pub mod actions;
 pub mod file;
 pub mod findings;
-pub mod ready;
+pub mod loader;
 pub mod refusal;
 pub mod schedule;
 pub mod sysfs;

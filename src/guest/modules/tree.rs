@@ -74,7 +74,7 @@ impl ModuleTree {
             failure(&alloc::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes())), error, &reason)
         };
         let directory = modules.directory(release).map_err(|error| missing(error, CLOSED))?;
-        let files = Self::of(directory, release, config);
+        let files = Self::in_directory(directory, release, config);
         match files.index(IndexKind::Dep)?.exists() {
             true => Ok(Self { modules: Some(modules), ..files }),
             false => Err(missing(Errno::NOENT, "it has no modules.dep.bin and no modules.dep")),
@@ -82,7 +82,7 @@ impl ModuleTree {
     }
 
     /// The tree of `release` in an open directory, even if it has no modules.dep.
-    pub fn of(directory: Directory, release: &str, config: &[&str]) -> Self {
+    pub fn in_directory(directory: Directory, release: &str, config: &[&str]) -> Self {
         let config = read_config(&directory, config);
         Self { release: release.to_string(), modules: None, directory, indexes: Default::default(), config }
     }
@@ -99,7 +99,7 @@ impl ModuleTree {
     }
 
     /// Adds to a failure the other releases whose trees have the module that this one lacks.
-    pub fn name_others(&self, entry: &Entry<'_>, failure: &mut Failure) {
+    pub fn add_other_releases(&self, entry: &Entry<'_>, failure: &mut Failure) {
         let _ = write!(failure.reason, "{}", Listed("; it is in ", &self.others_with(entry.name.as_bytes())));
     }
 

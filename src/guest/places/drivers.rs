@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use rustix::fs::{AtFlags, Dir, statat};
 
 use crate::failure::{Code, Failure, Report};
-use crate::guest::modules::ready::{LoadOptions, Ready};
+use crate::guest::modules::loader::{LoadOptions, Loader};
 use crate::guest::modules::tree::ModuleTree;
 use crate::guest::system::files::{Directory, read, read_path};
 use crate::guest::watch::logger;
@@ -133,9 +133,9 @@ impl<'a> Drivers<'a> {
         let mut report = Report::new(&mut tell);
         let options =
             LoadOptions { threads: 1, strict: false, keep_modules: self.keep_modules, words: self.kernel.modules };
-        let ready = Ready::open(&plan, tree, options, &mut |finding| finding.heed(&mut report));
+        let loader = Loader::open(&plan, tree, options, &mut |finding| finding.heed(&mut report));
         report.verdict()?;
-        ready.load()
+        loader.load()
     }
 }
 

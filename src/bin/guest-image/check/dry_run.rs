@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use anyhow::anyhow;
 use guest_init::failure::{Code, Failure, Report};
 use guest_init::guest::modules::findings::Finding;
-use guest_init::guest::modules::ready::{LoadOptions, Ready, plan_entries};
+use guest_init::guest::modules::loader::{LoadOptions, Loader, plan_entries};
 use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::request::list;
 use guest_init::request::location::Location;
@@ -116,13 +116,13 @@ impl DryRun<'_> {
         };
         plan_entries(&mut plan, &request.entries, &tree, &mut found);
         let options = LoadOptions { threads: 1, strict: request.strict, keep_modules: true, words };
-        let ready = Ready::open(&plan, &tree, options, &mut found);
+        let loader = Loader::open(&plan, &tree, options, &mut found);
         findings.warnings.append(&mut remarks);
         report.verdict()?;
 
         let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, findings);
         let mut inspection = Inspection::new(self.vm, kernel, &tree, ignored, findings);
-        inspection.steps(&plan, &ready, &request.entries);
+        inspection.steps(&plan, &loader, &request.entries);
         Ok(inspection.finish(&tree.sources(&config)))
     }
 

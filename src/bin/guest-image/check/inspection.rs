@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use guest_init::failure::Failure;
 use guest_init::guest::modules::file::ModuleFile;
-use guest_init::guest::modules::ready::{self, Ready};
+use guest_init::guest::modules::actions;
+use guest_init::guest::modules::loader::Loader;
 use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::guest::modules::unpack::Format;
 use guest_init::request::list::Entry;
@@ -57,11 +58,11 @@ impl<'i> Inspection<'i> {
     }
 
     /// Inspects all steps of a plan, in order.
-    pub fn steps(&mut self, plan: &Plan<'_>, ready: &Ready<'_, '_>, entries: &[Entry<'_>]) {
+    pub fn steps(&mut self, plan: &Plan<'_>, loader: &Loader<'_, '_>, entries: &[Entry<'_>]) {
         let mut given_up = None;
         for (number, step) in plan.steps().iter().enumerate() {
             // If a step of an optional entry fails, PID 1 does not try the entry's other steps.
-            let passed_over = given_up == Some(step.wanted) || !self.step(plan, step, ready.file(number));
+            let passed_over = given_up == Some(step.wanted) || !self.step(plan, step, loader.file(number));
             if passed_over && step.consequence != Consequence::Nothing {
                 given_up = Some(step.wanted);
             }
@@ -77,9 +78,9 @@ impl<'i> Inspection<'i> {
             Action::Load(path) => self.file(step, path, opened),
             Action::Install(command) => {
                 self.parameters(step, None);
-                ready::install(step, command)
+                actions::run_install_command(step, command)
             }
-            Action::Missing => Err(ready::dangling(step)),
+            Action::Missing => Err(actions::missing_module(step)),
             Action::Adjust | Action::BuiltIn => {
                 self.set_later(plan, step);
                 Ok(())

@@ -2,18 +2,16 @@
 
 extern crate alloc;
 
-use alloc::ffi::CString;
 use alloc::vec::Vec;
 
-use rustix::io::{self, fcntl_dupfd_cloexec};
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix_futex_sync::OnceLock;
-use syscalls::Errno;
 
 use crate::failure::{Code, Failure};
 use crate::guest::boot::console::stdin;
+use crate::guest::modules::actions::{insert, missing_module, run_install_command};
 use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::findings::Finding;
-use crate::guest::modules::refusal::to_failure;
 use crate::guest::modules::schedule::{Prepared, Schedule};
 use crate::guest::modules::sysfs::{is_live, kernel_format, set_parameters};
 use crate::guest::modules::tree::ModuleTree;
@@ -55,7 +53,7 @@ pub struct LoadOptions<'a> {
 }
 
 /// A plan whose files are open, so that a missing file is known before the first module is loaded.
-pub struct Ready<'p, 'a> {
+pub struct Loader<'p, 'a> {
     plan: &'p Plan<'a>,
     tree: &'p ModuleTree,
     options: LoadOptions<'a>,
@@ -65,7 +63,7 @@ pub struct Ready<'p, 'a> {
 
 /// Makes room for the descriptors of a long list while there is but one thread. With two, the kernel lets each of them wait
 /// some milliseconds at every doubling of their table (expand_fdtable in fs/file.c).
-pub fn make_room(request: &Request<'_>) {
+pub fn reserve_descriptors(request: &Request<'_>) {
     if request.entries.len() >= MANY || !request.files.is_empty() {
         let _ = fcntl_dupfd_cloexec(stdin(), MOST_OPEN as i32);
     }
@@ -80,13 +78,13 @@ pub fn plan_entries<'e, 'a>(
 ) {
     plan.add_all(entries, &mut |entry, mut failure| {
         if failure.code == Code::UnknownModule {
-            tree.name_others(entry, &mut failure);
+            tree.add_other_releases(entry, &mut failure);
         }
         found(Finding::Refused { entry, consequence: Consequence::of_refusal(entry, &failure), failure });
     });
 }
 
-impl<'p, 'a> Ready<'p, 'a> {
+impl<'p, 'a> Loader<'p, 'a> {
     /// Opens the files of a plan and looks their parameters up. Nothing is logged and nothing fails here: everything that is
     /// found goes to `found`.
     ///
@@ -101,13 +99,13 @@ impl<'p, 'a> Ready<'p, 'a> {
         let keep_modules = options.keep_modules || !is_initramfs(tree.directory());
         let options = LoadOptions { keep_modules, ..options };
         let steps = Vec::with_capacity(plan.steps().len());
-        let mut ready = Self { plan, tree, options, steps, kernel_format: OnceLock::new() };
+        let mut loader = Self { plan, tree, options, steps, kernel_format: OnceLock::new() };
         for step in plan.steps() {
-            let mut prepared = ready.prepare(step, found);
-            prepared.file.take_if(|_| ready.steps.len() >= MOST_OPEN);
-            ready.steps.push(prepared);
+            let mut prepared = loader.prepare(step, found);
+            prepared.file.take_if(|_| loader.steps.len() >= MOST_OPEN);
+            loader.steps.push(prepared);
         }
-        ready
+        loader
     }
 
     /// Opens the file of a step and looks its parameters up. The parameters are kept whatever is found: a look that fails is
@@ -122,8 +120,8 @@ impl<'p, 'a> Ready<'p, 'a> {
         let file = match step.action {
             Action::Load(_) if parameters.is_empty() && self.is_open(step) => Ok(None),
             Action::Load(path) => self.open_file(step, path),
-            Action::Missing => Err(dangling(step)),
-            Action::Install(command) => install(step, command).map(|()| None),
+            Action::Missing => Err(missing_module(step)),
+            Action::Install(command) => run_install_command(step, command).map(|()| None),
             Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(None),
         };
         let file = file.unwrap_or_else(|failure| {
@@ -225,12 +223,12 @@ impl<'p, 'a> Ready<'p, 'a> {
         let path = match step.action {
             Action::Load(path) => path,
             Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
-            Action::Install(command) => return install(step, command).map(|()| false),
+            Action::Install(command) => return run_install_command(step, command).map(|()| false),
             Action::Blacklisted => {
                 log::info!("{}: not loaded: it is blacklisted, and was asked for by an alias", step.module);
                 return Ok(false);
             }
-            Action::Missing => return Err(dangling(step)),
+            Action::Missing => return Err(missing_module(step)),
         };
         // To find that out, the kernel would read the whole file, and verify its signature.
         if is_there || self.comes_again(step) && is_live(&step.module) {
@@ -268,48 +266,5 @@ impl<'p, 'a> Ready<'p, 'a> {
                 Ok(())
             }
         })
-    }
-}
-
-/// Loads the file of a step with these parameters; false if its module is there already: someone was faster, or the file is
-/// loaded under another name.
-///
-/// Failures: all of stage load.
-pub fn insert(
-    step: &Step<'_>,
-    file: &ModuleFile,
-    parameters: &[u8],
-    format: Option<Format>,
-    words: &ModuleWords<'_>,
-    messages: &mut KernelMessages,
-) -> Result<bool, Failure> {
-    let text = CString::new(parameters)
-        .map_err(|_| Failure::new(Code::BadParameter, step.module, "its parameters hold a NUL byte"))?;
-    messages.skip_to_end();
-    match file.load(&step.module, &text, format, messages)? {
-        Ok(()) => Ok(true),
-        Err(io::Errno::EXIST) => Ok(false),
-        Err(error) => Err(to_failure(error, step, file, &text, words, messages)),
-    }
-}
-
-/// An alias that means a module which does not exist.
-pub fn dangling(step: &Step<'_>) -> Failure {
-    Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it, and it does not exist")
-}
-
-/// There is no shell: `/bin/true` and `/bin/false`, wherever they are said to lie, mean "skip" and "refuse".
-pub fn install(step: &Step<'_>, command: &[u8]) -> Result<(), Failure> {
-    let program = Shown(command.trim_ascii());
-    match program.0.rsplit(|&b| b == b'/').next().unwrap_or_default() {
-        b"true" | b":" => Ok(()),
-        b"false" => {
-            let reason = format_args!("modprobe.d has `install {program}` for it");
-            Err(Failure::from_errno(Code::InstallCommand, step.module, Errno::EPERM, reason))
-        }
-        _ => {
-            let reason = format_args!("modprobe.d has `install {program}` for it, and there is no shell to run that");
-            Err(Failure::new(Code::InstallCommand, step.module, reason))
-        }
     }
 }
