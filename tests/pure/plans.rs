@@ -25,7 +25,7 @@ fn outcome(case: &Path) -> String {
     let tree = ModuleTree::open(case.to_str().unwrap(), "tree", &[config.to_str().unwrap()]).unwrap();
     let lines = tree.config(request.kernel.modules);
     let mut plan = Plan::new(tree.sources(&lines));
-    plan.add_all(&request.entries, &mut |entry, failure| match Consequence::of_refusal(entry, &failure) {
+    plan.add_all(&request.entries, &mut |entry, failure| match Consequence::of_unplanned_entry(entry, &failure) {
         Consequence::EndsTheVm => report.add(failure),
         _ => writeln!(passed_over, "passed over: {failure}").unwrap(),
     });
@@ -61,7 +61,7 @@ fn refusal(entry: &str, damage: impl FnOnce(&Path)) -> (Failure, Consequence) {
     let mut refused = None;
     list::read(entry.as_bytes(), "list", &mut |entry| {
         plan.add_all(&[entry.unwrap()], &mut |entry, failure| {
-            let consequence = Consequence::of_refusal(entry, &failure);
+            let consequence = Consequence::of_unplanned_entry(entry, &failure);
             refused = Some((failure, consequence));
         });
     });

@@ -29,14 +29,14 @@ pub fn load_modules<'a>(
     let tree = places.tree(&request.module_dir)?;
     let config = tree.config(request.kernel.modules);
     let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));
-    plan_entries(&mut plan, &request.entries, &tree, &mut |finding| finding.heed(report));
+    plan_entries(&mut plan, &request.entries, &tree, &mut |finding| finding.report_or_log(report));
     let options = LoadOptions {
         threads: threads(request.jobs),
         strict: request.strict,
         keep_modules: request.keep_modules,
         words: request.kernel.modules,
     };
-    let loader = Loader::open(&plan, &tree, options, &mut |finding| finding.heed(report));
+    let loader = Loader::open(&plan, &tree, options, &mut |finding| finding.report_or_log(report));
     report.verdict()?;
     loader.load()
 }

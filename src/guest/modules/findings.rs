@@ -1,5 +1,5 @@
-//! What is found out about a plan before anything is loaded. Whoever looks returns findings, and PID 1 or
-//! `guest-image check` decides how to say them.
+//! Findings: the mistakes in entries and plans that are found before anything is loaded. The code that finds them
+//! returns them; PID 1 and `guest-image check` each have their own way to report them.
 
 use crate::failure::{Failure, Report};
 use crate::guest::watch::logger::{log_ignored, log_passed_over};
@@ -7,52 +7,53 @@ use crate::request::list::Entry;
 use crate::resolve::plan::Step;
 use crate::resolve::plan::consequence::Consequence;
 
-/// One thing that is found out.
+/// A mistake in an entry, or in a step of a plan.
 #[derive(Debug)]
 pub enum Finding<'f, 'a> {
     /// An entry can't be planned.
-    Refused {
+    EntryNotPlanned {
         /// The entry.
         entry: &'f Entry<'a>,
-        /// What that means.
+        /// The consequence for the VM.
         consequence: Consequence,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// A step will fail. What that means is its consequence.
-    Fails {
+    /// A step will fail. The step has the consequence.
+    StepFails {
         /// The step.
         step: &'f Step<'a>,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
     /// A parameter will not be applied.
-    Ignored {
-        /// The step.
+    ParameterIgnored {
+        /// The step that has the parameter.
         step: &'f Step<'a>,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// Whether a module has its parameters can't be found out. The kernel may still take its file.
-    Unseen {
-        /// The step.
+    /// The parameters of a module can't be found out, because its file can't be looked into. The kernel may still load
+    /// it.
+    ParametersUnknown {
+        /// The step for the module.
         step: &'f Step<'a>,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
 }
 
 impl Finding<'_, '_> {
-    /// What PID 1 does about a finding: it reports what ends the VM, and logs the rest.
-    pub fn heed(self, report: &mut Report<'_>) {
+    /// Adds the failure to the report if it ends the VM, and logs it otherwise. This is PID 1's way.
+    pub fn report_or_log(self, report: &mut Report<'_>) {
         match self {
-            Self::Refused { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
-            Self::Refused { failure, .. } => log_passed_over(&failure),
-            Self::Fails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
-            // Its turn comes in the load stage, which says so.
-            Self::Fails { .. } => {}
-            Self::Ignored { failure, .. } => log_ignored(&failure),
-            Self::Unseen { failure, .. } => log::debug!("{failure}: its parameters are not looked up"),
+            Self::EntryNotPlanned { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
+            Self::EntryNotPlanned { failure, .. } => log_passed_over(&failure),
+            Self::StepFails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
+            // The step fails again in the load stage, which logs the failure.
+            Self::StepFails { .. } => {}
+            Self::ParameterIgnored { failure, .. } => log_ignored(&failure),
+            Self::ParametersUnknown { failure, .. } => log::debug!("{failure}: its parameters are not checked"),
         }
     }
 }

@@ -80,7 +80,7 @@ pub fn plan_entries<'e, 'a>(
         if failure.code == Code::UnknownModule {
             tree.add_other_releases(entry, &mut failure);
         }
-        found(Finding::Refused { entry, consequence: Consequence::of_refusal(entry, &failure), failure });
+        found(Finding::EntryNotPlanned { entry, consequence: Consequence::of_unplanned_entry(entry, &failure), failure });
     });
 }
 
@@ -125,7 +125,7 @@ impl<'p, 'a> Loader<'p, 'a> {
             Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(None),
         };
         let file = file.unwrap_or_else(|failure| {
-            found(Finding::Fails { step, failure });
+            found(Finding::StepFails { step, failure });
             None
         });
         match &file {
@@ -162,7 +162,7 @@ impl<'p, 'a> Loader<'p, 'a> {
                     self.not_applied(step, failure, found);
                 });
             }
-            Err(failure) => found(Finding::Unseen { step, failure }),
+            Err(failure) => found(Finding::ParametersUnknown { step, failure }),
         }
     }
 
@@ -179,8 +179,8 @@ impl<'p, 'a> Loader<'p, 'a> {
     /// step.
     fn not_applied(&self, step: &'p Step<'a>, failure: Failure, found: &mut dyn FnMut(Finding<'p, 'a>)) {
         match self.options.strict && step.consequence == Consequence::EndsTheVm {
-            true => found(Finding::Fails { step, failure }),
-            false => found(Finding::Ignored { step, failure }),
+            true => found(Finding::StepFails { step, failure }),
+            false => found(Finding::ParameterIgnored { step, failure }),
         }
     }
 

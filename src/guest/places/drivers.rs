@@ -133,7 +133,7 @@ impl<'a> Drivers<'a> {
         let mut report = Report::new(&mut tell);
         let options =
             LoadOptions { threads: 1, strict: false, keep_modules: self.keep_modules, words: self.kernel.modules };
-        let loader = Loader::open(&plan, tree, options, &mut |finding| finding.heed(&mut report));
+        let loader = Loader::open(&plan, tree, options, &mut |finding| finding.report_or_log(&mut report));
         report.verdict()?;
         loader.load()
     }

@@ -52,7 +52,7 @@ impl Selection {
         let mut failures = Failures(Vec::new());
         let mut plan = Plan::new(tree);
         let mut passed_over = Vec::new();
-        plan.add_all(entries, &mut |entry, failure| match Consequence::of_refusal(entry, &failure) {
+        plan.add_all(entries, &mut |entry, failure| match Consequence::of_unplanned_entry(entry, &failure) {
             Consequence::EndsTheVm => failures.0.push(failure),
             _ => passed_over.push(failure),
         });

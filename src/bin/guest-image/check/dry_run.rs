@@ -107,12 +107,12 @@ impl DryRun<'_> {
         let mut plan = Plan::new(tree.sources(&config));
         let (mut remarks, mut ignored) = (Vec::new(), Vec::new());
         let mut found = |finding| match finding {
-            Finding::Refused { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
-            Finding::Refused { failure, .. } => remarks.push(Remark::passed_over(&failure)),
-            Finding::Fails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
-            Finding::Ignored { step, failure } => ignored.push((step, failure)),
+            Finding::EntryNotPlanned { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
+            Finding::EntryNotPlanned { failure, .. } => remarks.push(Remark::passed_over(&failure)),
+            Finding::StepFails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
+            Finding::ParameterIgnored { step, failure } => ignored.push((step, failure)),
             // The inspection meets the same failure again and reports it.
-            Finding::Fails { .. } | Finding::Unseen { .. } => {}
+            Finding::StepFails { .. } | Finding::ParametersUnknown { .. } => {}
         };
         plan_entries(&mut plan, &request.entries, &tree, &mut found);
         let options = LoadOptions { threads: 1, strict: request.strict, keep_modules: true, words };
