@@ -51,7 +51,7 @@ fn without_decoders_compressed_modules_get_their_parameters() {
         .append("guest_init.log=debug guest_init.modules=\"dummy numdummies=2; ?loop max_loop=3\"")
         .run()
         .agent_ran()
-        .has("its parameters are not looked up")
+        .has("its parameters are not checked")
         .has("max_loop=3")
         .has("  dummy1  ")
         .has("  ifb2  ");

@@ -12,7 +12,7 @@ use crate::guest::boot::console::stdin;
 use crate::guest::modules::actions::{insert, missing_module, run_install_command};
 use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::findings::Finding;
-use crate::guest::modules::schedule::{Prepared, Schedule};
+use crate::guest::modules::schedule::{PreparedStep, Schedule};
 use crate::guest::modules::sysfs::{is_live, kernel_format, set_parameters};
 use crate::guest::modules::tree::ModuleTree;
 use crate::guest::modules::unpack::Format;
@@ -57,7 +57,7 @@ pub struct Loader<'p, 'a> {
     plan: &'p Plan<'a>,
     tree: &'p ModuleTree,
     options: LoadOptions<'a>,
-    steps: Vec<Prepared>,
+    steps: Vec<PreparedStep>,
     kernel_format: OnceLock<Option<Format>>,
 }
 
@@ -110,7 +110,7 @@ impl<'p, 'a> Loader<'p, 'a> {
 
     /// Opens the file of a step and looks its parameters up. The parameters are kept whatever is found: a look that fails is
     /// no failure of the load.
-    fn prepare(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) -> Prepared {
+    fn prepare(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) -> PreparedStep {
         let mut parameters = Vec::new();
         match step.action {
             // An earlier step loads the module with its options, so the entry's own parameters remain.
@@ -118,7 +118,7 @@ impl<'p, 'a> Loader<'p, 'a> {
             _ => self.plan.parameters(step).each_piece(&mut |piece| parameters.extend_from_slice(piece)),
         }
         let file = match step.action {
-            Action::Load(_) if parameters.is_empty() && self.is_open(step) => Ok(None),
+            Action::Load(_) if parameters.is_empty() && self.is_open_for_earlier_step(step) => Ok(None),
             Action::Load(path) => self.open_file(step, path),
             Action::Missing => Err(missing_module(step)),
             Action::Install(command) => run_install_command(step, command).map(|()| None),
@@ -129,26 +129,26 @@ impl<'p, 'a> Loader<'p, 'a> {
             None
         });
         match &file {
-            Some(file) if !parameters.is_empty() => self.look_up(step, &parameters, file, found),
-            _ if matches!(step.action, Action::Install(_)) => self.without_module(step, found),
+            Some(file) if !parameters.is_empty() => self.check_parameters(step, &parameters, file, found),
+            _ if matches!(step.action, Action::Install(_)) => self.check_replaced_parameters(step, found),
             _ => {}
         }
-        Prepared { file, parameters, is_there: false }
+        PreparedStep { file, parameters, is_loaded: false }
     }
 
     /// Whether an earlier step is for the same module, which then may be there.
-    fn comes_again(&self, step: &Step<'a>) -> bool {
+    fn has_earlier_step(&self, step: &Step<'a>) -> bool {
         self.plan.earlier_steps(step).next().is_some()
     }
 
     /// Whether the file is open for an earlier step. By the time of this one its module is most likely loaded.
-    fn is_open(&self, step: &Step<'a>) -> bool {
+    fn is_open_for_earlier_step(&self, step: &Step<'a>) -> bool {
         let file_of = |number: usize| self.steps.get(number).and_then(|prepared| prepared.file.as_ref());
         self.plan.earlier_steps(step).any(|(number, other)| other.action == step.action && file_of(number).is_some())
     }
 
     /// Finds the parameters that a module does not have. The kernel passes over them, and no loader reports them.
-    fn look_up(
+    fn check_parameters(
         &self,
         step: &'p Step<'a>,
         parameters: &[u8],
@@ -167,7 +167,7 @@ impl<'p, 'a> Loader<'p, 'a> {
     }
 
     /// Finds the parameters of an entry whose module is never loaded, because an install command replaces it.
-    fn without_module(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) {
+    fn check_replaced_parameters(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) {
         for word in words(step.entry_parameters) {
             let subject = Text::<256>::of(format_args!("{} {}", step.module, Shown(word.raw)));
             let reason = "an install command of modprobe.d replaces the module";
@@ -218,8 +218,8 @@ impl<'p, 'a> Loader<'p, 'a> {
     }
 
     /// Does one step; whether a module was loaded that was not there before.
-    fn step(&self, step: &Step<'a>, prepared: Prepared, messages: &mut KernelMessages) -> Result<bool, Failure> {
-        let Prepared { file, parameters, is_there } = prepared;
+    fn step(&self, step: &Step<'a>, prepared: PreparedStep, messages: &mut KernelMessages) -> Result<bool, Failure> {
+        let PreparedStep { file, parameters, is_loaded } = prepared;
         let path = match step.action {
             Action::Load(path) => path,
             Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
@@ -231,7 +231,7 @@ impl<'p, 'a> Loader<'p, 'a> {
             Action::Missing => return Err(missing_module(step)),
         };
         // To find that out, the kernel would read the whole file, and verify its signature.
-        if is_there || self.comes_again(step) && is_live(&step.module) {
+        if is_loaded || self.has_earlier_step(step) && is_live(&step.module) {
             return self.adjust(step, &parameters).map(|()| false);
         }
         let Some(file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {
