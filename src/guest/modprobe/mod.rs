@@ -22,8 +22,8 @@ use crate::guest::boot::command_line;
 use crate::guest::modprobe::output::Output;
 use crate::guest::modprobe::problem::Problem;
 use crate::guest::modprobe::usage::HELP;
-use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::actions::{insert, missing_module, run_install_command};
+use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::sysfs::{is_live, kernel_format};
 use crate::guest::modules::tree::{CONFIG, MODULES, ModuleTree, running_release};
 use crate::guest::system::files::Directory;
@@ -99,7 +99,8 @@ fn run(call: &Call<'_>, output: &Output) -> Status {
     let own: Vec<_> = call.config().map(|path| absolute(text(path))).collect();
     let config: Vec<_> = if own.is_empty() { CONFIG.into() } else { own.iter().map(String::as_str).collect() };
     // Without the directory of the release, no name means anything.
-    let tree = Directory::open(directory.as_str()).map(|opened| ModuleTree::in_directory(opened, &release, &config)).ok();
+    let tree =
+        Directory::open(directory.as_str()).map(|opened| ModuleTree::in_directory(opened, &release, &config)).ok();
     go_through(call, output, &directory, tree.as_ref())
 }
 

@@ -1,5 +1,5 @@
-//! The actions of a plan's steps that PID 1 and modprobe have in common: a load, an install command, and a module that does not
-//! exist.
+//! The actions of a plan's steps that PID 1 and modprobe have in common: a load, an install command, and a module that
+//! does not exist.
 
 extern crate alloc;
 
@@ -17,10 +17,10 @@ use crate::request::kernel::ModuleWords;
 use crate::resolve::plan::Step;
 use crate::text::Shown;
 
-/// Loads the file of a step with these parameters; false if its module is there already: someone was faster, or the file is
-/// loaded under another name.
+/// Loads the file of a step. Returns whether a module was loaded. `false`: a module of that name is loaded already
+/// (MODPROBE.md 10.2).
 ///
-/// Failures: all of stage load.
+/// Failures: those of stage load.
 pub fn insert(
     step: &Step<'_>,
     file: &ModuleFile,
@@ -39,12 +39,15 @@ pub fn insert(
     }
 }
 
-/// An alias that means a module which does not exist.
+/// The failure of a step whose module does not exist, though an alias of modprobe.d means it.
 pub fn missing_module(step: &Step<'_>) -> Failure {
     Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it, and it does not exist")
 }
 
-/// There is no shell: `/bin/true` and `/bin/false`, wherever they are said to lie, mean "skip" and "refuse".
+/// Does an install command. Only `true`, which leaves the module out, and `false`, which refuses it, are understood,
+/// because there is no shell (MODPROBE.md 12.7).
+///
+/// Failure: [`Code::InstallCommand`].
 pub fn run_install_command(step: &Step<'_>, command: &[u8]) -> Result<(), Failure> {
     let program = Shown(command.trim_ascii());
     match program.0.rsplit(|&b| b == b'/').next().unwrap_or_default() {

@@ -1,4 +1,4 @@
-//! A module's file: what is in it, and how the kernel takes it.
+//! The file of a module: its contents, and the system call that loads it.
 
 extern crate alloc;
 
@@ -19,11 +19,11 @@ use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::resolve::tree::module::Module;
 use crate::text::Shown;
 
-/// The kernel decompresses the file itself (linux/module.h, since 5.17).
+/// The flag with which the kernel decompresses the file itself (MODPROBE.md 11.2).
 const MODULE_INIT_COMPRESSED_FILE: core::ffi::c_int = 4;
-/// The largest file of a share's that is read, in bytes.
+/// The largest file that is read from a share, in bytes.
 const LARGEST: usize = 256 << 20;
-/// How often, and how long each time, a module is waited for that someone else is loading.
+/// The number of waits for a module that another process is loading, and the time of each: one second in all.
 const BUSY_RETRIES: usize = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,7 +31,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct ModuleFile {
     file: File,
-    /// Whether it is compressed, as far as its name let one look.
+    /// The compression, by the file's first bytes. `None` also for `*.ko`, which is looked into only if the kernel
+    /// refuses it.
     format: Option<Format>,
 }
 
@@ -43,19 +44,20 @@ impl ModuleFile {
         let failure = |error| unreadable(path, error);
         let file = directory.regular(path).map_err(failure)?;
         file.read_ahead();
-        // The name only saves the look: a compressed file with a plain name is recognised when the kernel refuses it.
-        let format = if path.ends_with(b".ko") { None } else { head(&file).map_err(failure)? };
+        // Reading the first bytes of a plain file is saved. A compressed file of that name is recognised when the
+        // kernel refuses it.
+        let format = if path.ends_with(b".ko") { None } else { format_of(&file).map_err(failure)? };
         Ok(Self { file, format })
     }
 
-    /// How it is compressed, if it is, and its name does not deny it.
+    /// The compression, by the file's first bytes. `None` also for `*.ko`.
     pub const fn format(&self) -> Option<Format> {
         self.format
     }
 
-    /// The module itself, decompressed.
+    /// The module in the file, decompressed.
     ///
-    /// Failures: [`Code::Unreadable`], [`Code::NotAModule`] for damaged data.
+    /// Failures: [`Code::Unreadable`]; [`Code::NotAModule`] if it can't be decompressed.
     pub fn contents(&self, module: &Module<'_>) -> Result<Cow<'static, [u8]>, Failure> {
         let contents = self.file.contents(LARGEST).map_err(|error| unreadable(module.name, error))?;
         match Format::of(&contents) {
@@ -67,10 +69,10 @@ impl ModuleFile {
         }
     }
 
-    /// Has the kernel load it: as it is, or decompressed by the kernel if it knows the format, or else by us, or by us
-    /// after all if the kernel can't: its xz decoder knows no CRC64.
+    /// Loads the module. The kernel decompresses the file if it knows the format. If it does not, or its decoder
+    /// refuses the file (MODPROBE.md 11.3), the module is decompressed here, and loaded by init_module(2).
     ///
-    /// The outer failure is one of ours, the inner result the kernel's word on the module.
+    /// The outer failure is that of reading and decompressing the file, the inner error the kernel's.
     pub fn load(
         &self,
         module: &Module<'_>,
@@ -79,25 +81,26 @@ impl ModuleFile {
         log: &mut KernelMessages,
     ) -> Result<io::Result<()>, Failure> {
         let result = match self.format {
-            None => insist(module, || finit_module(&self.file, parameters, 0)),
+            None => retry_while_busy(module, || finit_module(&self.file, parameters, 0)),
             format if format == kernel_format => {
-                insist(module, || finit_module(&self.file, parameters, MODULE_INIT_COMPRESSED_FILE))
+                retry_while_busy(module, || finit_module(&self.file, parameters, MODULE_INIT_COMPRESSED_FILE))
             }
             Some(_) => Err(Errno::NOEXEC),
         };
-        if !self.may_be_compression(result, module, log) {
+        if !self.may_fail_by_compression(result, module, log) {
             return Ok(result);
         }
         let contents = self.contents(module)?;
-        Ok(insist(module, || init_module(&contents, parameters)))
+        Ok(retry_while_busy(module, || init_module(&contents, parameters)))
     }
 
-    /// Whether a refusal may be one of the compression: the file is compressed, and the kernel did not get as far as to
-    /// name the module in it.
-    fn may_be_compression(&self, result: io::Result<()>, module: &Module<'_>, log: &mut KernelMessages) -> bool {
-        let compressed = || self.format.is_some() || head(&self.file).is_ok_and(|format| format.is_some());
+    /// Whether the kernel may have refused a file because of its compression. ENOEXEC is its error for a compressed
+    /// file without the flag. The other errors are also the decoder's, but not if a message names the module: the
+    /// kernel reads the name from the decompressed file.
+    fn may_fail_by_compression(&self, result: io::Result<()>, module: &Module<'_>, log: &mut KernelMessages) -> bool {
+        let is_compressed = || self.format.is_some() || format_of(&self.file).is_ok_and(|format| format.is_some());
         match result {
-            Err(Errno::NOEXEC) => compressed(),
+            Err(Errno::NOEXEC) => is_compressed(),
             Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOMEM | Errno::IO) => {
                 self.format.is_some() && log.last_about(module.name).is_none()
             }
@@ -106,15 +109,15 @@ impl ModuleFile {
     }
 }
 
-/// What the first bytes say of a file.
-fn head(file: &File) -> io::Result<Option<Format>> {
+/// The compression of a file, by its first bytes.
+fn format_of(file: &File) -> io::Result<Option<Format>> {
     let mut bytes = [0; LONGEST_MAGIC];
     let length = io::retry_on_intr(|| io::pread(file, &mut bytes, 0))?;
     Ok(Format::of(bytes.get(..length).unwrap_or_default()))
 }
 
-/// Retries what passes by itself: a signal, and EBUSY while another loader has the module half loaded.
-fn insist(module: &Module<'_>, load: impl Fn() -> io::Result<()>) -> io::Result<()> {
+/// Retries a load after a signal, and while another process is loading the module (EBUSY).
+fn retry_while_busy(module: &Module<'_>, load: impl Fn() -> io::Result<()>) -> io::Result<()> {
     for _ in 0..BUSY_RETRIES {
         match io::retry_on_intr(&load) {
             Err(Errno::BUSY) if is_present(module) => sleep(BUSY_PAUSE),
@@ -124,7 +127,7 @@ fn insist(module: &Module<'_>, load: impl Fn() -> io::Result<()>) -> io::Result<
     Err(Errno::BUSY)
 }
 
-/// Why a module's file can't be opened.
+/// The failure of a module's file that can't be opened.
 pub fn unreadable(path: &[u8], error: Errno) -> Failure {
     let (code, reason) = match error {
         Errno::NOENT | Errno::NOTDIR => (Code::MissingFile, "modules.dep lists the file, and it is not there"),

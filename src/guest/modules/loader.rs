@@ -1,4 +1,7 @@
-//! Loading: a finished plan, step by step, by one thread or several.
+//! The loader: opens the files of a plan, checks their parameters, and loads them, with one thread or several.
+//!
+//! Which step is done next is the [`schedule`](crate::guest::modules::schedule)'s. How one step is done is here, and in
+//! [`actions`](crate::guest::modules::actions) if modprobe does it in the same way.
 
 extern crate alloc;
 
@@ -31,45 +34,49 @@ use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, Plan, Step};
 use crate::text::{Shown, Text};
 
-/// How many files wait for their turn open; those behind them are opened twice.
+/// At most this many files stay open until they are loaded (RLIMIT_NOFILE is 1,024). Later files are opened to be
+/// checked, closed, and opened again.
 const MOST_OPEN: usize = 512;
-/// Entries from which on so many files are likely that room is made for them.
+/// From this number of entries on, descriptors are reserved.
 const MANY: usize = 16;
-
-/// A thread's stack, in bytes: the decoders' frames and a kernel record's lie on it.
+/// The stack of a thread that loads, in bytes. The largest frames are those of the decoders, and the buffer of a kernel
+/// message.
 const STACK: usize = 256 << 10;
 
-/// How a plan is loaded.
+/// The choices of how a plan is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions<'a> {
-    /// How many threads load.
+    /// The number of threads that load.
     pub threads: usize,
     /// Whether a parameter that can't be applied is a failure.
     pub strict: bool,
     /// Whether the files of loaded modules stay in an initramfs.
     pub keep_modules: bool,
-    /// What the command line says about modules: why the kernel refused one.
+    /// The words of the command line that may be the reason for a refusal.
     pub words: ModuleWords<'a>,
 }
 
-/// A plan whose files are open, so that a missing file is known before the first module is loaded.
+/// A plan whose files are open. So a missing file is found before the first module is loaded.
 pub struct Loader<'p, 'a> {
     plan: &'p Plan<'a>,
     tree: &'p ModuleTree,
     options: LoadOptions<'a>,
     steps: Vec<PreparedStep>,
+    /// Read from sysfs at the first module whose file is compressed.
     kernel_format: OnceLock<Option<Format>>,
 }
 
-/// Makes room for the descriptors of a long list while there is but one thread. With two, the kernel lets each of them wait
-/// some milliseconds at every doubling of their table (expand_fdtable in fs/file.c).
+/// Has the kernel make the table of descriptors large enough for a long list, while this process has only one thread.
+/// If there are several, the kernel waits some milliseconds each time it doubles the table (synchronize_rcu, called by
+/// expand_fdtable in fs/file.c).
 pub fn reserve_descriptors(request: &Request<'_>) {
     if request.entries.len() >= MANY || !request.files.is_empty() {
         let _ = fcntl_dupfd_cloexec(stdin(), MOST_OPEN as i32);
     }
 }
 
-/// Plans entries on a module tree, and hands those that can't be planned to `found`, with the other releases that have them.
+/// Plans entries on a module tree. Calls `found` with each entry that can't be planned. The failure of an unknown
+/// module names the other releases that have the module.
 pub fn plan_entries<'e, 'a>(
     plan: &mut Plan<'a>,
     entries: &'e [Entry<'a>],
@@ -80,13 +87,16 @@ pub fn plan_entries<'e, 'a>(
         if failure.code == Code::UnknownModule {
             tree.add_other_releases(entry, &mut failure);
         }
-        found(Finding::EntryNotPlanned { entry, consequence: Consequence::of_unplanned_entry(entry, &failure), failure });
+        found(Finding::EntryNotPlanned {
+            entry,
+            consequence: Consequence::of_unplanned_entry(entry, &failure),
+            failure,
+        });
     });
 }
 
 impl<'p, 'a> Loader<'p, 'a> {
-    /// Opens the files of a plan and looks their parameters up. Nothing is logged and nothing fails here: everything that is
-    /// found goes to `found`.
+    /// Opens the files of a plan, and checks the parameters. Calls `found` with each mistake.
     ///
     /// Findings: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`],
     /// [`Code::InstallCommand`], [`Code::UnknownParameter`].
@@ -108,12 +118,12 @@ impl<'p, 'a> Loader<'p, 'a> {
         loader
     }
 
-    /// Opens the file of a step and looks its parameters up. The parameters are kept whatever is found: a look that fails is
-    /// no failure of the load.
+    /// Opens the file of a step, and checks the parameters. The step keeps its parameters even if they can't be
+    /// checked, because the load may succeed.
     fn prepare(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) -> PreparedStep {
         let mut parameters = Vec::new();
         match step.action {
-            // An earlier step loads the module with its options, so the entry's own parameters remain.
+            // An earlier step loads the module with the options of the configuration.
             Action::Adjust => parameters.extend_from_slice(step.entry_parameters),
             _ => self.plan.parameters(step).each_piece(&mut |piece| parameters.extend_from_slice(piece)),
         }
@@ -136,18 +146,19 @@ impl<'p, 'a> Loader<'p, 'a> {
         PreparedStep { file, parameters, is_loaded: false }
     }
 
-    /// Whether an earlier step is for the same module, which then may be there.
+    /// Whether an earlier step is for the same module, so that the module may be loaded already.
     fn has_earlier_step(&self, step: &Step<'a>) -> bool {
         self.plan.earlier_steps(step).next().is_some()
     }
 
-    /// Whether the file is open for an earlier step. By the time of this one its module is most likely loaded.
+    /// Whether the file of a step is open for an earlier step. Then the module is most likely loaded when this step
+    /// begins, so the file is not opened twice.
     fn is_open_for_earlier_step(&self, step: &Step<'a>) -> bool {
         let file_of = |number: usize| self.steps.get(number).and_then(|prepared| prepared.file.as_ref());
         self.plan.earlier_steps(step).any(|(number, other)| other.action == step.action && file_of(number).is_some())
     }
 
-    /// Finds the parameters that a module does not have. The kernel passes over them, and no loader reports them.
+    /// Finds the parameters that a module does not have. The kernel ignores them (MODPROBE.md 12.5).
     fn check_parameters(
         &self,
         step: &'p Step<'a>,
@@ -175,8 +186,8 @@ impl<'p, 'a> Loader<'p, 'a> {
         }
     }
 
-    /// A parameter that will not be applied fails a step only if that is asked for, and only if the VM can't do without the
-    /// step.
+    /// Calls `found` with a parameter that will not be applied. With `strict`, the step fails if its failure ends the
+    /// VM.
     fn not_applied(&self, step: &'p Step<'a>, failure: Failure, found: &mut dyn FnMut(Finding<'p, 'a>)) {
         match self.options.strict && step.consequence == Consequence::EndsTheVm {
             true => found(Finding::StepFails { step, failure }),
@@ -184,20 +195,19 @@ impl<'p, 'a> Loader<'p, 'a> {
         }
     }
 
-    /// The module file of a step, if it stayed open.
+    /// The file of a step, if the file is open.
     pub fn file(&self, number: usize) -> Option<&ModuleFile> {
         self.steps.get(number)?.file.as_ref()
     }
 
-    /// Loads it.
+    /// Loads the modules of the plan.
     ///
-    /// Failures: all of stage load.
+    /// Failures: those of stage load.
     pub fn load(mut self) -> Result<(), Failure> {
         let steps = core::mem::take(&mut self.steps);
         let threads = self.options.threads.min(steps.len());
         let schedule = Schedule::new(self.plan, steps, threads)?;
         let started = together(threads, STACK, &|number| self.work(&schedule, number));
-        // Fewer threads take longer. Nothing else changes.
         if started < threads {
             log::warn!("{started} threads in place of {threads}: no more could be started");
         }
@@ -207,7 +217,7 @@ impl<'p, 'a> Loader<'p, 'a> {
         Ok(())
     }
 
-    /// What one thread does.
+    /// Does steps until no more will begin. Each thread runs this function.
     fn work(&self, schedule: &Schedule<'_, 'a>, thread: usize) {
         let mut messages = if thread == 0 { KernelMessages::shared() } else { KernelMessages::open() };
         while let Some((number, step, prepared)) = schedule.next() {
@@ -217,7 +227,7 @@ impl<'p, 'a> Loader<'p, 'a> {
         }
     }
 
-    /// Does one step; whether a module was loaded that was not there before.
+    /// Does one step. Returns whether the step loaded a module.
     fn step(&self, step: &Step<'a>, prepared: PreparedStep, messages: &mut KernelMessages) -> Result<bool, Failure> {
         let PreparedStep { file, parameters, is_loaded } = prepared;
         let path = match step.action {
@@ -230,14 +240,15 @@ impl<'p, 'a> Loader<'p, 'a> {
             }
             Action::Missing => return Err(missing_module(step)),
         };
-        // To find that out, the kernel would read the whole file, and verify its signature.
+        // A load would also find out that the module is loaded. But the kernel would read the whole file before, and
+        // verify its signature.
         if is_loaded || self.has_earlier_step(step) && is_live(&step.module) {
             return self.adjust(step, &parameters).map(|()| false);
         }
         let Some(file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {
             return self.adjust(step, &parameters).map(|()| false);
         };
-        // Which format the kernel knows matters to no plain module.
+        // A module that is not compressed does not need the kernel's format.
         let format = if path.ends_with(b".ko") { None } else { *self.kernel_format.get_or_init(kernel_format) };
         let was_loaded = insert(step, &file, &parameters, format, &self.options.words, messages)?;
         if !self.options.keep_modules {
@@ -249,7 +260,7 @@ impl<'p, 'a> Loader<'p, 'a> {
         }
     }
 
-    /// The file of a step; none where it is not there because its module is loaded already.
+    /// Opens the file of a step. `None`: the file does not exist, and the module is loaded already.
     fn open_file(&self, step: &Step<'a>, path: &[u8]) -> Result<Option<ModuleFile>, Failure> {
         match ModuleFile::open(self.tree.directory(), path) {
             Err(failure) if failure.code == Code::MissingFile && is_live(&step.module) => Ok(None),
@@ -257,7 +268,7 @@ impl<'p, 'a> Loader<'p, 'a> {
         }
     }
 
-    /// Gives a module that is there already the parameters that it would have been loaded with.
+    /// Gives a module that is loaded already the parameters that it would have been loaded with.
     fn adjust(&self, step: &'p Step<'a>, parameters: &[u8]) -> Result<(), Failure> {
         set_parameters(&step.module, parameters, &mut |failure| match self.options.strict {
             true => Err(failure),

@@ -1,4 +1,4 @@
-//! Modules: the tree that they lie in, their files, and loading them.
+//! Modules: the tree that they are in, their files, and the loader.
 
 pub mod actions;
 pub mod file;

@@ -71,13 +71,8 @@ impl<'p, 'a> Schedule<'p, 'a> {
     ///
     /// Failures: those of [`each_dependency`].
     pub fn new(plan: &'p Plan<'a>, steps: Vec<PreparedStep>, threads: usize) -> Result<Self, Failure> {
-        let state = |prepared| StepState {
-            prepared,
-            has_begun: false,
-            waits_for: 0,
-            dependents: Vec::new(),
-            is_loaded: false,
-        };
+        let state =
+            |prepared| StepState { prepared, has_begun: false, waits_for: 0, dependents: Vec::new(), is_loaded: false };
         let mut states: Vec<_> = steps.into_iter().map(state).collect();
         if threads > 1 {
             each_dependency(plan, &mut |earlier, later| {
@@ -172,7 +167,8 @@ impl Progress {
     /// until those of all earlier entries have begun, so that they begin in the order of the list.
     fn next_ready(&self, plan: &Plan<'_>) -> Option<usize> {
         let mut others_have_begun = true;
-        for (number, (state, step)) in self.states.iter().zip(plan.steps()).enumerate().take(self.end).skip(self.first) {
+        for (number, (state, step)) in self.states.iter().zip(plan.steps()).enumerate().take(self.end).skip(self.first)
+        {
             if state.has_begun {
                 continue;
             }

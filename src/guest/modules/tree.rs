@@ -1,4 +1,6 @@
-//! The module tree on disk: `/lib/modules/RELEASE`, its indexes mapped, its configuration read.
+//! The module tree of a release, `/lib/modules/RELEASE`, with its indexes, and the configuration in modprobe.d.
+//!
+//! How an index is searched and a line of configuration is read is [`crate::resolve::tree`]'s.
 
 extern crate alloc;
 
@@ -23,39 +25,42 @@ use crate::resolve::tree::index::{Index, IndexKind};
 use crate::resolve::tree::{Indexes, Sources};
 use crate::text::Shown;
 
-/// Where module trees are.
+/// The directory of module trees.
 pub const MODULES: &str = "/lib/modules";
-/// Where configuration is, the most important first: of two files with one name, the first counts (modprobe.d(5)).
+/// The directories of configuration. Of two files with one name, the one in the earlier directory counts
+/// (modprobe.d(5)).
 pub const CONFIG: [&str; 5] =
     ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
 /// The longest configuration file that is read, in bytes.
 const LONGEST_CONFIG: usize = 1 << 20;
-/// The longest index that is read from a share, in bytes; those of a distribution's kernel have 2 MB.
+/// The longest index that is read from a share, in bytes. Those of a distribution's kernel have up to 2 MB.
 const LONGEST_INDEX: usize = 64 << 20;
 
 /// An open module tree.
 #[derive(Debug)]
 pub struct ModuleTree {
     release: String,
-    /// Holds a tree for each release, if it is known.
+    /// The directory that has a tree for each release. `None`: the tree was opened by itself.
     modules: Option<Directory>,
+    /// The directory of the tree.
     directory: Directory,
+    /// The indexes, each opened when it is first searched.
     indexes: [OnceLock<Index<'static>>; 5],
-    /// The text of the configuration, in the order in which it counts, lines unfolded.
+    /// The texts of the configuration, in the order in which they count. Lines are unfolded.
     config: Vec<Vec<u8>>,
 }
 
 impl ModuleTree {
-    /// Opens the tree of `release` below a directory, and the files of the directories of `config`.
+    /// Opens the tree of `release` in the directory `modules`, and reads the configuration in the directories `config`.
     ///
     /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`].
     pub fn open(modules: &str, release: &str, config: &[&str]) -> Result<Self, Failure> {
         Self::open_in(Directory::open(modules), &modules, release, config)
     }
 
-    /// The same in a directory that may be a share's; in failures it is called `name`.
+    /// As [`Self::open`], in a directory that may be on a share. Failures call the directory `name`.
     ///
-    /// Failures: as above.
+    /// Failures: those of [`Self::open`].
     pub fn open_in(
         modules: io::Result<Directory>,
         name: &dyn Display,
@@ -81,29 +86,30 @@ impl ModuleTree {
         }
     }
 
-    /// The tree of `release` in an open directory, even if it has no modules.dep.
+    /// Takes an open directory as the tree of `release`, even if it has no modules.dep. Reads the configuration in the
+    /// directories `config`.
     pub fn in_directory(directory: Directory, release: &str, config: &[&str]) -> Self {
         let config = read_config(&directory, config);
         Self { release: release.to_string(), modules: None, directory, indexes: Default::default(), config }
     }
 
-    /// All lines of configuration: the files', then those of a kernel command line.
+    /// The lines of the configuration, followed by those of the kernel command line (MODPROBE.md 6.2).
     pub fn config<'a>(&'a self, words: ModuleWords<'a>) -> Vec<Directive<'a>> {
         let files = self.config.iter().flat_map(|text| config::directives(text));
         files.chain(config::command_line(words)).collect()
     }
 
-    /// The tree as the resolver takes it.
+    /// The tree and the configuration, as `resolve` takes them.
     pub fn sources<'a>(&'a self, config: &'a [Directive<'a>]) -> Sources<'a> {
         Sources { release: &self.release, indexes: self, config }
     }
 
-    /// Adds to a failure the other releases whose trees have the module that this one lacks.
+    /// Adds to the reason of a failure the other releases whose trees have the module.
     pub fn add_other_releases(&self, entry: &Entry<'_>, failure: &mut Failure) {
         let _ = write!(failure.reason, "{}", Listed("; it is in ", &self.others_with(entry.name.as_bytes())));
     }
 
-    /// The releases beside this one whose trees have a module.
+    /// The other releases whose trees have a module.
     fn others_with(&self, name: &[u8]) -> Vec<String> {
         let Some(modules) = &self.modules else { return Vec::new() };
         let has_it = |release: &String| {
@@ -115,7 +121,7 @@ impl ModuleTree {
         others.filter(|release| has_it(release).is_some()).collect()
     }
 
-    /// The directory, to open modules below.
+    /// The directory of the tree. The paths in modules.dep begin here.
     pub const fn directory(&self) -> &Directory {
         &self.directory
     }
@@ -137,20 +143,21 @@ pub fn running_release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// Opens an index. Only a file that does not exist is absent: an index that can't be read may hide modules.
+/// Opens an index: its binary file, or else its text (MODPROBE.md 12.4). Only a file that does not exist is absent. An
+/// index that can't be read is a failure, because it may have the module that is asked for.
 ///
 /// Failure: [`Code::CorruptIndex`].
 fn open_index(directory: &Directory, kind: IndexKind) -> Result<Index<'static>, Failure> {
     let [binary, text] = kind.files();
     let bytes = |name: &'static str| match directory.regular(name).and_then(|file| file.contents(LONGEST_INDEX)) {
         Ok(Cow::Borrowed(bytes)) => Ok(bytes),
-        // Like a mapped file, it stays for as long as the process lives.
+        // The bytes live as long as the process, as those of a mapped file do.
         Ok(Cow::Owned(bytes)) => Ok(&*bytes.leak()),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(&[][..]),
         Err(error) => Err(unreadable_index(name, error)),
     };
     match bytes(binary)? {
-        // A depmod without its libraries leaves an empty file behind, and the text may be whole.
+        // A depmod that was built without its libraries leaves an empty binary file and a whole text.
         [] => Ok(match bytes(text)? {
             [] => Index::absent(kind),
             lines => Index::text(kind, lines),
@@ -159,6 +166,7 @@ fn open_index(directory: &Directory, kind: IndexKind) -> Result<Index<'static>, 
     }
 }
 
+/// The failure of an index that can't be read.
 fn unreadable_index(name: &str, error: Errno) -> Failure {
     let reason = match error {
         Errno::FBIG => "it has more than 64 MiB",
@@ -168,8 +176,8 @@ fn unreadable_index(name: &str, error: Errno) -> Failure {
     Failure::from_errno(Code::CorruptIndex, name, error, alloc::format!("it can't be read: {reason}"))
 }
 
-/// The files `*.conf` of all directories, which are the image's, by name, modules.softdep of the tree among them under
-/// its own name.
+/// The texts of the files `*.conf` in all directories, in the order of their names. The tree's modules.softdep is one
+/// of them (MODPROBE.md 6.1, 6.2). The directories are the image's.
 fn read_config(tree: &Directory, directories: &[&str]) -> Vec<Vec<u8>> {
     const SOFTDEP: &str = "modules.softdep";
     let mut files = Vec::from([(SOFTDEP.to_string(), read_text(tree, SOFTDEP))]);
@@ -182,7 +190,7 @@ fn read_config(tree: &Directory, directories: &[&str]) -> Vec<Vec<u8>> {
     for path in directories {
         let directory = match Directory::open(*path) {
             Ok(directory) => directory,
-            // modprobe -C takes a single file as well, whatever its name.
+            // `modprobe -C` also takes a file, of any name.
             Err(Errno::NOTDIR) => {
                 add(path.rsplit('/').next().unwrap_or_default(), tree, path);
                 continue;
@@ -203,7 +211,8 @@ fn is_directory(directory: &Directory, name: &str) -> bool {
     file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::Directory)
 }
 
-/// A file that can't be read says nothing, as to modprobe; a link to /dev/null is how one is masked.
+/// Reads a file of configuration and unfolds its lines. A file that can't be read is empty, as it is to modprobe. So is
+/// a link to /dev/null, which masks a file of the same name.
 fn read_text(directory: &Directory, name: &str) -> Vec<u8> {
     let mut text = directory.regular(name).and_then(|file| read(&file, LONGEST_CONFIG)).unwrap_or_default();
     let length = config::unfold(&mut text);
@@ -211,7 +220,7 @@ fn read_text(directory: &Directory, name: &str) -> Vec<u8> {
     text
 }
 
-/// The names in a directory, but for `.` and `..`.
+/// The names in a directory, in order, without `.` and `..`.
 fn entries(directory: &Directory) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
@@ -227,7 +236,7 @@ fn entries(directory: &Directory) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Displays names behind a few words, or as nothing where there is none.
+/// Displays a few words and the names after them. Without names, displays nothing.
 struct Listed<'a>(&'a str, &'a [String]);
 
 impl core::fmt::Display for Listed<'_> {

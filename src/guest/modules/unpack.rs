@@ -1,4 +1,5 @@
-//! Compressed modules that the kernel does not take as they are: the one part of the guest with decoders (MODPROBE.md 11, 12.3).
+//! Decompression of modules that the kernel does not decompress itself (MODPROBE.md 11, 12.3). Only this file uses
+//! decoders.
 
 extern crate alloc;
 
@@ -7,22 +8,22 @@ use alloc::vec::Vec;
 
 use crate::text::Text;
 
-/// At most this many first bytes tell a format.
+/// The most bytes at the start of a file that identify a format.
 pub const LONGEST_MAGIC: usize = 6;
 
 macro_rules! formats {
     ($($format:ident: $name:literal, $suffix:literal, [$($byte:literal),*], $option:literal, $firmware:expr, $decoder:ident;)*) => {
-        /// How a file is compressed.
+        /// The compression of a file.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Format {
             $(#[doc = concat!("`.ko", $suffix, "`")] $format,)*
         }
 
         impl Format {
-            /// Every format, in the table's order.
+            /// All formats, in the order of the table.
             pub const ALL: [Self; [$($name),*].len()] = [$(Self::$format),*];
 
-            /// Recognises a file by its first bytes, as libkmod does, whatever its name says.
+            /// Recognises the compression of a file by its first bytes, not by its name (MODPROBE.md 11.1).
             pub const fn of(file: &[u8]) -> Option<Self> {
                 match file {
                     $([$($byte,)* ..] => Some(Self::$format),)*
@@ -30,12 +31,13 @@ macro_rules! formats {
                 }
             }
 
-            /// The name that the kernel has for it in /sys/module/compression, which is also its program's.
+            /// The name of the format in /sys/module/compression, which is also the name of the program that makes such
+            /// files.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$format => $name),* }
             }
 
-            /// What the name of a compressed file ends with: `.gz`, …
+            /// The end of a compressed file's name: `.gz`, …
             pub const fn suffix(self) -> &'static str {
                 match self { $(Self::$format => $suffix),* }
             }
@@ -50,6 +52,7 @@ macro_rules! formats {
                 match self { $(Self::$format => $firmware),* }
             }
 
+            /// Decompresses a whole file.
             #[cfg(feature = "decompress")]
             fn decode(self, file: &[u8]) -> Result<Vec<u8>, Reason> {
                 match self { $(Self::$format => decode::$decoder(file)),* }
@@ -70,20 +73,20 @@ formats! {
 }
 
 impl Format {
-    /// Decompresses a file, to at most 256 MiB; or says why that can't be done.
+    /// Returns the reason for which this build decompresses nothing.
     #[cfg(not(feature = "decompress"))]
     pub fn unpack(self, _file: Cow<'static, [u8]>) -> Result<Vec<u8>, Reason> {
         Err(Text::of(format_args!("this kernel can't decompress {}, and guest-init was built without", self.name())))
     }
 
-    /// Decompresses a file, to at most 256 MiB; or says why that can't be done.
+    /// Decompresses a file to at most 256 MiB. The error is the reason for which that can't be done.
     #[cfg(feature = "decompress")]
     pub fn unpack(self, file: Cow<'static, [u8]>) -> Result<Vec<u8>, Reason> {
         self.decode(&file).map_err(|error| Text::of(format_args!("its {} data is damaged: {error}", self.name())))
     }
 }
 
-/// Why a file can't be decompressed.
+/// The reason for which a file can't be decompressed.
 pub type Reason = Text<160>;
 
 #[cfg(feature = "decompress")]
@@ -101,23 +104,24 @@ mod decode {
     use super::Reason;
     use crate::text::Text;
 
-    /// The bound on what a file may grow to, in bytes; the largest modules have a tenth of it.
+    /// The largest decompressed file, in bytes. The largest modules of distributions have a tenth of that.
     const LARGEST: usize = 256 << 20;
-    /// The largest xz dictionary and zstd window, in bytes: those of `xz -9` and of `zstd --ultra`.
+    /// The largest dictionary of xz, and the largest window of zstd, in bytes: those of `xz -9` and of `zstd --ultra`.
     const LARGEST_WINDOW: usize = 128 << 20;
-    /// How much is decompressed at once, in bytes.
+    /// The number of bytes that are decompressed at once.
     const STEP: usize = 256 << 10;
     const TOO_LARGE: &str = "more than 256 MiB come out of it";
 
     pub fn gzip(file: &[u8]) -> Result<Vec<u8>, Reason> {
-        // The length stands at the end, and zune-inflate sees to it that it is true; its own limit is a rough one.
+        // The last four bytes are the decompressed length (RFC 1952, 2.3.1). zune-inflate checks that it is true. The
+        // length is checked here as well, because zune-inflate decompresses somewhat more than its limit.
         let length = file.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
         if length > LARGEST {
             return Err(Text::of(TOO_LARGE));
         }
         let options = DeflateOptions::default().set_limit(LARGEST).set_size_hint(length);
         let unpacked = DeflateDecoder::new_with_options(file, options).decode_gzip();
-        // Its texts are lines, with their ends.
+        // zune-inflate's errors end in a newline.
         unpacked.map_err(|error| Text::of(Reason::of(format_args!("{:?}", error.error)).as_str().trim_end()))
     }
 
@@ -131,7 +135,7 @@ mod decode {
                 file = file.get(step.input_consumed()..).unwrap_or_default();
                 is_whole = step.is_end_of_stream();
                 if is_whole {
-                    // Another may follow, behind padding.
+                    // Another stream may follow, after padding of zeros (Stream Padding in the .xz file format).
                     let padding = file.iter().take_while(|&&byte| byte == 0).count();
                     file = file.get(padding..).unwrap_or_default();
                     decoder.reset();
@@ -157,7 +161,7 @@ mod decode {
         }
     }
 
-    /// Reads until nothing comes any more.
+    /// Reads until a read returns no more bytes.
     fn drain<E: Display>(mut read: impl FnMut(&mut [u8]) -> Result<usize, E>) -> Result<Vec<u8>, Reason> {
         let mut unpacked = Vec::new();
         loop {
@@ -179,7 +183,7 @@ mod tests {
     use super::*;
 
     const TEXT: &[u8] = b"a module, and a module";
-    /// The text in every format.
+    /// The text, compressed in each format.
     const FILES: [&[u8]; Format::ALL.len()] = [
         b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03KT\xc8\xcdO)\xcdI\xd5QH\xccKQH\x84\xf2\x00\xf2$\xa0\x99\x16\x00\x00\x00",
         b"(\xb5/\xfd\x04h\xb1\x00\x00a module, and a module\xe5QkJ",
@@ -191,18 +195,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_whole_is_unpacked() {
+    fn a_whole_file_is_decompressed() {
         for (file, format) in FILES.into_iter().zip(Format::ALL) {
             assert_eq!(Format::of(file), Some(format));
             assert_eq!(unpack(file).as_deref(), Ok(TEXT));
         }
-        // Two streams with padding between are one file to xz.
+        // An xz file may have several streams, with padding between them.
         let [.., xz] = FILES;
         assert_eq!(unpack(&[xz, &[0; 4], xz].concat()), Ok([TEXT, TEXT].concat()));
     }
 
     #[test]
-    fn what_is_cut_short_or_damaged_is_refused() {
+    fn a_truncated_or_damaged_file_is_refused() {
         for file in FILES {
             for end in 6..file.len() {
                 let cut = file.get(..end).expect("it is longer");
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_more_than_256_mib_is_refused_before_anything_is_unpacked() {
+    fn a_length_of_more_than_256_mib_is_refused_before_anything_is_decompressed() {
         let [gzip, ..] = FILES;
         let with_length = |length: u32| {
             let contents = gzip.get(..gzip.len() - 4).expect("it has a length");

@@ -81,7 +81,7 @@ fn a_module_whose_start_fails_is_a_failure() {
     let module = Machine::under_test().arch.unfit;
     boot(Image::new().modules(module), &format!("guest_init.modules={module}"))
         .failed(Code::InitFailed, &format!("load {module}: "))
-        .has("its own start gave: ");
+        .has("its init function failed: ");
 }
 
 #[test]

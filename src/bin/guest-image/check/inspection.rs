@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use guest_init::failure::Failure;
-use guest_init::guest::modules::file::ModuleFile;
 use guest_init::guest::modules::actions;
+use guest_init::guest::modules::file::ModuleFile;
 use guest_init::guest::modules::loader::Loader;
 use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::guest::modules::unpack::Format;
