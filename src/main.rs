@@ -65,7 +65,7 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     deadline::start(request.deadline)?;
     report.verdict()?;
     let mut places = Places::new(request);
-    lists::add(request, &mut places, &mut report)?;
+    lists::read_into(request, &mut places, &mut report)?;
     load_stage::load_modules(request, &mut places, &mut report)?;
     root::switch(request, &mut places)?;
     places.bind_shared_modules(&request.module_dir)?;

@@ -147,13 +147,13 @@ fn a_share_becomes_the_root() {
 
 #[test]
 fn a_root_by_its_uuid_is_refused() {
-    let line = "start root=UUID=d3adb33f: EINVAL: it is /dev/NAME, or with rootfstype=virtiofs a tag";
+    let line = "start root=UUID=d3adb33f: EINVAL: only /dev/NAME is understood, or a tag with rootfstype=virtiofs";
     boot(Image::new(), "root=UUID=d3adb33f").failed(Code::RootUnclear, line);
 }
 
 #[test]
 fn a_disk_that_never_appears_is_a_failure_after_ten_seconds() {
-    let line = "start root=/dev/vdz: ENODEV: there is no such disk, not within 10 s";
+    let line = "start root=/dev/vdz: ENODEV: no such disk within 10 s";
     with_disk(Image::new().modules(DRIVERS), &tree(&[]), &[], "root=/dev/vdz").failed(Code::RootMissing, line);
 }
 
@@ -170,7 +170,7 @@ fn a_disk_without_a_file_system_is_a_failure() {
     let boot = |words: &str| Vm::new(&image).options(["--disk", env!("CARGO_BIN_EXE_guest-image")]).append(words).run();
     let line = "start root=/dev/vda: EINVAL: it can't be mounted as ext4";
     boot("root=/dev/vda rootfstype=ext4").failed(Code::RootFailed, line);
-    let line = "start root=/dev/vda: ENODEV: it looks like no file system that guest-init knows";
+    let line = "start root=/dev/vda: ENODEV: guest-init does not recognise its file system";
     boot("root=/dev/vda").failed(Code::RootUnknownType, line);
 }
 

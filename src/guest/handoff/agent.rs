@@ -1,4 +1,4 @@
-//! The hand-off: PID 1 becomes the agent, or says exactly why it can't.
+//! The agent: PID 1 executes it, or finds the reason for which it can't be executed.
 
 extern crate alloc;
 
@@ -19,10 +19,12 @@ use crate::guest::system::syscalls::execve;
 use crate::request::Request;
 use crate::text::Shown;
 
-/// Executes the agent. Descriptors above 2 were all opened close-on-exec, and nothing else of the state that the kernel
-/// gave PID 1 was ever changed: no signal, no mask, no limit, no working directory, no environment.
+/// Executes the agent. It starts in the state in which the kernel started guest-init: guest-init changes no signal
+/// mask, no limit and no environment variable, and execve(2) resets the signal handlers. All descriptors above 2 are
+/// close-on-exec.
 ///
-/// Failures: [`Code::AgentMissing`], [`Code::AgentNotExecutable`], [`Code::InterpreterMissing`], [`Code::AgentRefused`].
+/// Failures: [`Code::AgentMissing`], [`Code::AgentNotExecutable`], [`Code::InterpreterMissing`],
+/// [`Code::AgentRefused`].
 pub fn become_agent(request: &Request<'_>, environment: Strings) -> Result<Infallible, Failure> {
     let string = |bytes: Vec<u8>| {
         CString::new(bytes).map_err(|_| Failure::new(Code::BadValue, "guest_init.agent", "it holds a NUL byte"))
@@ -31,11 +33,11 @@ pub fn become_agent(request: &Request<'_>, environment: Strings) -> Result<Infal
     let arguments = request.arguments.clone().map(|word| string(word.argument().concat()));
     let arguments = core::iter::once(Ok(path.clone())).chain(arguments).collect::<Result<Vec<_>, _>>()?;
     let errno = execve(&path, arguments.iter().map(CString::as_c_str), environment);
-    Err(explain(request.agent, errno))
+    Err(why_not_executed(request.agent, errno))
 }
 
-/// ENOENT and EACCES have several causes each; a host has only one line to find out.
-fn explain(path: &[u8], errno: Errno) -> Failure {
+/// The failure of execve(2). ENOENT and EACCES have several causes each, so the file is looked at to find the one.
+fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
     let subject = Shown(path);
     let failure = |code, reason: &str| Failure::from_errno(code, subject, errno, reason);
     match errno {
@@ -65,11 +67,12 @@ fn explain(path: &[u8], errno: Errno) -> Failure {
     }
 }
 
+/// The bytes of a file of the image. `None`: it can't be read.
 fn contents(path: &[u8]) -> Option<&'static [u8]> {
     map(&open_regular(&open_directory("/").ok()?, path).ok()?).ok()
 }
 
-/// What the file names as its interpreter: behind `#!`, or in an ELF program header.
+/// The interpreter that a file names: after `#!`, or in an ELF program header.
 fn interpreter(path: &[u8]) -> Option<Vec<u8>> {
     let file = contents(path)?;
     match file.strip_prefix(b"#!") {

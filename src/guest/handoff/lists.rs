@@ -1,4 +1,4 @@
-//! Module lists in files: opened once, bounded, and read whole, before anything is planned.
+//! Module lists in files. All are read before anything is planned. The grammar of a list is [`crate::request::list`]'s.
 
 extern crate alloc;
 
@@ -19,15 +19,19 @@ use crate::request::location::Location;
 /// The longest list, in bytes.
 const LONGEST: usize = 64 << 10;
 
-/// Adds the entries of the request's files to the request; all that is wrong with the files and in them goes to `report`.
-/// The texts stay for as long as the process lives.
+/// Reads the request's files with lists, and inserts the entries into the request. Every mistake is added to `report`.
+/// The texts of the lists live as long as the process.
 ///
 /// Failures: [`Code::ListMissing`], [`Code::ListOutside`], [`Code::ListNotAFile`], [`Code::ListTooLong`],
 /// [`Code::ListNotText`], [`Code::ListUnreadable`], those of mounting a share, and those of lists themselves.
-pub fn add<'a>(request: &mut Request<'a>, places: &mut Places<'a>, report: &mut Report<'_>) -> Result<(), Failure> {
+pub fn read_into<'a>(
+    request: &mut Request<'a>,
+    places: &mut Places<'a>,
+    report: &mut Report<'_>,
+) -> Result<(), Failure> {
     let mut texts = Vec::new();
     for file in &request.files {
-        let text = read_one(&file.location, places);
+        let text = read_list(&file.location, places);
         texts.push(text.unwrap_or_else(|failure| {
             report.add(failure);
             &[]
@@ -37,14 +41,16 @@ pub fn add<'a>(request: &mut Request<'a>, places: &mut Places<'a>, report: &mut 
     report.verdict()
 }
 
-fn read_one<'a>(location: &Location<'a>, places: &mut Places<'a>) -> Result<&'static [u8], Failure> {
+/// Reads one file.
+fn read_list<'a>(location: &Location<'a>, places: &mut Places<'a>) -> Result<&'static [u8], Failure> {
     set_activity(format_args!("reading {location}"));
     text(location, places.file(location)?)
 }
 
-/// The text of a list, whose file, opened, is called `name` in failures. It stays for as long as the process lives.
+/// Reads the text of a list from an open file. Failures call the file `name`. The text lives as long as the process.
 ///
-/// Failures: those of files, as above.
+/// Failures: [`Code::ListMissing`], [`Code::ListOutside`], [`Code::ListNotAFile`], [`Code::ListTooLong`],
+/// [`Code::ListNotText`], [`Code::ListUnreadable`].
 pub fn text(name: &dyn Display, file: io::Result<impl AsFd>) -> Result<&'static [u8], Failure> {
     let text = file.and_then(|file| read(&file, LONGEST)).map_err(|error| unreadable(name, error))?;
     match str::from_utf8(&text) {
@@ -56,6 +62,7 @@ pub fn text(name: &dyn Display, file: io::Result<impl AsFd>) -> Result<&'static 
     }
 }
 
+/// The failure of a file that can't be opened or read.
 fn unreadable(name: &dyn Display, error: io::Errno) -> Failure {
     let (code, reason) = match error {
         Errno::NOENT | Errno::NOTDIR => (Code::ListMissing, "there is no such file"),

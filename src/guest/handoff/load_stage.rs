@@ -1,4 +1,4 @@
-//! The modules that this VM was asked for: all planned, all opened, then loaded.
+//! The load stage: the modules of the lists are planned, their files are opened, and then they are loaded.
 
 extern crate alloc;
 
@@ -13,7 +13,8 @@ use crate::guest::watch::deadline::set_activity;
 use crate::request::{Jobs, MOST_JOBS, Request};
 use crate::resolve::plan::Plan;
 
-/// Loads the modules of the lists. Everything that is wrong with them is known before the first is loaded; then none is.
+/// Loads the modules of the lists. All mistakes in the lists are found before the first module is loaded. If a mistake
+/// ends the VM, no module is loaded.
 ///
 /// Failures: those of stage plan, of mounting a share, and of stage load.
 pub fn load_modules<'a>(
@@ -41,7 +42,7 @@ pub fn load_modules<'a>(
     loader.load()
 }
 
-/// The number that was asked for, or the number of CPUs for PID 1.
+/// The number of threads: the one that was asked for, or the number of CPUs that PID 1 may use.
 fn threads(jobs: Jobs) -> usize {
     match jobs {
         Jobs::Number(number) => number,

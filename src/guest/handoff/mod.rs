@@ -1,4 +1,4 @@
-//! From the module lists to the agent.
+//! The hand-off: from the module lists to the agent.
 
 pub mod agent;
 pub mod lists;

@@ -1,6 +1,6 @@
-//! The root that `root=` names, for a VM that starts from an initramfs: mounted, and put in the initramfs' place.
-//!
-//! Where the kernel mounted the root itself, there is nothing to do. The initramfs is emptied, so that its memory returns.
+//! The root: if the VM starts from an initramfs and the command line has `root=`, that root is mounted and takes the
+//! place of the initramfs. The files of the initramfs are removed, which frees their memory. If the kernel mounted the
+//! root itself, nothing is done.
 
 extern crate alloc;
 
@@ -29,14 +29,15 @@ use crate::request::Request;
 use crate::request::kernel::root::Root;
 use crate::text::Shown;
 
-/// How long a device is waited for, and how long between two looks.
+/// The time that a device may take to appear, and the time between two checks.
 const LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
-/// Where the root is until it becomes the root.
-const PLACE: &CStr = c"/.root";
+/// The mount point of the new root until it becomes the root.
+const MOUNT_POINT: &CStr = c"/.root";
 const ROOT: &CStr = c"/";
-/// File systems by what stands at an offset of the device (their magic numbers in linux/magic.h and their own headers).
-const LOOKS: [(u64, &[u8], &[u8]); 5] = [
+/// The signatures of file systems: the offset on the disk, the bytes at that offset, and the file system's type
+/// (include/uapi/linux/magic.h, and the headers of each file system).
+const SIGNATURES: [(u64, &[u8], &[u8]); 5] = [
     (0x438, b"\x53\xef", b"ext4"),
     (0, b"XFSB", b"xfs"),
     (0x1_0040, b"_BHRfS_M", b"btrfs"),
@@ -44,7 +45,7 @@ const LOOKS: [(u64, &[u8], &[u8]); 5] = [
     (0, b"hsqs", b"squashfs"),
 ];
 
-/// Switches to the root that the command line names, if it names one and the present one is an initramfs.
+/// Switches to the root that the command line names, if it names one and the present root is an initramfs.
 ///
 /// Failures: [`Code::RootUnclear`], [`Code::RootMissing`], [`Code::RootUnknownType`], [`Code::RootFailed`],
 /// [`Code::RootUnfit`], those of mounting a share, and those of loading drivers.
@@ -55,31 +56,34 @@ pub fn switch<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), 
         Some(VIRTIOFS) => mount(&mut drivers, root.source, root.flags, attributes(&root))?,
         _ => mount_disk(&root, &mut drivers)?,
     };
-    change_to(&new).map_err(|(path, error)| {
+    become_root(&new).map_err(|(path, error)| {
         let reason = format!("{}: {}", Shown(path.to_bytes()), strerror(error));
         failure(Code::RootUnfit, &root, error, &reason)
     })?;
-    // Those that the kernel opened in the initramfs have no name any more.
+    // Descriptors 0 to 2 are opened anew, because the kernel opened them in the initramfs, whose files are removed.
     console::open()
 }
 
+/// A failure about the root.
 fn failure(code: Code, root: &Root<'_>, error: io::Errno, reason: &str) -> Failure {
     Failure::from_errno(code, format!("root={}", Shown(root.source)), error, reason)
 }
 
+/// The attributes that the root is mounted with.
 fn attributes(root: &Root<'_>) -> MountAttrFlags {
     if root.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() }
 }
 
+/// Makes a detached mount of the disk: waits for it, and tries each of its file system types.
 fn mount_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<OwnedFd, Failure> {
     if !root.source.starts_with(b"/dev/") {
-        let reason = "it is /dev/NAME, or with rootfstype=virtiofs a tag";
+        let reason = "only /dev/NAME is understood, or a tag with rootfstype=virtiofs";
         return Err(failure(Code::RootUnclear, root, io::Errno::INVAL, reason));
     }
     wait_for_disk(root, drivers)?;
     let kinds = match root.kinds {
         Some(kinds) => kinds,
-        None => look(root)?,
+        None => recognise(root)?,
     };
     let options = [root.flags, if root.read_only { b",ro" } else { b"" }].concat();
     let (mut known, mut error) = (false, io::Errno::NODEV);
@@ -103,7 +107,8 @@ fn mount_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<OwnedFd, Fai
     })
 }
 
-/// Waits for the device, and loads drivers for whatever may lead to it as it comes.
+/// Waits for the device of the root, and meanwhile loads the drivers of the disks, and of the buses they are on, as
+/// they appear.
 fn wait_for_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<(), Failure> {
     let is_disk = || {
         let file = stat(root.source);
@@ -119,46 +124,41 @@ fn wait_for_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<(), Failu
         match () {
             () if is_disk() => return Ok(()),
             () if now().saturating_sub(start) > LIMIT => {
-                return Err(failure(
-                    Code::RootMissing,
-                    root,
-                    io::Errno::NODEV,
-                    "there is no such disk, not within 10 s",
-                ));
+                return Err(failure(Code::RootMissing, root, io::Errno::NODEV, "no such disk within 10 s"));
             }
             () => sleep(PAUSE),
         }
     }
 }
 
-/// The file system that the device looks like.
-fn look(root: &Root<'_>) -> Result<&'static [u8], Failure> {
+/// Recognises the file system on the device by its signature.
+fn recognise(root: &Root<'_>) -> Result<&'static [u8], Failure> {
     let read = |error| failure(Code::RootFailed, root, error, "it can't be read");
     let device = open(root.source, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(read)?;
-    for (offset, magic, kind) in LOOKS {
+    for (offset, magic, kind) in SIGNATURES {
         let mut bytes = [0; 8];
         let length = io::pread(&device, &mut bytes, offset).map_err(read)?;
         if bytes.get(..length).unwrap_or_default().starts_with(magic) {
             return Ok(kind);
         }
     }
-    let reason = "it looks like no file system that guest-init knows: name it with rootfstype=";
+    let reason = "guest-init does not recognise its file system: name it with rootfstype=";
     Err(failure(Code::RootUnknownType, root, io::Errno::NODEV, reason))
 }
 
-/// Makes a mount the root: what is mounted moves along, and nothing remains of the initramfs. The error has the path
-/// that it is about.
-fn change_to(new: &OwnedFd) -> Result<(), (&'static CStr, io::Errno)> {
+/// Makes a mount the root: moves the mounts of [`mount_points`] to it, removes the files of the initramfs, and moves it
+/// to `/`. The error names the path that could not be used.
+fn become_root(new: &OwnedFd) -> Result<(), (&'static CStr, io::Errno)> {
     let at = |path: &'static CStr| move |error| (path, error);
-    match mkdir(PLACE, Mode::RWXU) {
+    match mkdir(MOUNT_POINT, Mode::RWXU) {
         Ok(()) | Err(io::Errno::EXIST) => {}
-        Err(error) => return Err((PLACE, error)),
+        Err(error) => return Err((MOUNT_POINT, error)),
     }
-    move_mount(new, "", CWD, PLACE, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(at(PLACE))?;
+    move_mount(new, "", CWD, MOUNT_POINT, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(at(MOUNT_POINT))?;
     for target in mount_points() {
-        let below = [PLACE, target].map(CStr::to_string_lossy).concat();
+        let below = [MOUNT_POINT, target].map(CStr::to_string_lossy).concat();
         match mkdir(&*below, Mode::from_raw_mode(0o755)) {
-            // Where nothing can be made, the move finds out whether it is there.
+            // In a read-only root, the mount is moved if the directory exists.
             Ok(()) | Err(io::Errno::EXIST | io::Errno::ROFS) => {}
             Err(error) => return Err((target, error)),
         }
@@ -166,12 +166,12 @@ fn change_to(new: &OwnedFd) -> Result<(), (&'static CStr, io::Errno)> {
     }
     let old = open_directory(ROOT).map_err(at(ROOT))?;
     empty(&old, fstat(&old).map_err(at(ROOT))?.st_dev);
-    chdir(PLACE).map_err(at(PLACE))?;
+    chdir(MOUNT_POINT).map_err(at(MOUNT_POINT))?;
     mount_move(c".", ROOT).map_err(at(ROOT))?;
     chroot(c".").and_then(|()| chdir(ROOT)).map_err(at(ROOT))
 }
 
-/// Removes what is below a directory and on its own file system. What can't be removed is left.
+/// Removes all files below a directory that are on its own file system. A file that can't be removed stays.
 fn empty(directory: &OwnedFd, device: u64) {
     let Ok(entries) = Dir::read_from(directory) else { return };
     for entry in entries.flatten() {
