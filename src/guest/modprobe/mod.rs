@@ -1,7 +1,8 @@
-//! modprobe: what the kernel calls to load a module on demand, and an agent to load one by its name.
+//! modprobe: the program that the kernel starts to load a module on demand, and an agent to load a module by its name.
 //!
-//! Owns what modprobe prints and how it exits (tools/modprobe.c of kmod 30). Leaves to `request::modprobe::call` how the arguments
-//! are cut, to `resolve` what a name takes, and to `load` the loading.
+//! Owns the lines that modprobe prints, and its exit status (tools/modprobe.c of kmod 30). The arguments are parsed by
+//! [`crate::request::modprobe`], names are resolved by [`crate::resolve`], and files are loaded by
+//! [`actions`](crate::guest::modules::actions).
 
 extern crate alloc;
 
@@ -37,7 +38,8 @@ use crate::resolve::plan::{Action, Options, Plan, Step};
 use crate::resolve::tree::Sources;
 use crate::resolve::tree::module::Module;
 
-/// Answers in any process but PID 1: as modprobe if it is called so, or else with what it is. Returns the exit status.
+/// Runs guest-init as an ordinary program: as modprobe if its name is modprobe. By any other name it prints what it is.
+/// Returns the exit status.
 pub fn answer(arguments: Strings, environment: Strings) -> c_int {
     match arguments.program() {
         b"modprobe" => serve(arguments, environment) as c_int,
@@ -48,21 +50,21 @@ pub fn answer(arguments: Strings, environment: Strings) -> c_int {
     }
 }
 
-/// Says why PID 1 of a container is refused, and changes nothing. Returns the exit status.
+/// Prints why guest-init does not run as PID 1 of a container, and changes nothing. Returns the exit status.
 pub fn refuse_container() -> c_int {
     let text = "guest-init: this is PID 1 of a container, whose kernel belongs to the host: start it as PID 1 of a VM";
     Output::of_this_process().message(format_args!("{text}"));
     Status::Failure as c_int
 }
 
-/// modprobe's exit status.
+/// The exit status of modprobe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     Success = 0,
     Failure = 1,
 }
 
-/// Does what modprobe would do.
+/// Runs modprobe with these arguments, and with those of the environment variable MODPROBE_OPTIONS before them.
 fn serve(arguments: Strings, environment: Strings) -> Status {
     let mut words = Vec::new();
     let options = environment.strings().find_map(|variable| variable.to_bytes().strip_prefix(b"MODPROBE_OPTIONS="));
@@ -91,28 +93,28 @@ fn serve(arguments: Strings, environment: Strings) -> Status {
     Status::Success
 }
 
-/// Opens the tree and the configuration, and goes through the names.
+/// Runs a call: opens the module tree and the configuration, and loads the names.
 fn run(call: &Call<'_>, output: &Output) -> Status {
     let release = call.release.map_or_else(running_release, text);
     let root = call.root.map_or_else(String::new, |root| absolute(text(root)));
     let directory = format!("{root}{MODULES}/{release}");
     let own: Vec<_> = call.config().map(|path| absolute(text(path))).collect();
     let config: Vec<_> = if own.is_empty() { CONFIG.into() } else { own.iter().map(String::as_str).collect() };
-    // Without the directory of the release, no name means anything.
+    // If the tree's directory does not exist, every name is unknown.
     let tree =
         Directory::open(directory.as_str()).map(|opened| ModuleTree::in_directory(opened, &release, &config)).ok();
-    go_through(call, output, &directory, tree.as_ref())
+    run_in_tree(call, output, &directory, tree.as_ref())
 }
 
-/// Goes through the names. A problem with one is reported, and the others go on.
-fn go_through(call: &Call<'_>, output: &Output, directory: &str, tree: Option<&ModuleTree>) -> Status {
+/// Loads the names of a call. A problem with a name is reported, and the other names are still loaded.
+fn run_in_tree(call: &Call<'_>, output: &Output, directory: &str, tree: Option<&ModuleTree>) -> Status {
     let line = command_line::read().unwrap_or_else(|failure| {
         output.report(ERROR, &failure);
         &[]
     });
     let words = ModuleWords::of(line);
     let lines = tree.map(|tree| tree.config(words)).unwrap_or_default();
-    let parameters = if call.all { Vec::new() } else { parameters(call.operands().skip(1)) };
+    let parameters = if call.all { Vec::new() } else { join_parameters(call.operands().skip(1)) };
     let mut modprobe = tree.map(|tree| {
         let sources = tree.sources(&lines);
         let plan = Box::write(Box::new_uninit(), Plan::new(sources));
@@ -121,7 +123,7 @@ fn go_through(call: &Call<'_>, output: &Output, directory: &str, tree: Option<&M
     let mut status = Status::Success;
     for name in call.operands().take(if call.all { usize::MAX } else { 1 }) {
         let done = match &mut modprobe {
-            Some(modprobe) => modprobe.name(name, &parameters),
+            Some(modprobe) => modprobe.load_name(name, &parameters),
             None => Err(Problem::NotFound { name, directory }),
         };
         if let Err(problem) = done {
@@ -132,9 +134,10 @@ fn go_through(call: &Call<'_>, output: &Output, directory: &str, tree: Option<&M
     status
 }
 
-/// Reports a problem as modprobe does. A line with the reason follows what modprobe says of a module.
+/// Reports a problem as modprobe does (MODPROBE.md 9.3). If a module can't be loaded, a line of guest-init's own
+/// follows, with the reason.
 fn report(output: &Output, call: &Call<'_>, problem: &Problem<'_>) {
-    // With -a, modprobe goes on, and an unknown name is a warning.
+    // With -a, an unknown name is a warning to modprobe.
     let priority = match problem {
         Problem::NotFound { .. } if call.all => WARNING,
         Problem::NotFound { .. } => FATAL,
@@ -146,11 +149,12 @@ fn report(output: &Output, call: &Call<'_>, problem: &Problem<'_>) {
     }
 }
 
+/// Bytes as text.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A path that does not depend on where we are.
+/// Makes a path absolute.
 fn absolute(path: String) -> String {
     match getcwd(Vec::new()) {
         Ok(here) if !path.is_empty() && !path.starts_with('/') => format!("{}/{path}", here.to_string_lossy()),
@@ -158,8 +162,8 @@ fn absolute(path: String) -> String {
     }
 }
 
-/// The parameters as one text.
-fn parameters<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+/// Joins the words of parameters to one text, and quotes them as modprobe does.
+fn join_parameters<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut text = Vec::new();
     for word in words {
         if !text.is_empty() {
@@ -170,22 +174,25 @@ fn parameters<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
     text
 }
 
-/// One call on its way through its names.
+/// A call whose tree is open.
 struct Modprobe<'m, 'a> {
     call: &'m Call<'m>,
     output: &'m Output,
     tree: &'a ModuleTree,
     sources: Sources<'a>,
     words: ModuleWords<'m>,
-    /// The tree's path, for what is shown.
+    /// The path of the tree.
     directory: &'m str,
+    /// The plan for the module that is being loaded.
     plan: Box<Plan<'a>>,
+    /// Opened at the first load.
     messages: Option<KernelMessages>,
 }
 
 impl<'a> Modprobe<'_, 'a> {
-    /// Goes through the modules that a name means. A problem with one is reported, and the last one decides.
-    fn name<'p>(&mut self, name: &'a [u8], parameters: &'a [u8]) -> Result<(), Problem<'p>>
+    /// Loads the modules that a name means. A problem with any but the last is reported, and has no effect on the exit
+    /// status (MODPROBE.md 4.4).
+    fn load_name<'p>(&mut self, name: &'a [u8], parameters: &'a [u8]) -> Result<(), Problem<'p>>
     where
         'a: 'p,
         Self: 'p,
@@ -195,15 +202,15 @@ impl<'a> Modprobe<'_, 'a> {
             return Err(Problem::NotFound { name, directory: self.directory });
         };
         for module in others {
-            if let Err(problem) = self.module(module, parameters) {
+            if let Err(problem) = self.load_module(module, parameters) {
                 report(self.output, self.call, &problem);
             }
         }
-        self.module(last, parameters)
+        self.load_module(last, parameters)
     }
 
-    /// Does what is asked for one module.
-    fn module<'p>(&mut self, module: &Module<'a>, parameters: &'a [u8]) -> Result<(), Problem<'p>>
+    /// Loads a module, or with `-R` prints its name.
+    fn load_module<'p>(&mut self, module: &Module<'a>, parameters: &'a [u8]) -> Result<(), Problem<'p>>
     where
         'a: 'p,
     {
@@ -218,17 +225,17 @@ impl<'a> Modprobe<'_, 'a> {
         }
     }
 
-    /// Inserts one module with what it needs. False: it was loaded already.
+    /// Inserts a module and its dependencies. `false`: the module was loaded already.
     fn insert(&mut self, module: &Module<'a>, parameters: &'a [u8]) -> Result<bool, Failure> {
-        if self.is_there(module)? {
+        if self.is_loaded(module)? {
             return Ok(false);
         }
         let Call { ignore_install, use_blacklist, .. } = *self.call;
         self.plan.only(*module, parameters, Options { ignore_install, use_blacklist })?;
         for number in 0..self.plan.steps().len() {
             let Some(&step) = self.plan.steps().get(number) else { break };
-            match self.step(&step) {
-                // Another loader was faster.
+            match self.do_step(&step) {
+                // Another process loaded the module meanwhile.
                 Ok(false) if self.call.first_time && step.module.is(module) => return Ok(false),
                 Err(failure) if step.consequence != Consequence::Nothing => return Err(failure),
                 _ => {}
@@ -237,21 +244,21 @@ impl<'a> Modprobe<'_, 'a> {
         Ok(true)
     }
 
-    /// Does one step. False: there is nothing to do, because the module is loaded.
-    fn step(&mut self, step: &Step<'a>) -> Result<bool, Failure> {
-        if self.is_there(&step.module)? {
+    /// Does a step of the plan. `false`: nothing was done, because the module is loaded.
+    fn do_step(&mut self, step: &Step<'a>) -> Result<bool, Failure> {
+        if self.is_loaded(&step.module)? {
             return Ok(false);
         }
         if self.call.shows() {
-            self.show(step);
+            self.print_step(step);
         }
         match step.action {
             _ if self.call.dry_run => Ok(true),
             Action::Load(path) => {
                 let file = ModuleFile::open(self.tree.directory(), path)?;
-                // A plain module is loaded as it is, so the format that the kernel knows does not matter.
+                // A module that is not compressed does not need the kernel's format.
                 let format = if path.ends_with(b".ko") { None } else { kernel_format() };
-                let options = self.options(step);
+                let options = self.parameters(step);
                 let messages = self.messages.get_or_insert_with(KernelMessages::shared);
                 insert(step, &file, &options, format, &self.words, messages)
             }
@@ -261,24 +268,25 @@ impl<'a> Modprobe<'_, 'a> {
         }
     }
 
-    /// Whether the kernel has a module, unless it is not to be asked.
-    fn is_there(&self, module: &Module<'_>) -> Result<bool, Failure> {
+    /// Whether the kernel has a module, loaded or built in. With `--show-depends`, no module counts as loaded.
+    fn is_loaded(&self, module: &Module<'_>) -> Result<bool, Failure> {
         if self.call.ignore_loaded {
             return Ok(false);
         }
         Ok(is_live(module) || self.sources.has_built_in(module)?)
     }
 
-    /// The parameters of a step in one piece.
-    fn options(&self, step: &Step<'a>) -> Vec<u8> {
+    /// The parameters of a step as one text.
+    fn parameters(&self, step: &Step<'a>) -> Vec<u8> {
         let mut text = Vec::new();
         self.plan.parameters(step).each_piece(&mut |piece| text.extend_from_slice(piece));
         text
     }
 
-    /// Prints a step as modprobe does, with a blank behind options of the configuration that no parameters follow.
-    fn show(&self, step: &Step<'a>) {
-        let options = self.options(step);
+    /// Prints a step as modprobe does. A blank follows options of the configuration even if no parameters follow
+    /// (MODPROBE.md 9.5).
+    fn print_step(&self, step: &Step<'a>) {
+        let options = self.parameters(step);
         let end = if !options.is_empty() && step.entry_parameters.is_empty() { &b" \n"[..] } else { b"\n" };
         let path = |path: &'a [u8]| match path {
             [b'/', ..] => [b"", &b""[..], path],

@@ -1,4 +1,4 @@
-//! What modprobe says, and where: results on stdout, messages on stderr or the kernel log.
+//! The output of modprobe: results on stdout, messages on stderr or in the kernel log.
 
 extern crate alloc;
 
@@ -11,19 +11,22 @@ use crate::guest::boot::console::{stderr, stdout};
 use crate::guest::watch::logger;
 use crate::request::modprobe::call::{ERROR, WARNING};
 
-/// Where results and messages go. A module request of the kernel starts its program with no descriptor open, and whatever
-/// is opened then takes their places.
+/// The places that results and messages go to.
+///
+/// If the kernel itself starts modprobe, descriptors 0 to 2 are closed (MODPROBE.md 9.6), and the next file that is
+/// opened becomes stdin.
 pub struct Output {
-    /// Whether there is a stdout.
+    /// Whether stdout is open.
     prints: bool,
-    /// Whether messages go to the kernel log in place of stderr.
+    /// Whether messages go to the kernel log instead of stderr.
     pub log: bool,
-    /// The least of what is told, by syslog's numbers.
+    /// The least urgent priority that is written, as syslog(3) numbers it.
     pub verbosity: i32,
 }
 
 impl Output {
-    /// Results and messages where they are expected, if these descriptors are open: ask before anything is opened.
+    /// Finds out which descriptors are open. Must be called before any file is opened, because that may take the number
+    /// of a closed one.
     pub fn of_this_process() -> Self {
         Self { prints: fcntl_getfd(stdout()).is_ok(), log: fcntl_getfd(stderr()).is_err(), verbosity: WARNING }
     }
@@ -35,7 +38,7 @@ impl Output {
         }
     }
 
-    /// Writes a message if its priority is within the verbosity.
+    /// Writes a message, if its priority is urgent enough.
     pub fn report(&self, priority: i32, text: &dyn fmt::Display) {
         let weight = match priority {
             ERROR => "ERROR",
@@ -47,7 +50,7 @@ impl Output {
         }
     }
 
-    /// Writes a message whatever the verbosity is.
+    /// Writes a message.
     pub fn message(&self, text: fmt::Arguments<'_>) {
         if self.log {
             logger::start();
@@ -58,7 +61,7 @@ impl Output {
     }
 }
 
-/// Writes all of a text, or gives up if nothing more is taken, with an error or without one.
+/// Writes a whole text. Gives up if a write fails, or takes no bytes.
 fn write_all(mut text: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<usize>) {
     while !text.is_empty()
         && let Ok(count @ 1..) = retry_on_intr(|| write(text))
@@ -73,7 +76,7 @@ mod tests {
     use std::vec::Vec;
 
     #[test]
-    fn a_text_is_written_in_pieces_until_nothing_more_is_taken() {
+    fn a_text_is_written_in_pieces_until_a_write_takes_no_bytes() {
         let mut taken = Vec::new();
         write_all(b"a text", |text| {
             let count = text.len().min(4);

@@ -1,4 +1,4 @@
-//! Why modprobe does not succeed with a name, in modprobe's own words (tools/modprobe.c of kmod 30).
+//! The problems that modprobe has with a name, in modprobe's own words (tools/modprobe.c of kmod 30).
 
 extern crate alloc;
 
@@ -11,9 +11,9 @@ use crate::failure::{Code, Failure};
 use crate::guest::system::errno::strerror;
 use crate::resolve::tree::module::Module;
 
-/// Why modprobe does not succeed with a name. Each displays as modprobe's own line.
+/// A problem with a name. It displays as modprobe's own line.
 pub(super) enum Problem<'p> {
-    /// The name means nothing.
+    /// The name means no module.
     NotFound { name: &'p [u8], directory: &'p str },
     /// With `--first-time`: the module is loaded.
     AlreadyLoaded(Module<'p>),
@@ -36,11 +36,11 @@ impl fmt::Display for Problem<'_> {
     }
 }
 
-/// modprobe's words for the errno of a failure.
+/// The text that modprobe has for the errno of a failure (MODPROBE.md 9.4).
 fn strerror_of(failure: &Failure) -> &'static str {
     match failure.errno {
         Errno::ENOENT => "Unknown symbol in module, or unknown parameter (see dmesg)",
-        // To modprobe, an install command that fails is an invalid argument.
+        // To modprobe, an install command that fails is EINVAL.
         _ if failure.code == Code::InstallCommand => strerror(Errno::EINVAL),
         errno => strerror(errno),
     }
