@@ -1,7 +1,7 @@
-//! How guest-init fails: one type, one line, one code.
+//! Failures: one type, which displays as one line and has one code.
 //!
-//! Owns the table of codes, which the README's table, `guest-image explain` and the tests read,
-//! and the text of the line. Leaves to `guest` how the line reaches the kernel log.
+//! Owns the table of codes, which the README, the man pages, `guest-image explain` and the tests read. How the line
+//! reaches the kernel log is [`crate::guest::watch::logger`]'s.
 
 use core::fmt::{self, Write};
 
@@ -9,7 +9,7 @@ use syscalls::Errno;
 
 use crate::text::Text;
 
-/// What was being done when it failed: the high digit of the code.
+/// The part of the mission that failed: the high digit of the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// 0x1_: mounts and descriptors.
@@ -44,7 +44,8 @@ impl fmt::Display for Stage {
 
 macro_rules! codes {
     ($($name:ident = $number:literal, $stage:ident, $errno:ident: $meaning:literal, $look:literal;)*) => {
-        /// Why it failed. PID 1 exits with the number, so the kernel's panic line shows it as `exitcode=0x0000NN00`.
+        /// The code of a failure. PID 1 exits with the number, so the kernel's panic line shows it as
+        /// `exitcode=0x0000NN00`.
         ///
         /// The numbers are stable: a released one never changes its meaning.
         ///
@@ -67,17 +68,17 @@ macro_rules! codes {
             /// Every code, in order.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
-            /// The stage it belongs to.
+            /// The stage that the code belongs to.
             pub const fn stage(self) -> Stage {
                 match self { $(Self::$name => Stage::$stage),* }
             }
 
-            /// What it means, in a few words.
+            /// The meaning of the code, in a few words.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning),* }
             }
 
-            /// What to look at.
+            /// The places to look at for the cause.
             pub const fn look(self) -> &'static str {
                 match self { $(Self::$name => $look),* }
             }
@@ -202,9 +203,9 @@ impl fmt::Display for Code {
     }
 }
 
-/// Why the mission failed: always a code, a subject, an errno and a reason. It displays as one line,
-/// `load nvidia: ENOEXEC: built for 6.1.0-55-amd64, this kernel is 6.1.0-56-amd64`, of at most 900 bytes,
-/// since a record of /dev/kmsg holds 976.
+/// A failure of the mission: a code, a subject, an errno and a reason. It displays as one line, `load nvidia: ENOEXEC:
+/// built for 6.1.0-55-amd64, this kernel is 6.1.0-56-amd64`. The line has at most 900 bytes, because a record of
+/// /dev/kmsg has at most 976 ([`crate::guest::watch::logger::Line`]).
 ///
 /// ```
 /// use guest_init::failure::{Code, Failure};
@@ -214,23 +215,23 @@ impl fmt::Display for Code {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What went wrong.
+    /// The kind of the failure.
     pub code: Code,
-    /// With what: a path, a key, a module.
+    /// The thing that failed: a path, a key, a module.
     pub subject: Text<320>,
-    /// The kernel's word, or the nearest to it where no system call was made.
+    /// The error of the system call. If none failed, the error that a system call would return in such a case.
     pub errno: Errno,
-    /// Why, for a reader who has only this line.
+    /// The reason, for a reader who has only this line.
     pub reason: Text<512>,
 }
 
 impl Failure {
-    /// A failure that no system call reported.
+    /// Creates a failure without a failed system call. The errno is that of the code.
     pub fn new(code: Code, subject: impl fmt::Display, reason: impl fmt::Display) -> Self {
         Self::from_errno(code, subject, code.errno(), reason)
     }
 
-    /// A failure of a system call.
+    /// Creates a failure of a system call.
     pub fn from_errno(
         code: Code,
         subject: impl fmt::Display,
@@ -241,9 +242,10 @@ impl Failure {
     }
 }
 
-/// An errno as the one type that knows its name. rustix, which makes most system calls, knows only the number.
+/// Errors that are an errno. [`Errno`] has the name of each number; rustix, which makes most system calls, has only the
+/// number.
 pub trait IntoErrno {
-    /// The same number.
+    /// The errno of the error.
     fn into_errno(self) -> Errno;
 }
 
@@ -265,41 +267,44 @@ impl fmt::Display for Failure {
     }
 }
 
-/// How many failures are told; a console takes its time for each, and behind so many stands one cause.
-const MOST_TOLD: usize = 64;
+/// The number of failures of which each is logged on a line of its own. A slow console needs time for each line, and so
+/// many failures have one cause.
+const MOST_LOGGED: usize = 64;
 
-/// All that is wrong, not just the first of it, told as it is met.
+/// Collects failures, so that all mistakes of a stage are reported and not only the first.
 ///
-/// A single failure is the verdict and nothing else. As soon as there are several, each is told on a line of its own, and
-/// the verdict names the subjects of all.
+/// If there is one failure, it is the verdict, and nothing is logged. If there are several, each is logged, and the
+/// verdict names the subjects of all.
 ///
 /// ```
 /// use guest_init::failure::{Code, Failure, Report};
 ///
-/// let mut told = Vec::new();
-/// let mut tell = |failure: &Failure| told.push(failure.to_string());
-/// let mut report = Report::new(&mut tell);
+/// let mut logged = Vec::new();
+/// let mut log = |failure: &Failure| logged.push(failure.to_string());
+/// let mut report = Report::new(&mut log);
 /// report.add(Failure::new(Code::UnknownModule, "e1001e", "nearest: e1000e"));
 /// report.add(Failure::new(Code::UnknownModule, "i951", "nearest: i915"));
 /// let verdict = report.verdict().unwrap_err().to_string();
 /// assert_eq!(verdict, "plan e1001e, i951: ENOENT: a name is no module, alias or built-in of this kernel");
-/// assert_eq!(told.len(), 2);
+/// assert_eq!(logged.len(), 2);
 /// ```
-pub struct Report<'t> {
-    tell: &'t mut dyn FnMut(&Failure),
+pub struct Report<'l> {
+    log: &'l mut dyn FnMut(&Failure),
     first: Option<Failure>,
+    /// The subjects of all failures, separated by commas.
     subjects: Text<320>,
     count: usize,
+    /// Whether all failures have the code of the first.
     alike: bool,
 }
 
-impl<'t> Report<'t> {
-    /// Nothing wrong yet. `tell` logs one failure of several.
-    pub fn new(tell: &'t mut dyn FnMut(&Failure)) -> Self {
-        Self { tell, first: None, subjects: Text::new(), count: 0, alike: true }
+impl<'l> Report<'l> {
+    /// Creates a report without failures. `log` is called with each of several failures.
+    pub fn new(log: &'l mut dyn FnMut(&Failure)) -> Self {
+        Self { log, first: None, subjects: Text::new(), count: 0, alike: true }
     }
 
-    /// Takes one more.
+    /// Adds a failure.
     pub fn add(&mut self, failure: Failure) {
         let _ = write!(self.subjects, "{}{}", if self.count == 0 { "" } else { ", " }, failure.subject);
         self.count += 1;
@@ -309,20 +314,22 @@ impl<'t> Report<'t> {
         };
         self.alike &= failure.code == first.code;
         if self.count == 2 {
-            (self.tell)(first);
+            (self.log)(first);
         }
-        if self.count <= MOST_TOLD {
-            (self.tell)(&failure);
+        if self.count <= MOST_LOGGED {
+            (self.log)(&failure);
         }
     }
 
-    /// Whether all is well so far; if not, the one failure to end with.
+    /// The failure that stands for all failures so far, if there is any.
     pub fn verdict(&self) -> Result<(), Failure> {
         let Some(first) = &self.first else { return Ok(()) };
         let reason = match (self.count, self.alike) {
             (1, _) => first.reason.clone(),
             (_, true) => Text::of(first.code.meaning()),
-            (count, _) if count > MOST_TOLD => Text::of(format_args!("{count} failures, {MOST_TOLD} of them above")),
+            (count, _) if count > MOST_LOGGED => {
+                Text::of(format_args!("{count} failures, {MOST_LOGGED} of them above"))
+            }
             (count, false) => Text::of(format_args!("{count} failures, a line each above")),
         };
         Err(Failure { code: first.code, subject: self.subjects.clone(), errno: first.errno, reason })
@@ -357,9 +364,9 @@ mod tests {
 
     #[test]
     fn a_verdict_names_every_subject() {
-        let mut told = std::vec::Vec::new();
-        let mut tell = |failure: &Failure| told.push(failure.to_string());
-        let mut report = Report::new(&mut tell);
+        let mut logged = std::vec::Vec::new();
+        let mut log = |failure: &Failure| logged.push(failure.to_string());
+        let mut report = Report::new(&mut log);
         assert_eq!(report.verdict(), Ok(()));
         let mut verdict_with = |code, subject, reason| {
             report.add(Failure::new(code, subject, reason));
@@ -370,7 +377,7 @@ mod tests {
         assert_eq!(verdict_with(Code::UnknownModule, "b", "y"), alike);
         let mixed = "plan a, b, c: ENOENT: 3 failures, a line each above";
         assert_eq!(verdict_with(Code::MissingFile, "c", "z"), mixed);
-        assert_eq!(told, ["plan a: ENOENT: x", "plan b: ENOENT: y", "plan c: ENOENT: z"]);
+        assert_eq!(logged, ["plan a: ENOENT: x", "plan b: ENOENT: y", "plan c: ENOENT: z"]);
     }
 
     #[test]

@@ -1,20 +1,51 @@
-//! guest-init: what a VM image needs between the kernel and its agent.
+//! guest-init: the init of a microVM. PID 1 loads the kernel modules that the VM was asked to load, becomes the agent,
+//! and panics the VM, with a reason, if any of that fails.
 //!
-//! The house has three floors, and nothing on a lower one knows the one above:
+//! # Map
 //!
-//! * [`request`]: what this VM was asked for. Bytes of the kernel command line in, a [`request::Request`] out.
-//! * [`resolve`]: what that takes. Names in, a [`resolve::plan::Plan`] out, as modprobe would have it.
-//! * [`guest`]: doing it. Mounts, finit_module, execve; the only place with system calls, and with a heap.
+//! The house has three floors. A floor uses the floors below it, never one above.
 //!
-//! Beside them lies [`bare`]: what a program stands on that has neither a C library nor std, which guest-init is
-//! where it is PID 1.
+//! | floor | module | input | output |
+//! | --- | --- | --- | --- |
+//! | 1 | [`request`] | the kernel command line | a [`Request`](request::Request): what this VM was asked to do |
+//! | 2 | [`resolve`] | names, indexes, configuration | a [`Plan`](resolve::plan::Plan): the files to load, in order |
+//! | 3 | [`guest`] | a request and a plan | system calls: mounts, loaded modules, the agent |
 //!
-//! Decide first, act second: the whole plan stands before the first module is loaded, so a bad list fails with
-//! nothing done. `request` and `resolve` are pure and allocate nothing; that the crate is `no_std` and `alloc` is
-//! named in `guest` alone makes the compiler keep it so.
+//! Three modules are used on every floor: [`failure`], [`text`] and [`elf`]. [`bare`] is the run-time of guest-init,
+//! which has neither a C library nor std.
 //!
-//! Whatever goes wrong is one [`failure::Failure`], which PID 1 reports in one line before it exits with its code,
-//! and the kernel panics the VM.
+//! `request` and `resolve` decide, and `guest` acts. The whole plan is made before the first module is loaded, so a
+//! mistake in a list fails before anything is done. `request` and `resolve` make no system calls and allocate nothing.
+//! The compiler checks the latter: the crate is `no_std`, and only files below `guest` name `alloc`.
+//!
+//! # Glossary
+//!
+//! | term | meaning |
+//! | --- | --- |
+//! | agent | The program that PID 1 becomes (`guest_init.agent`). |
+//! | image | The initramfs or the disk that the VM starts from. |
+//! | request | All that the kernel command line asks of guest-init. |
+//! | list | A text of entries, on the command line or in a file. |
+//! | entry | A name in a list with its parameters. `?` before the name makes the entry optional. |
+//! | location | The address of a file or a directory: `/path` in the image, or `virtiofs:TAG:/path` on a share. |
+//! | share | A directory of the host that the VM mounts through virtio-fs. |
+//! | place | The image or a share: where the path of a location begins. |
+//! | module tree | The directory `/lib/modules/RELEASE`: the modules of a kernel, and the indexes that depmod wrote. |
+//! | sources | The indexes and the configuration in which a name is looked up. |
+//! | directive | A line of the configuration in modprobe.d, or a word of the command line that has the same effect. |
+//! | wanted module | A module that the name of an entry means. An alias may mean several. |
+//! | step | What is done for one module, for example a load. |
+//! | plan | The steps for all entries, in order. |
+//! | adjust | Set the parameters of a module that is in the kernel already. |
+//! | consequence | The effect of a step's failure: it ends the VM, or only its entry, or nothing. |
+//! | finding | A mistake in an entry or a step that is found before anything is loaded. |
+//! | failure | A code, a subject, an errno and a reason, in one line. |
+//! | stage | The part of the mission that failed: the first digit of a failure's code. |
+//! | report | The failures so far. Its verdict is the one failure that stands for all. |
+//! | last word | The line at emergency level with which a failed VM ends. |
+//! | deadline | The time from the start of guest-init within which the agent must be started. |
+//! | activity | The text that says what a thread is doing. The deadline's last word quotes it. |
+//! | bare | Built without a C library and std, as the guest-init of a VM is. |
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -32,12 +63,15 @@ pub mod request;
 pub mod resolve;
 pub mod text;
 
-/// What guest-init says to whoever starts it by hand.
+/// The text that guest-init prints if a person starts it.
 pub const ABOUT: &str = concat!(
     "guest-init ",
     env!("CARGO_PKG_VERSION"),
-    ": the init of a microVM. As PID 1 it loads the kernel modules that guest_init.modules= on the kernel command line\n\
-     asks for, becomes the agent of guest_init.agent=, and panics the VM, with a reason, if any of that fails.\n\
-     Choose it with rdinit=/sbin/guest-init or init=/sbin/guest-init. Called as modprobe, it answers as modprobe.\n\
-     Started otherwise, it changes nothing."
+    ": the init of a microVM. As PID 1 it loads the kernel modules that guest_init.modules= on the
+\
+     kernel command line asks for, becomes the agent of guest_init.agent=, and panics the VM, with a reason, if any of
+\
+     that fails. To use it, boot with rdinit=/sbin/guest-init (initramfs) or init=/sbin/guest-init (disk).
+\
+     If its name is modprobe, it works as modprobe. By any other name it only prints this text."
 );

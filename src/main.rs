@@ -1,4 +1,5 @@
-//! PID 1 of a VM: mounts, reads what is asked for, plans it, loads it, and becomes the agent, or ends the VM.
+//! guest-init: as PID 1 of a VM it mounts, reads the request, loads the modules and becomes the agent, or panics the
+//! VM.
 
 #![no_main]
 #![cfg_attr(feature = "bare", no_std)]
@@ -23,12 +24,12 @@ use guest_init::guest::system::invocation::Strings;
 use guest_init::guest::watch::{deadline, logger};
 use guest_init::request::Request;
 
-/// The entry of the program. `bare::start` calls it, or a C library's start in a build that is not bare. Rust's own start
-/// would abort if descriptors 0 to 2 are closed and there is no /dev/null.
+/// The entry of the program. `bare::start` calls it, or the C library's start in a build that is not bare. There is no
+/// Rust `main`, because std's start aborts if descriptors 0 to 2 are closed and there is no /dev/null.
 #[expect(unsafe_code, reason = "the start finds it by its name and hands over raw pointers")]
 #[unsafe(no_mangle)]
 extern "C" fn main(_count: c_int, arguments: *const *const c_char, environment: *const *const c_char) -> c_int {
-    // SAFETY: both callers hand over what the kernel left on the stack.
+    // SAFETY: both callers pass the arrays that the kernel put on the stack.
     let (arguments, environment) = unsafe { (Strings::new(arguments), Strings::new(environment)) };
     match Role::of_this_process() {
         Role::Init => {
@@ -41,35 +42,39 @@ extern "C" fn main(_count: c_int, arguments: *const *const c_char, environment: 
     }
 }
 
-/// Where a panic ends, in a program without std.
+/// The panic handler, which a program without std must have.
 #[cfg(feature = "bare")]
 #[panic_handler]
 fn on_panic(panic: &core::panic::PanicInfo<'_>) -> ! {
     crash::on_panic(panic)
 }
 
-/// The mission. `asked` keeps the request for the last word on a failure.
+/// The mission. Ends in the agent's execve, or in the failure that ends the VM. `asked` keeps the request, because the
+/// last word on a failure needs it.
 fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Result<Infallible, Failure> {
     logger::start();
     crash::catch_faults();
     require_bare()?;
     mounts::mount_all()?;
     console::ensure_open()?;
+
     let line = command_line::read()?;
-    let mut tell = logger::log_failure;
-    let mut report = Report::new(&mut tell);
+    let mut log = logger::log_failure;
+    let mut report = Report::new(&mut log);
     let request = asked.insert(command_line::parse(line, &mut report));
-    log::set_max_level(request.log);
+    logger::set_level(request.log);
     sysctl::restart_after_panic(&request.kernel);
     loader::reserve_descriptors(request);
     deadline::start(request.deadline)?;
     report.verdict()?;
+
     let mut places = Places::new(request);
     lists::read_into(request, &mut places, &mut report)?;
     load_stage::load_modules(request, &mut places, &mut report)?;
-    root::switch(request, &mut places)?;
+
+    root::switch_root(request, &mut places)?;
     places.bind_shared_modules(&request.module_dir)?;
     sysctl::lock_modules(request.lock_modules)?;
-    initramfs::remove_self(request.keep_modules);
+    initramfs::remove_guest_init(request.keep_modules);
     agent::become_agent(request, environment)
 }

@@ -1,15 +1,16 @@
-//! Doing it: finished values in, system calls out. This is the one room with a heap.
+//! Acting on a request: system calls, with values that are finished. This is the only part of the crate that has a
+//! heap.
 //!
-//! Seven rooms on five floors. A room uses its own floor's files and those of the floors below it, never one above.
+//! Eight rooms on five floors. A room uses the files of its own floor and of the floors below it, never of one above.
 //!
 //! | floor | room | what it does |
 //! | --- | --- | --- |
 //! | 1 | [`system`] | wraps the kernel's interface: errno, files, clock, threads, system calls |
 //! | 2 | [`watch`] | writes and reads the kernel log, and watches the deadline |
-//! | 2 | [`boot`] | prepares PID 1: mounts, console, command line, sysctl |
+//! | 2 | [`boot`] | prepares PID 1: role, mounts, console, command line, kernel settings |
 //! | 3 | [`modules`] | opens a module tree, and loads the modules of a plan |
-//! | 4 | [`places`] | opens files in the image or on a share, with the drivers that reaching them takes |
-//! | 4 | [`modprobe`] | answers as modprobe |
+//! | 4 | [`places`] | opens files in the image or on a share, and loads the drivers that it takes to reach them |
+//! | 4 | [`modprobe`] | is modprobe, if guest-init is started by that name |
 //! | 5 | [`handoff`] | goes from the lists to the agent |
 //! | 5 | [`ending`] | ends a VM that failed |
 

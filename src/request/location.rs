@@ -8,7 +8,7 @@ use crate::text::Shown;
 const LONGEST_TAG: usize = 36;
 const SHARE: &[u8] = b"virtiofs:";
 
-/// The place of a file or directory, which may or may not exist. It displays as it was written.
+/// The location of a file or directory, which may or may not exist. It displays as it was written.
 ///
 /// ```
 /// use guest_init::request::location::Location;
@@ -19,14 +19,14 @@ const SHARE: &[u8] = b"virtiofs:";
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location<'a> {
-    /// The tag of the share. `None`: the place is in the image.
+    /// The tag of the share. `None`: the location is in the image.
     pub tag: Option<&'a [u8]>,
     /// The path. It begins with `/`, which is the root of the image or of the share.
     pub path: &'a [u8],
 }
 
 impl<'a> Location<'a> {
-    /// A place in the image.
+    /// A location in the image.
     pub const fn in_image(path: &'a [u8]) -> Self {
         Self { tag: None, path }
     }

@@ -45,8 +45,8 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// use guest_init::request::Request;
 ///
 /// let line = br#"quiet guest_init.modules="e1000e EEE=1; ?i915" guest_init.deadline=5 -- --verbose"#;
-/// let mut tell = |failure: &Failure| eprintln!("{failure}");
-/// let mut report = Report::new(&mut tell);
+/// let mut log = |failure: &Failure| eprintln!("{failure}");
+/// let mut report = Report::new(&mut log);
 /// let request = Request::parse(line, &mut report);
 /// report.verdict()?;
 ///

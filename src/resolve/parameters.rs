@@ -63,11 +63,11 @@ fn with_blanks(text: &[u8], push: &mut dyn FnMut(&[u8])) {
     }
 }
 
-/// Finds the words of `text` that name no parameter of the module. `tell` is called with a failure for each, which
+/// Finds the words of `text` that name no parameter of the module. `found` is called with a failure for each, which
 /// proposes the nearest names (MODPROBE.md 12.5). Every module has `dyndbg` and `async_probe` (MODPROBE.md 8.4).
 ///
 /// The kernel ignores what follows `--` (MODPROBE.md 8.3), so that is one more failure.
-pub fn unknown(module: &Module<'_>, text: &[u8], info: &ModInfo<'_>, tell: &mut dyn FnMut(Failure)) {
+pub fn unknown(module: &Module<'_>, text: &[u8], info: &ModInfo<'_>, found: &mut dyn FnMut(Failure)) {
     const EVERY_MODULES: [&[u8]; 2] = [b"dyndbg", b"async_probe"];
     let mut words = words(text);
     for word in words.by_ref().take_while(|word| !word.is_end()) {
@@ -78,11 +78,11 @@ pub fn unknown(module: &Module<'_>, text: &[u8], info: &ModInfo<'_>, tell: &mut 
         info.parameters().chain(EVERY_MODULES).for_each(|name| nearest.consider(name, ""));
         let subject = Text::<256>::of(format_args!("{module} {}", Shown(word.raw)));
         let reason = Text::<256>::of(format_args!("the module has no such parameter{nearest}"));
-        tell(Failure::new(Code::UnknownParameter, subject, reason));
+        found(Failure::new(Code::UnknownParameter, subject, reason));
     }
     if let Some(word) = words.next() {
         let subject = Text::<256>::of(format_args!("{module} {}", Shown(word.raw)));
-        tell(Failure::new(Code::UnknownParameter, subject, "what stands behind `--` is passed over by the kernel"));
+        found(Failure::new(Code::UnknownParameter, subject, "the kernel ignores the words after `--`"));
     }
 }
 

@@ -49,7 +49,7 @@ const SIGNATURES: [(u64, &[u8], &[u8]); 5] = [
 ///
 /// Failures: [`Code::RootUnclear`], [`Code::RootMissing`], [`Code::RootUnknownType`], [`Code::RootFailed`],
 /// [`Code::RootUnfit`], those of mounting a share, and those of loading drivers.
-pub fn switch<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), Failure> {
+pub fn switch_root<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), Failure> {
     let Some(root) = request.kernel.root.filter(|_| root_is_initramfs()) else { return Ok(()) };
     let mut drivers = places.drivers_in(&request.module_dir)?;
     let new = match root.kinds {

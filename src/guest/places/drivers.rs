@@ -129,8 +129,8 @@ impl<'a> Drivers<'a> {
         if plan.steps().is_empty() {
             return Ok(());
         }
-        let mut tell = logger::log_failure;
-        let mut report = Report::new(&mut tell);
+        let mut log = logger::log_failure;
+        let mut report = Report::new(&mut log);
         let options =
             LoadOptions { threads: 1, strict: false, keep_modules: self.keep_modules, words: self.kernel.modules };
         let loader = Loader::open(&plan, tree, options, &mut |finding| finding.report_or_log(&mut report));

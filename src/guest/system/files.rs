@@ -151,7 +151,7 @@ pub fn read_path(path: &CStr, most: usize) -> io::Result<Vec<u8>> {
 
 /// Reads the beginning of a file of /proc or /sys. If it can't be read, the result is empty. The function does not use
 /// the heap, so that the report of a crash can call it.
-pub fn head<'a>(path: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
+pub fn read_head<'a>(path: &CStr, buffer: &'a mut [u8]) -> &'a [u8] {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = rustix::fs::open(path, flags, Mode::empty());
     let count = file.and_then(|file| io::read(file, &mut *buffer)).unwrap_or(0);

@@ -32,7 +32,7 @@ pub fn remove_file(directory: &Directory, path: &[u8]) {
 
 /// Removes guest-init's own file from an initramfs, unless the image has a modprobe, because that may be guest-init.
 /// The memory is free after execve(2), when this process no longer runs the file.
-pub fn remove_self(keep: bool) {
+pub fn remove_guest_init(keep: bool) {
     if keep || has_modprobe() || !root_is_initramfs() {
         return;
     }

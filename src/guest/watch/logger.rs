@@ -38,7 +38,12 @@ impl Log for Logger {
 /// Starts to log, at level info until `guest_init.log` is known.
 pub fn start() {
     let _ = log::set_logger(&Logger);
-    log::set_max_level(LevelFilter::Info);
+    set_level(LevelFilter::Info);
+}
+
+/// Sets the least urgent level that is logged.
+pub fn set_level(level: LevelFilter) {
+    log::set_max_level(level);
 }
 
 /// Logs one of several failures.

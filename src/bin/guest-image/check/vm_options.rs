@@ -97,7 +97,7 @@ impl VmOptions {
         };
         let share = self.share.iter().find(|share| share.tag.as_bytes() == tag);
         let Some(share) = share else { bail!("a share: name its folder with --share TAG=DIR") };
-        Ok((open_directory(&share.directory).map(Directory::of_host), share.directory.clone()))
+        Ok((open_directory(&share.directory).map(Directory::on_share), share.directory.clone()))
     }
 
     /// The modprobe.d folders. Of two files with one name, the one in the earlier folder counts.
