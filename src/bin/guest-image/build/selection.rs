@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use guest_init::failure::{Code, Failure};
+use guest_init::guest::modules::actions;
 use guest_init::guest::modules::file::unreadable;
-use guest_init::guest::modules::ready;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
 use guest_init::resolve::plan::consequence::Consequence;
@@ -109,7 +109,7 @@ impl Selection {
     fn select_step(&mut self, directory: &Path, step: &Step<'_>, why: &str) -> Result<(), Failure> {
         match step.action {
             Action::Load(path) => self.select_file(directory, path, why),
-            Action::Missing => Err(ready::dangling(step)),
+            Action::Missing => Err(actions::dangling(step)),
             Action::Adjust | Action::BuiltIn | Action::Install(_) | Action::Blacklisted => Ok(()),
         }
     }
