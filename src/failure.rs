@@ -92,8 +92,8 @@ macro_rules! codes {
 }
 
 codes! {
-    MountFailed = 0x10, Mount, EINVAL: "a file system of the mount table can't be mounted",
-        "the kernel's configuration; whether the image lets the mount point be made";
+    MountFailed = 0x10, Mount, EINVAL: "/proc, /sys, /dev or /run can't be mounted",
+        "the kernel's configuration; whether the image has the mount point or lets it be made";
     NoConsole = 0x11, Mount, ENOENT: "neither /dev/console nor /dev/null can be opened for descriptors 0-2",
         "CONFIG_DEVTMPFS; what is mounted on /dev";
     ShareUnknown = 0x12, Mount, EINVAL: "no virtio-fs device of this VM has the tag of a share",
@@ -104,27 +104,27 @@ codes! {
     CommandLineUnreadable = 0x20, Read, EIO: "/proc/cmdline can't be read, or is longer than 64 KiB",
         "bootconfig; what is mounted on /proc";
     UnknownKey = 0x21, Read, EINVAL: "the command line has a guest_init key that does not exist",
-        "the spelling; the command line table";
-    RepeatedKey = 0x22, Read, EINVAL: "a key that may stand once stands twice",
-        "who else adds to this command line";
+        "the spelling; the keys in guest-init(8)";
+    RepeatedKey = 0x22, Read, EINVAL: "a key that may occur once occurs twice",
+        "what else adds words to this command line";
     BadValue = 0x23, Read, EINVAL: "a key's value is malformed",
-        "the command line table";
+        "the key in guest-init(8)";
     UnbalancedQuote = 0x24, Read, EINVAL: "a quote is opened and not closed",
-        "the quoting; the kernel knows no escapes";
+        "the quotes; the kernel has no escapes";
     BadEntry = 0x25, Read, EINVAL: "an entry of a module list is malformed",
-        "the entry named; the list grammar";
-    TooMany = 0x26, Read, E2BIG: "more entries, or agent arguments, than guest-init takes",
-        "the bounds in the README";
-    ListMissing = 0x27, Read, ENOENT: "the file of a module list is not there",
+        "the entry named; the list grammar in guest-init(8)";
+    TooMany = 0x26, Read, E2BIG: "more entries, or files with lists, than guest-init takes",
+        "the bounds in guest-init(8)";
+    ListMissing = 0x27, Read, ENOENT: "the file of a module list does not exist",
         "guest_init.modules_file; what the host shares";
     ListOutside = 0x28, Read, EXDEV: "the path of a module list leads out of its share",
-        "symbolic links on its way; `..`";
-    ListNotAFile = 0x29, Read, EINVAL: "a directory, FIFO, socket or device stands in place of a module list",
+        "symbolic links in the path; `..`";
+    ListNotAFile = 0x29, Read, EINVAL: "the file of a module list is a directory, FIFO, socket or device",
         "what the host shares";
     ListTooLong = 0x2a, Read, EFBIG: "the file of a module list has more than 64 KiB",
-        "whether it is a list at all";
+        "whether the path names a list";
     ListNotText = 0x2b, Read, EILSEQ: "the file of a module list is not UTF-8",
-        "the offset named; whether it is a list at all";
+        "the offset named; whether the path names a list";
     ListUnreadable = 0x2c, Read, EIO: "the file of a module list can't be read",
         "the errno named; virtiofsd on the host";
 
@@ -134,20 +134,20 @@ codes! {
         "the file and offset named; run depmod again";
     UnknownModule = 0x32, Plan, ENOENT: "a name is no module, alias or built-in of this kernel",
         "the spelling; whether the image holds that module";
-    MissingFile = 0x33, Plan, ENOENT: "the file of a module, or of one it depends on, is not there",
-        "how the image was put together";
-    PlanTooLarge = 0x34, Plan, E2BIG: "more modules than a plan holds, or a soft dependency without end",
+    MissingFile = 0x33, Plan, ENOENT: "the file of a module, or of a dependency, does not exist",
+        "how the image was built";
+    PlanTooLarge = 0x34, Plan, E2BIG: "the plan has too many modules, or a soft dependency has no end",
         "the list; modules.softdep; the files in modprobe.d";
 
-    InstallCommand = 0x35, Plan, EPERM: "modprobe.d has an install command that stands in the way of a module",
-        "the configuration in the image; only /bin/true and /bin/false are understood";
-    UnknownParameter = 0x36, Plan, EINVAL: "with guest_init.strict=1: a module does not have a parameter that it is given",
-        "modinfo -p; the nearest names in the line";
+    InstallCommand = 0x35, Plan, EPERM: "an install command of modprobe.d prevents a module from being loaded",
+        "the image's modprobe.d; only /bin/true and /bin/false are supported";
+    UnknownParameter = 0x36, Plan, EINVAL: "with guest_init.strict=1: a parameter has no module that takes it",
+        "modinfo -p; the closest names in the line; the install commands of modprobe.d";
 
     Unreadable = 0x40, Load, EIO: "a module's file can't be read",
-        "the file named, and what it lies on";
+        "the file named; the file system that holds it";
     NotAModule = 0x41, Load, ENOEXEC: "a file is no module for this kernel: damaged, compressed, or of another architecture",
-        "the file named; its size against the original";
+        "the file named; the original of the file";
     OtherKernel = 0x42, Load, ENOEXEC: "a module was built for another kernel",
         "the two versions named";
     UnresolvedSymbol = 0x43, Load, ENOENT: "a module needs a symbol that nothing loaded provides",
@@ -156,43 +156,43 @@ codes! {
         "modinfo -p; the kernel's line above";
     BadSignature = 0x45, Load, EKEYREJECTED: "a module's signature is missing, wrong, or by an unknown key",
         "how the module was signed; sig_enforce; lockdown";
-    Forbidden = 0x46, Load, EPERM: "this kernel may not load the module",
+    Forbidden = 0x46, Load, EPERM: "this kernel does not permit the module to be loaded",
         "the cause named: nomodule, module_blacklist, modules_disabled, lockdown, CONFIG_MODULES";
-    OutOfMemory = 0x47, Load, ENOMEM: "no memory for a module",
+    OutOfMemory = 0x47, Load, ENOMEM: "not enough memory for a module",
         "the VM's memory";
-    InitFailed = 0x48, Load, EINVAL: "a module's own start failed",
+    InitFailed = 0x48, Load, EINVAL: "a module's init function failed",
         "the kernel's lines above; whether this VM has the device";
-    ParameterNotSet = 0x49, Load, EPERM: "with guest_init.strict=1: a module that is there already does not take a parameter",
-        "/sys/module/NAME/parameters; whether an earlier entry or the kernel loads it without";
+    ParameterNotSet = 0x49, Load, EPERM: "with guest_init.strict=1: a parameter of a loaded or built-in module can't be set",
+        "/sys/module/NAME/parameters; whether an earlier entry loads the module without the parameter";
     NotLocked = 0x4a, Load, EIO: "with guest_init.lock_modules=1: module loading can't be disabled",
         "kernel.modules_disabled; what is mounted on /proc";
 
-    AgentMissing = 0x50, Start, ENOENT: "the agent is not there",
+    AgentMissing = 0x50, Start, ENOENT: "the agent does not exist",
         "guest_init.agent; the image";
-    AgentNotExecutable = 0x51, Start, EACCES: "the agent is there and may not be executed",
-        "its mode; noexec on its mount";
-    InterpreterMissing = 0x52, Start, ENOENT: "the agent's interpreter (its dynamic loader, or after #!) is not there",
+    AgentNotExecutable = 0x51, Start, EACCES: "the agent exists and may not be executed",
+        "the file's mode; noexec on its mount";
+    InterpreterMissing = 0x52, Start, ENOENT: "the agent's interpreter (its dynamic loader, or after #!) does not exist",
         "whether the agent is static; the image's libraries";
     AgentRefused = 0x53, Start, ENOEXEC: "the kernel can't execute the agent",
         "the errno named; the agent's architecture";
-    RootUnclear = 0x54, Start, EINVAL: "root= does not name a device in a way that guest-init understands",
+    RootUnclear = 0x54, Start, EINVAL: "root= has a form that guest-init does not support",
         "root=/dev/NAME; root=TAG with rootfstype=virtiofs";
     RootMissing = 0x55, Start, ENODEV: "the device of root= does not appear",
         "root=; the VM's disks; the drivers for them in the module tree";
-    RootUnknownType = 0x56, Start, ENODEV: "nothing knows the file system of root=",
+    RootUnknownType = 0x56, Start, ENODEV: "neither the kernel nor the module tree has the file system of root=",
         "rootfstype=; the file system's module in the module tree";
     RootFailed = 0x57, Start, EINVAL: "the root can't be mounted",
         "rootfstype= and rootflags=; the kernel's lines above; the disk";
-    RootUnfit = 0x58, Start, EINVAL: "the root can't be switched to",
+    RootUnfit = 0x58, Start, EINVAL: "guest-init can't switch to the root",
         "whether it has the directories /proc, /sys, /dev and /run";
 
     DeadlinePassed = 0x60, Deadline, ETIMEDOUT: "the deadline passed before the agent was started; the VM panics by sysrq, not by this exit code",
-        "what the line says was going on; guest_init.deadline";
+        "what was in progress, as the line says; guest_init.deadline";
     NoWatch = 0x61, Deadline, EAGAIN: "the thread that watches the deadline can't be started",
         "the VM's memory";
 
-    Bug = 0x70, Bug, EFAULT: "guest-init itself is at fault",
-        "whether a host changes files under it; otherwise, tell us";
+    Bug = 0x70, Bug, EFAULT: "guest-init itself crashed",
+        "whether the host changes files while guest-init reads them; otherwise, report it";
     WrongBuild = 0x71, Bug, ENOEXEC: "this file of guest-init was not built for a VM",
         "scripts/build makes the right file: target/TRIPLE/guest/guest-init";
 }

@@ -56,10 +56,10 @@ fn all_failures_are_reported_at_once_as_in_the_guest() {
             "failure: plan two: ENOENT: no module, alias or built-in of 1.0; it is in 2.0 (exit 0x32)",
             "failure: plan kernel/bus.ko: ENOENT: modules.dep lists the file, and it is not there (exit 0x33)",
             "failure: plan old: EPERM: modprobe.d has `install /bin/false` for it (exit 0x35)",
-            "note: 0x25: look at the entry named; the list grammar",
+            "note: 0x25: look at the entry named; the list grammar in guest-init(8)",
             "note: 0x32: look at the spelling; whether the image holds that module",
-            "note: 0x33: look at how the image was put together",
-            "note: 0x35: look at the configuration in the image; only /bin/true and /bin/false are understood",
+            "note: 0x33: look at how the image was built",
+            "note: 0x35: look at the image's modprobe.d; only /bin/true and /bin/false are supported",
             "warning: absent: optional, passed over: no module, alias or built-in of 1.0",
             "1.0: the VM would panic, exitcode=0x00002500",
         ],
@@ -142,10 +142,8 @@ fn modules_of_another_kernel_are_reported() {
     let old = "failure: load old: ENOEXEC: built for 0.9, this kernel is 1.0 (exit 0x42)";
     let torn = "failure: load torn: ENOEXEC: the file is not a module, or it is truncated (exit 0x41)";
     let broken = "failure: load broken: ENOEXEC: the file is not a module, or it is truncated (exit 0x41)";
-    let looks = [
-        "note: 0x41: look at the file named; its size against the original",
-        "note: 0x42: look at the two versions named",
-    ];
+    let looks =
+        ["note: 0x41: look at the file named; the original of the file", "note: 0x42: look at the two versions named"];
     let kin = "warning: kin: built for 0.9, this kernel is 1.0: it loads only if the versions of its symbols are this kernel's";
     let end = ["1.0: the VM would panic, exitcode=0x00004200"];
     prints(&place, &["kin; old; torn; broken"], 1, &[&[old, torn, broken], &looks[..], &[kin], &end].concat());

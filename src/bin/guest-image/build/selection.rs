@@ -109,7 +109,7 @@ impl Selection {
     fn select_step(&mut self, directory: &Path, step: &Step<'_>, why: &str) -> Result<(), Failure> {
         match step.action {
             Action::Load(path) => self.select_file(directory, path, why),
-            Action::Missing => Err(actions::dangling(step)),
+            Action::Missing => Err(actions::missing_module(step)),
             Action::Adjust | Action::BuiltIn | Action::Install(_) | Action::Blacklisted => Ok(()),
         }
     }
