@@ -40,8 +40,9 @@ const OPERATION: &[Section] = &[
             "An entry ends at `;` or at the end of the line. Its first word is the name or the alias of a module. In \
              names, `-` and `_` are the same. The other words are parameters, which are passed on unchanged. `\"` \
              keeps blanks and `;` inside a value. A `?` before the name makes the entry optional: its failure is \
-             logged, and the boot goes on. A line that begins with `#` is a comment. Kata's array, `[\"e1000e EEE=1\", \
-             \"i915\"]`, is a list as well.",
+             logged, and the boot goes on. Only a module index that is damaged or can't be read ends the VM all the \
+             same, because it may hide other modules. A line that begins with `#` is a comment. Kata's array, \
+             `[\"e1000e EEE=1\", \"i915\"]`, is a list as well.",
             "A list on the command line can't contain a value with blanks. Write `module.parameter=\"a b\"` beside the \
              list, or put the list into a file.",
             "A name begins with a letter, a digit or `_` and contains no `/`, so that no name is taken for an option \
@@ -58,7 +59,10 @@ const OPERATION: &[Section] = &[
             "Parameters come from modprobe.d, then from `module.parameter=value` on the kernel command line, then from \
              the entry. The last value counts. A parameter that the module does not have is reported before anything \
              is loaded, with the nearest names that exist. A module that is built in or already loaded gets its \
-             parameters through `/sys/module/NAME/parameters`. A parameter that can't be set there is reported.",
+             parameters through `/sys/module/NAME/parameters`. A parameter that can't be set there is reported. If an \
+             install command of modprobe.d replaces a module, the parameters of its entry are reported.",
+            "With `guest_init.strict=1`, a parameter that is reported ends the VM, unless the entry is optional, or \
+             only a soft dependency asks for the module.",
             "With `guest_init.jobs=2` and above, a module waits only for the modules that it depends on, with soft \
              dependencies. The modules of the entries are started in the order of the list. The failure that is \
              reported is the one that `guest_init.jobs=1` would report. Only `guest_init.jobs=1` keeps the order of \
@@ -71,7 +75,7 @@ const OPERATION: &[Section] = &[
         &["A virtio-fs share can hold a module list (`guest_init.modules_file=virtiofs:TAG:/list`), the module tree \
              (`guest_init.module_dir=virtiofs:TAG:/modules`), and the root of the agent (`root=TAG rootfstype=virtiofs \
              rw`). If the kernel has virtio-fs as modules, the image must contain `virtiofs`, and `virtio_pci` or \
-             `virtio_mmio`. No path leads out of a share."],
+             `virtio_mmio`. No path leads out of a share: not by `..`, and not by a symbolic link."],
     ),
     (
         "ROOT",
@@ -85,6 +89,16 @@ const OPERATION: &[Section] = &[
         &["The agent replaces guest-init and so is PID 1. It has the environment, signals, limits and working \
              directory that the kernel gave to guest-init, and descriptors 0 to 2 open, and no others. `/proc`, \
              `/sys`, `/dev` and `/run` are mounted. File systems that were mounted before stay as they were."],
+    ),
+    (
+        "SECURITY",
+        &[
+            "The command line, lists, indexes, module files and shares are read as hostile input. A share with a list \
+             or a module tree is mounted read-only, nosuid, nodev and noexec, at no path. Only regular files on it are \
+             opened. It is unmounted before the agent starts. Only if it holds the module tree, and the image has \
+             `/sbin/modprobe`, it stays mounted, read-only, at `/lib/modules`.",
+            "With `guest_init.lock_modules=1` nothing can load a module after the agent has started.",
+        ],
     ),
     (
         "AS MODPROBE",
@@ -107,9 +121,11 @@ const OPERATION: &[Section] = &[
             "A failure is one record at emergency level on the kernel log, and then a panic. The kernel's panic line \
              shows the code as `exitcode=0x0000`CODE`00`: `exitcode=0x00003200` is code `0x32`. A `kernel.panic` of 0 \
              is set to -1, unless the command line has `panic=`, so that the VM ends.",
-            "If the deadline passes, or if guest-init crashes while several threads load modules, the VM panics \
-             through `/proc/sysrq-trigger`. The line on the kernel log then names the code, and the panic line does \
-             not.",
+            "The line on the kernel log ends in the code, such as `(exit 0x32)`. If the deadline passes, or if \
+             guest-init crashes while several threads load modules, the VM panics through `/proc/sysrq-trigger`. The panic line \
+             then has no code, and the line on the kernel log ends in `(code 0x60)` or `(code 0x70)`.",
+            "If `console=` names a virtio console whose driver is not loaded yet, guest-init loads the driver from \
+             `guest_init.module_dir` before it logs the failure.",
             "Below each code stands what to look at.",
         ],
     ),
