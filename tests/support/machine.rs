@@ -10,9 +10,8 @@ pub struct Arch {
     pub name: &'static str,
     /// Its serial console.
     pub serial: &'static str,
-    /// QEMU's device for a second serial port, and the port's number N in /dev/ttySN. Debian's kernels have the driver
-    /// built in.
-    pub second_serial: (&'static str, u8),
+    /// N of /dev/ttySN, the second serial port.
+    pub report_port: u8,
     /// Its C compiler on the host.
     pub compiler: &'static str,
     /// The dynamic loader that this compiler names in its programs.
@@ -64,7 +63,7 @@ pub struct Machine {
 static X86_64: Arch = Arch {
     name: "x86_64",
     serial: "ttyS0",
-    second_serial: ("isa-serial,index=1", 1),
+    report_port: 1,
     compiler: "x86_64-linux-gnu-gcc",
     loader: "/lib64/ld-linux-x86-64.so.2",
     graphics: "i915",
@@ -79,7 +78,7 @@ static X86_64: Arch = Arch {
 static AARCH64: Arch = Arch {
     name: "aarch64",
     serial: "ttyAMA0",
-    second_serial: ("pci-serial", 0),
+    report_port: 0,
     compiler: "aarch64-linux-gnu-gcc",
     loader: "/lib/ld-linux-aarch64.so.1",
     graphics: "nouveau",

@@ -16,17 +16,17 @@ pub fn small() -> Image {
     Image::new().modules("dummy; loop; ext4; virtio_net; ifb")
 }
 
-/// The same with a file of its module tree replaced, or added: `name` below /lib/modules/RELEASE.
+/// The image with this file below /lib/modules/RELEASE, in place of the module tree's own.
 pub fn with_file(image: Image, name: &str, content: impl AsRef<[u8]>) -> Image {
     image.file(&format!("/lib/modules/{}/{name}", Kernel::under_test().release), content, 0o644)
 }
 
-/// The same with another modules.dep, text alone.
+/// The image with a modules.dep of these lines and no modules.dep.bin.
 pub fn with_dep(image: Image, lines: impl AsRef<[u8]>) -> Image {
     with_file(with_file(image, "modules.dep.bin", ""), "modules.dep", lines)
 }
 
-/// The same with the file of a module replaced.
+/// The image with another file in place of a module's.
 pub fn with_module(image: Image, name: &str, content: impl AsRef<[u8]>) -> Image {
     let (_, path) = Kernel::under_test().module(name);
     with_file(image, &path, content)

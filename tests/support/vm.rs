@@ -1,11 +1,10 @@
 //! A VM, from its start to its end, which is bounded, and the two streams of text that come out of it.
 //!
 //! The kernel's console is the first serial port, and the demonstration agent reports on a second one, so no record of
-//! the kernel's log can stand between the lines of the report, or within one. A file on the host takes each port's output.
+//! the kernel's log can stand between the lines of the report, or within one. `--report` of scripts/vm makes that port.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use guest_init::failure::Code;
@@ -80,9 +79,8 @@ impl Vm {
         let folder = TempDir::new().expect("a temporary directory");
         let report = folder.path().join("report");
         self.command.arg(if self.bare { "--bare-append" } else { "--append" });
-        let (device, port) = Machine::under_test().arch.second_serial;
-        self.command.arg(format!("agent_report=/dev/ttyS{port}{}", self.append));
-        self.command.args(&self.options).arg("--").args(serial_port(device, &report)).args(&self.devices);
+        self.command.arg(&self.append).arg("--report").arg(&report);
+        self.command.args(&self.options).arg("--").args(&self.devices);
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut vm = self.command.spawn().expect("scripts/vm starts");
         let mut log = String::new();
@@ -103,13 +101,6 @@ impl Vm {
         let value = self.append.split_whitespace().find_map(|word| word.strip_prefix("guest_init.deadline="));
         value.map_or(DEADLINE, |value| value.parse().expect("a number of seconds"))
     }
-}
-
-/// QEMU's arguments for a serial port whose output goes into `file`, in which a comma is doubled for QEMU.
-fn serial_port(device: &str, file: &Path) -> [String; 4] {
-    let file = file.to_str().expect("a path in UTF-8").replace(',', ",,");
-    let device = format!("{device},chardev=report");
-    ["-chardev".into(), format!("file,id=report,path={file}"), "-device".into(), device]
 }
 
 /// A terminal's output without the carriage returns.

@@ -12,7 +12,7 @@ fn a_mount_point_that_is_a_file_is_a_failure() {
 
 #[test]
 fn no_console_and_no_dev_null_is_a_failure() {
-    let image = after("/bin/busybox mount -t devtmpfs dev /dev; /bin/busybox rm /dev/console /dev/null");
+    let image = after("mount -t devtmpfs dev /dev; rm /dev/console /dev/null");
     let line = "mount /dev/console: ENOENT: neither it nor /dev/null can be opened";
     boot(image, "").failed(Code::NoConsole, line);
 }
