@@ -68,7 +68,7 @@ fn ensure(table: &[Mount]) -> Result<(), Failure> {
     let failure = |target: &CStr, error, reason: &dyn Display| {
         Failure::from_errno(Code::MountFailed, Shown(target.to_bytes()), error, reason)
     };
-    let root = stat(c"/").map_err(|error| failure(c"/", error, &"it can't be looked at"))?.st_dev;
+    let root = stat(c"/").map_err(|error| failure(c"/", error, &"it can't be read"))?.st_dev;
     for mount in table {
         mount.ensure(root).map_err(|error| {
             failure(mount.target, error, &format_args!("can't mount {} there", Shown(mount.fs_type.to_bytes())))

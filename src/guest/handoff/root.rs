@@ -52,7 +52,7 @@ const SIGNATURES: [(u64, &[u8], &[u8]); 5] = [
 pub fn switch_root<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), Failure> {
     let Some(root) = request.kernel.root.filter(|_| root_is_initramfs()) else { return Ok(()) };
     let mut drivers = places.drivers_in(&request.module_dir)?;
-    let new = match root.kinds {
+    let new = match root.fs_types {
         Some(VIRTIOFS) => mount(&mut drivers, root.source, root.flags, attributes(&root))?,
         _ => mount_disk(&root, &mut drivers)?,
     };
@@ -81,27 +81,27 @@ fn mount_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<OwnedFd, Fai
         return Err(failure(Code::RootUnclear, root, io::Errno::INVAL, reason));
     }
     wait_for_disk(root, drivers)?;
-    let kinds = match root.kinds {
-        Some(kinds) => kinds,
+    let fs_types = match root.fs_types {
+        Some(fs_types) => fs_types,
         None => recognise(root)?,
     };
     let options = [root.flags, if root.read_only { b",ro" } else { b"" }].concat();
     let (mut known, mut error) = (false, io::Errno::NODEV);
-    for kind in kinds.split(|&b| b == b',').filter(|kind| !kind.is_empty()) {
-        if !drivers.load_file_system(kind)? {
+    for fs_type in fs_types.split(|&b| b == b',').filter(|fs_type| !fs_type.is_empty()) {
+        if !drivers.load_file_system(fs_type)? {
             continue;
         }
         known = true;
         set_activity(format_args!("mounting root={}", Shown(root.source)));
-        match mount_detached(kind, root.source, &options, attributes(root)) {
+        match mount_detached(fs_type, root.source, &options, attributes(root)) {
             Ok(root) => return Ok(root),
             Err(other) => error = other,
         }
     }
     Err(match known {
-        true => failure(Code::RootFailed, root, error, &format!("it can't be mounted as {}", Shown(kinds))),
+        true => failure(Code::RootFailed, root, error, &format!("it can't be mounted as {}", Shown(fs_types))),
         false => {
-            let reason = format!("neither the kernel nor the module tree has {}", Shown(kinds));
+            let reason = format!("neither the kernel nor the module tree has {}", Shown(fs_types));
             failure(Code::RootUnknownType, root, error, &reason)
         }
     })
@@ -133,13 +133,13 @@ fn wait_for_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<(), Failu
 
 /// Recognises the file system on the device by its signature.
 fn recognise(root: &Root<'_>) -> Result<&'static [u8], Failure> {
-    let read = |error| failure(Code::RootFailed, root, error, "it can't be read");
-    let device = open(root.source, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(read)?;
-    for (offset, magic, kind) in SIGNATURES {
+    let unreadable = |error| failure(Code::RootFailed, root, error, "it can't be read");
+    let device = open(root.source, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(unreadable)?;
+    for (offset, magic, fs_type) in SIGNATURES {
         let mut bytes = [0; 8];
-        let length = io::pread(&device, &mut bytes, offset).map_err(read)?;
+        let length = io::pread(&device, &mut bytes, offset).map_err(unreadable)?;
         if bytes.get(..length).unwrap_or_default().starts_with(magic) {
-            return Ok(kind);
+            return Ok(fs_type);
         }
     }
     let reason = "guest-init does not recognise its file system: name it with rootfstype=";
@@ -165,14 +165,14 @@ fn become_root(new: &OwnedFd) -> Result<(), (&'static CStr, io::Errno)> {
         mount_move(target, below).map_err(at(target))?;
     }
     let old = open_directory(ROOT).map_err(at(ROOT))?;
-    empty(&old, fstat(&old).map_err(at(ROOT))?.st_dev);
+    remove_files(&old, fstat(&old).map_err(at(ROOT))?.st_dev);
     chdir(MOUNT_POINT).map_err(at(MOUNT_POINT))?;
     mount_move(c".", ROOT).map_err(at(ROOT))?;
     chroot(c".").and_then(|()| chdir(ROOT)).map_err(at(ROOT))
 }
 
-/// Removes all files below a directory that are on its own file system. A file that can't be removed stays.
-fn empty(directory: &OwnedFd, device: u64) {
+/// Removes all files below a directory that are on the file system `device`. A file that can't be removed stays.
+fn remove_files(directory: &OwnedFd, device: u64) {
     let Ok(entries) = Dir::read_from(directory) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -184,7 +184,7 @@ fn empty(directory: &OwnedFd, device: u64) {
         if FileType::from_raw_mode(file.st_mode) == FileType::Directory {
             flags = AtFlags::REMOVEDIR;
             let below = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let _ = openat(directory, name, below, Mode::empty()).map(|directory| empty(&directory, device));
+            let _ = openat(directory, name, below, Mode::empty()).map(|directory| remove_files(&directory, device));
         }
         let _ = unlinkat(directory, name, flags);
     }

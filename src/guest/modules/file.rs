@@ -87,7 +87,7 @@ impl ModuleFile {
             }
             Some(_) => Err(Errno::NOEXEC),
         };
-        if !self.may_fail_by_compression(result, module, log) {
+        if !self.may_be_due_to_compression(result, module, log) {
             return Ok(result);
         }
         let contents = self.contents(module)?;
@@ -97,7 +97,7 @@ impl ModuleFile {
     /// Whether the kernel may have refused a file because of its compression. ENOEXEC is its error for a compressed
     /// file without the flag. The other errors are also the decoder's, but not if a message names the module: the
     /// kernel reads the name from the decompressed file.
-    fn may_fail_by_compression(&self, result: io::Result<()>, module: &Module<'_>, log: &mut KernelMessages) -> bool {
+    fn may_be_due_to_compression(&self, result: io::Result<()>, module: &Module<'_>, log: &mut KernelMessages) -> bool {
         let is_compressed = || self.format.is_some() || format_of(&self.file).is_ok_and(|format| format.is_some());
         match result {
             Err(Errno::NOEXEC) => is_compressed(),

@@ -207,9 +207,9 @@ impl<'p, 'a> Loader<'p, 'a> {
         let steps = core::mem::take(&mut self.steps);
         let threads = self.options.threads.min(steps.len());
         let schedule = Schedule::new(self.plan, steps, threads)?;
-        let started = together(threads, STACK, &|number| self.work(&schedule, number));
+        let started = together(threads, STACK, &|number| self.do_steps(&schedule, number));
         if started < threads {
-            log::warn!("{started} threads in place of {threads}: no more could be started");
+            log::warn!("only {started} of {threads} threads could be started");
         }
         let loaded = schedule.result()?;
         set_thread_activity(0, "on the way to the agent");
@@ -218,17 +218,17 @@ impl<'p, 'a> Loader<'p, 'a> {
     }
 
     /// Does steps until no more will begin. Each thread runs this function.
-    fn work(&self, schedule: &Schedule<'_, 'a>, thread: usize) {
+    fn do_steps(&self, schedule: &Schedule<'_, 'a>, thread: usize) {
         let mut messages = if thread == 0 { KernelMessages::shared() } else { KernelMessages::open() };
         while let Some((number, step, prepared)) = schedule.next() {
             set_thread_activity(thread, format_args!("loading {}", step.module));
-            schedule.done(number, step, self.step(step, prepared, &mut messages));
+            schedule.done(number, step, self.do_step(step, prepared, &mut messages));
             set_thread_activity(thread, "");
         }
     }
 
     /// Does one step. Returns whether the step loaded a module.
-    fn step(&self, step: &Step<'a>, prepared: PreparedStep, messages: &mut KernelMessages) -> Result<bool, Failure> {
+    fn do_step(&self, step: &Step<'a>, prepared: PreparedStep, messages: &mut KernelMessages) -> Result<bool, Failure> {
         let PreparedStep { file, parameters, is_loaded } = prepared;
         let path = match step.action {
             Action::Load(path) => path,

@@ -22,7 +22,7 @@ use crate::text::Text;
 
 /// The longest text of an activity, in bytes.
 const LONGEST: usize = 120;
-/// The stack of the deadline's thread, in bytes. Its largest frames hold the two texts of the last word, 2 KiB.
+/// The stack of the deadline's thread, in bytes. Its largest frames hold the texts of the last word, 2 KiB.
 const STACK: usize = 16 << 10;
 
 /// Whether the deadline's thread runs.

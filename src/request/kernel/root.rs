@@ -9,7 +9,7 @@ pub struct Root<'a> {
     /// `root=`: a path below /dev, or the tag of a share if the file system is virtiofs.
     pub source: &'a [u8],
     /// `rootfstype=`: the file systems to try, separated by commas. `None`: the contents of the device decide.
-    pub kinds: Option<&'a [u8]>,
+    pub fs_types: Option<&'a [u8]>,
     /// `rootflags=`: mount options, separated by commas.
     pub flags: &'a [u8],
     /// Whether the root is read-only: `rw` is missing, or a later `ro` follows it.
@@ -18,13 +18,13 @@ pub struct Root<'a> {
 
 impl<'a> Root<'a> {
     /// The values before the first word is read.
-    pub(super) const UNNAMED: Self = Self { source: b"", kinds: None, flags: b"", read_only: true };
+    pub(super) const UNNAMED: Self = Self { source: b"", fs_types: None, flags: b"", read_only: true };
 
     /// Reads a word, and ignores it if it is not about the root. If a word repeats, the last counts, as in the kernel.
     pub(super) fn take(&mut self, word: &Word<'a>) {
         match (word.name, word.value) {
             (b"root", source) => self.source = source.unwrap_or_default(),
-            (b"rootfstype", kinds) => self.kinds = kinds.filter(|kinds| !kinds.is_empty()),
+            (b"rootfstype", fs_types) => self.fs_types = fs_types.filter(|fs_types| !fs_types.is_empty()),
             (b"rootflags", Some(flags)) => self.flags = flags,
             (b"ro", None) => self.read_only = true,
             (b"rw", None) => self.read_only = false,
@@ -51,9 +51,9 @@ mod tests {
     fn the_last_of_each_word_counts() {
         assert_eq!(root(b"console=ttyS0 ro rootfstype=ext4"), None);
         assert_eq!(root(b"root=/dev/vda root="), None);
-        let expected = Root { source: b"/dev/vda", kinds: None, flags: b"", read_only: true };
+        let expected = Root { source: b"/dev/vda", fs_types: None, flags: b"", read_only: true };
         assert_eq!(root(b"rw root=/dev/sda ro root=/dev/vda"), Some(expected));
-        let expected = Root { source: b"tag", kinds: Some(b"virtiofs"), flags: b"dax=never,x", read_only: false };
+        let expected = Root { source: b"tag", fs_types: Some(b"virtiofs"), flags: b"dax=never,x", read_only: false };
         assert_eq!(root(b"root=tag rootfstype=virtiofs rootflags=dax=never,x rw"), Some(expected));
     }
 }

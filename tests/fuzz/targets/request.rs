@@ -72,7 +72,7 @@ fn check_words(line: &[u8]) {
 
 fn check_root(line: &[u8]) {
     if let Some(root) = KernelWords::read(line, &mut |_| {}).0.root {
-        assert!(!root.source.is_empty() && root.kinds != Some(b""));
+        assert!(!root.source.is_empty() && root.fs_types != Some(b""));
         [root.source, root.flags].into_iter().for_each(|part| check_within(part, line));
     }
 }
