@@ -88,7 +88,7 @@ fn words_of_the_command_line_fail_as_in_the_guest() {
 #[test]
 fn a_failure_is_reported_once() {
     let too_many = "failure: read bus: E2BIG: a VM takes at most 512 entries (exit 0x26)";
-    let look = "note: 0x26: look at the bounds in the README";
+    let look = "note: 0x26: look at the bounds in guest-init(8)";
     prints(&Place::new(), &[&"bus;".repeat(999)], 1, &[too_many, look, "1.0: the VM would panic, exitcode=0x00002600"]);
 }
 
