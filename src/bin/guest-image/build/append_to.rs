@@ -17,9 +17,9 @@ const MOST_LINKS: usize = 40;
 /// The file type's bits of a mode (S_IFMT).
 const TYPE: u32 = 0o170_000;
 
-/// What stands at a path.
+/// The kind of a node in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum There {
+enum NodeKind {
     Directory,
     Link(String),
     Other,
@@ -30,7 +30,7 @@ enum There {
 pub struct ExistingImage {
     /// The bytes of its file.
     pub bytes: Vec<u8>,
-    entries: BTreeMap<String, There>,
+    entries: BTreeMap<String, NodeKind>,
 }
 
 impl ExistingImage {
@@ -39,7 +39,7 @@ impl ExistingImage {
         let name = || path.display().to_string();
         let bytes = fs::read(path).with_context(name)?;
         let mut image = Self::default();
-        image.take_all(&bytes).with_context(name)?;
+        image.read_archives(&bytes).with_context(name)?;
         ensure!(!image.entries.is_empty(), "{}: an empty image", path.display());
         image.bytes = bytes;
         Ok(image)
@@ -52,7 +52,7 @@ impl ExistingImage {
 
     /// Whether a directory stands at such a path.
     pub fn has_directory(&self, path: &str) -> bool {
-        self.entries.get(path) == Some(&There::Directory)
+        self.entries.get(path) == Some(&NodeKind::Directory)
     }
 
     /// The paths below a directory.
@@ -75,7 +75,7 @@ impl ExistingImage {
                 }
                 _ => done.push(part),
             }
-            if let (Some(There::Link(target)), false) = (self.entries.get(&done.join("/")), rest.is_empty()) {
+            if let (Some(NodeKind::Link(target)), false) = (self.entries.get(&done.join("/")), rest.is_empty()) {
                 links += 1;
                 ensure!(links <= MOST_LINKS, "/{path}: a loop of symbolic links");
                 done.truncate(if target.starts_with('/') { 0 } else { done.len() - 1 });
@@ -86,21 +86,21 @@ impl ExistingImage {
     }
 
     /// Reads all archives of a file. Zeros may stand between them.
-    fn take_all(&mut self, bytes: &[u8]) -> Result<()> {
+    fn read_archives(&mut self, bytes: &[u8]) -> Result<()> {
         let mut rest = bytes;
         while let Some(start) = rest.iter().position(|&b| b != 0) {
             rest = &rest[start..];
             let offset = bytes.len() - rest.len();
             let at = || format!("at offset {offset:#x}");
             rest = match Format::of(rest) {
-                None if rest.starts_with(b"0707") => self.take(rest).with_context(at)?,
+                None if rest.starts_with(b"0707") => self.read_archive(rest).with_context(at)?,
                 None => bail!(
                     "at offset {offset:#x}: neither a cpio archive nor one in {}; compress the image in one of these",
                     decompress::names()
                 ),
                 Some(format) => {
                     let (content, behind) = first_stream(format, rest).with_context(at)?;
-                    self.take_all(&content).with_context(at)?;
+                    self.read_archives(&content).with_context(at)?;
                     behind
                 }
             };
@@ -109,7 +109,7 @@ impl ExistingImage {
     }
 
     /// Reads one archive. Returns the bytes behind it.
-    fn take<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
+    fn read_archive<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8]> {
         let mut rest = bytes;
         loop {
             let mut reader = NewcReader::new(rest)?;
@@ -122,14 +122,14 @@ impl ExistingImage {
             if entry.is_trailer() {
                 return Ok(rest);
             }
-            let there = match entry.mode() & TYPE {
-                0o040_000 => There::Directory,
-                0o120_000 => There::Link(String::from_utf8(content)?),
-                _ => There::Other,
+            let kind = match entry.mode() & TYPE {
+                0o040_000 => NodeKind::Directory,
+                0o120_000 => NodeKind::Link(String::from_utf8(content)?),
+                _ => NodeKind::Other,
             };
             let path = entry.name().trim_start_matches("./").trim_matches('/');
             if !matches!(path, "" | ".") {
-                self.entries.insert(path.into(), there);
+                self.entries.insert(path.into(), kind);
             }
         }
     }
@@ -139,21 +139,21 @@ impl ExistingImage {
 mod tests {
     use super::*;
 
-    fn image(entries: &[(&str, There)]) -> ExistingImage {
-        let entries = entries.iter().map(|(path, there)| (path.to_string(), there.clone())).collect();
+    fn image(entries: &[(&str, NodeKind)]) -> ExistingImage {
+        let entries = entries.iter().map(|(path, kind)| (path.to_string(), kind.clone())).collect();
         ExistingImage { bytes: Vec::new(), entries }
     }
 
     #[test]
     fn links_on_the_way_are_followed_and_the_last_is_not() {
-        let link = |target: &str| There::Link(target.into());
+        let link = |target: &str| NodeKind::Link(target.into());
         let image = image(&[
-            ("usr", There::Directory),
+            ("usr", NodeKind::Directory),
             ("lib", link("usr/lib")),
-            ("usr/lib", There::Directory),
+            ("usr/lib", NodeKind::Directory),
             ("sbin", link("/usr/sbin")),
             ("usr/sbin", link("./bin")),
-            ("usr/bin", There::Directory),
+            ("usr/bin", NodeKind::Directory),
             ("a", link("b")),
             ("b", link("a")),
         ]);
@@ -175,13 +175,13 @@ mod tests {
         let packed = zstd::encode_all(&plain[..], 1).unwrap();
         for whole in [plain, packed] {
             let mut image = ExistingImage::default();
-            image.take_all(&whole).unwrap();
+            image.read_archives(&whole).unwrap();
             assert_eq!(image.entries.len(), 3);
             for at in 0..whole.len() {
-                let _ = ExistingImage::default().take_all(&whole[..at]);
+                let _ = ExistingImage::default().read_archives(&whole[..at]);
                 let mut damaged = whole.clone();
                 damaged[at] ^= 1;
-                let _ = ExistingImage::default().take_all(&damaged);
+                let _ = ExistingImage::default().read_archives(&damaged);
             }
         }
     }

@@ -19,7 +19,7 @@ use super::append_to::ExistingImage;
 /// The mode of directories that are made because a path leads through them.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// What stands at a path.
+/// A node of the image.
 #[derive(Debug)]
 pub enum Node {
     /// A directory.

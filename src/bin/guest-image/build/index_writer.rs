@@ -152,7 +152,7 @@ mod tests {
         entries
     }
 
-    /// What a visit of the reader is handed, sorted by key alone: the order of a key's values must hold.
+    /// The entries that the reader visits, sorted by key only, so that the order of a key's values is compared as well.
     fn gather<'a>(walk: impl FnOnce(guest_init::resolve::tree::trie::Visit<'_, 'a>)) -> Listed {
         let mut found = Vec::new();
         walk(&mut |key, priority, value| found.push((key.to_vec(), priority, value.to_vec())));
@@ -192,7 +192,8 @@ mod tests {
     }
 
     proptest! {
-        /// What is written is what is read: listed, looked up, matched. Few letters, so that keys share beginnings.
+        /// The reader lists, looks up and matches the written entries. The keys have few letters, so that they share
+        /// their first bytes.
         #[test]
         fn the_reader_finds_what_was_written(
             listed in vec(("[ab_*?]{0,6}", 0..4u32, "[xy]{0,2}"), 0..40),

@@ -83,7 +83,7 @@ struct DryRun<'v> {
 }
 
 impl DryRun<'_> {
-    /// Does what PID 1 does before the first load. Returns the failures with which loads would end, so far as the
+    /// Does what PID 1 does before the first load. Returns the failures with which loads would end, as far as the
     /// module files show them.
     fn walk(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>, Stop> {
         let mut request = Request::parse(self.vm.cmdline.as_bytes(), report);

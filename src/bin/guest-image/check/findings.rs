@@ -29,7 +29,7 @@ pub struct Findings {
     /// All failures, each of which would end the VM.
     #[serde(serialize_with = "failures")]
     pub failures: Vec<Failure>,
-    /// What the VM would do otherwise than the lists ask for.
+    /// Differences between the lists and what the VM would do.
     pub warnings: Vec<Remark>,
     /// Other remarks.
     pub notes: Vec<Remark>,

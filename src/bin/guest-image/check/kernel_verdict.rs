@@ -1,4 +1,4 @@
-//! The kernel's verdict on a module, so far as the kernel's image, configuration and command line tell it.
+//! The kernel's verdict on a module, as far as the kernel's image, configuration and command line tell it.
 
 use std::borrow::Cow;
 use std::fs;
@@ -18,7 +18,7 @@ use super::vm_options::VmOptions;
 /// The last bytes of a signed module (linux/module_signature.h).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
 
-/// What is known about a kernel.
+/// The facts that are known about a kernel.
 pub struct KernelFacts<'k> {
     release: String,
     vermagic: Option<&'k [u8]>,

@@ -93,7 +93,7 @@ fn codes(text: &str) -> Result<Vec<Code>> {
     }
     let after = |mark| text.split(mark).skip(1).filter_map(|rest: &str| number(leading(rest)));
     let mut seen = BTreeSet::new();
-    // The code of a panic by sysrq is not exited with, so its line says `code`.
+    // A panic by sysrq has no exit code, so its line says `code`.
     let named = after("(exit ").chain(after("(code ")).chain(after("exitcode=")).filter_map(code);
     let codes: Vec<_> = named.filter(|code| seen.insert(*code as u8)).collect();
     if codes.is_empty() {

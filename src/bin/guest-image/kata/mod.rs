@@ -102,7 +102,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     }
     let Arguments { check, vm, list, .. } = arguments;
     if vm.json && !check {
-        return print_json(&Answer { runtime, lists: &targets }).map(|()| Exit::Done);
+        return print_json(&JsonLists { runtime, lists: &targets }).map(|()| Exit::Done);
     }
     for target in &targets {
         target.warnings.iter().for_each(|warning| stderr::warn(format_args!("{}: {warning}", target.title)));
@@ -126,7 +126,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
 
 /// The object that `--json` prints.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct JsonLists<'a> {
     runtime: Runtime,
     lists: &'a [Target],
 }
