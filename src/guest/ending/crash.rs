@@ -21,7 +21,7 @@ use crate::guest::system::thread::{SIGNAL_STACK, others_may_stay};
 use crate::guest::watch::logger::{self, Ending};
 use crate::text::Text;
 
-/// The signals of a program's own faults.
+/// The signals that a fault of the program raises, and their names in the last word.
 const FAULTS: [(u32, &str); 5] = [
     (SIGSEGV, "SIGSEGV"),
     (SIGBUS, "SIGBUS: perhaps a mapped file was truncated"),
@@ -29,39 +29,42 @@ const FAULTS: [(u32, &str); 5] = [
     (SIGFPE, "SIGFPE"),
     (SIGABRT, "SIGABRT"),
 ];
-/// How much of the command line is read, in bytes: the longest of any architecture without a bootconfig is 4,096.
+/// The number of bytes of the command line that are read. No architecture has more than 4 KiB without a bootconfig.
 const LONGEST_LINE: usize = 8 << 10;
 
-/// From now on, reports a fault of any thread before the process ends.
+/// Installs the handlers. From now on, a fault of any thread is reported before the process ends.
 #[expect(unsafe_code, reason = "a signal stack is raw memory")]
 pub fn catch_faults() {
     let stack: &mut [MaybeUninit<u8>] = Box::leak(Box::new_uninit_slice(SIGNAL_STACK));
-    // SAFETY: what is leaked lives for ever, and nothing else knows of it. Other threads bring their own.
+    // SAFETY: the leaked memory lives as long as the process, and nothing else uses it. Other threads have a stack of
+    // their own.
     unsafe { use_signal_stack(stack.as_mut_ptr().cast(), stack.len()) };
     FAULTS.iter().for_each(|(signal, _)| catch(*signal, on_fault));
 }
 
-/// Ends this process for a panic.
+/// Reports a Rust panic and ends this process.
 pub fn on_panic(panic: &PanicInfo<'_>) -> ! {
     let place = panic.location().map_or_else(Text::<160>::new, Text::of);
     die(format_args!("panicked at {place}"))
 }
 
+/// Reports a signal and ends this process.
 extern "C" fn on_fault(signal: c_int) {
     let name = FAULTS.iter().find(|(fault, _)| i64::from(*fault) == i64::from(signal));
     die(name.map_or("a signal", |(_, name)| name))
 }
 
-/// Reports the fault and ends this process. It makes system calls and nothing else: the heap may be what is broken.
+/// Reports a crash and ends this process. The function only makes system calls, because the heap may be corrupt.
 fn die(what: impl Display) -> ! {
-    // A crash before the first mount has no /proc, and without it the kernel would not restart after its panic.
+    // If the crash comes before the first mount, /proc is missing, and kernel.panic can't be set without it.
     let _ = mounts::mount_proc();
     let mut buffer = [0; LONGEST_LINE];
     let kernel = command_line::kernel_words(&mut buffer);
     sysctl::restart_after_panic(&kernel);
     console::wait_for_virtio(&kernel);
     let failure = Failure::new(Code::Bug, "in guest-init", what);
-    // The kernel panics when the last thread of PID 1 is gone, so exit does not suffice while another may stay.
+    // The kernel panics when the last thread of PID 1 has ended. If another thread may hang in the kernel, an exit is
+    // not enough.
     if others_may_stay() {
         logger::log_last_word(&failure, Ending::Sysrq);
         sysctl::panic_by_sysrq();

@@ -42,7 +42,7 @@ fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
     let failure = |code, reason: &str| Failure::from_errno(code, subject, errno, reason);
     match errno {
         Errno::ENOENT if stat(path).is_err() => failure(Code::AgentMissing, "there is no such file"),
-        Errno::ENOTDIR | Errno::ELOOP => failure(Code::AgentMissing, "its path leads nowhere"),
+        Errno::ENOTDIR | Errno::ELOOP => failure(Code::AgentMissing, strerror(errno)),
         Errno::ENOENT => match interpreter(path) {
             Some(name) => {
                 let reason = format_args!("its interpreter {} is not there", Shown(&name));
@@ -54,14 +54,14 @@ fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
             failure(Code::AgentNotExecutable, "it is no regular file")
         }
         Errno::EACCES if accessat(CWD, path, Access::EXEC_OK, rustix::fs::AtFlags::empty()).is_err() => {
-            failure(Code::AgentNotExecutable, "no execute bit in its mode, or on its way")
+            failure(Code::AgentNotExecutable, "no execute bit in its mode, or in that of a directory of its path")
         }
         Errno::EACCES => {
             failure(Code::AgentNotExecutable, "its file system is mounted noexec, or its interpreter's is")
         }
         Errno::ENOEXEC => match contents(path).and_then(other_machine) {
             Some(reason) => Failure::from_errno(Code::AgentRefused, subject, errno, reason),
-            None => failure(Code::AgentRefused, "no program for this machine: neither ELF of its kind nor #!"),
+            None => failure(Code::AgentRefused, "no program for this machine: neither an ELF file for it nor a script with #!"),
         },
         other => failure(Code::AgentRefused, strerror(other)),
     }

@@ -66,8 +66,8 @@ pub fn text(name: &dyn Display, file: io::Result<impl AsFd>) -> Result<&'static 
 fn unreadable(name: &dyn Display, error: io::Errno) -> Failure {
     let (code, reason) = match error {
         Errno::NOENT | Errno::NOTDIR => (Code::ListMissing, "there is no such file"),
-        Errno::LOOP => (Code::ListMissing, "its path leads nowhere"),
-        Errno::XDEV => (Code::ListOutside, "its path, or a symbolic link on it, leads out of the share"),
+        Errno::LOOP => (Code::ListMissing, strerror(error)),
+        Errno::XDEV => (Code::ListOutside, "its path, or a symbolic link in it, leads out of the share"),
         Errno::ISDIR => (Code::ListNotAFile, "it is a directory"),
         Errno::INVAL => (Code::ListNotAFile, "it is a FIFO or a device"),
         Errno::NXIO => (Code::ListNotAFile, "it is a socket or a device"),

@@ -182,9 +182,9 @@ fn read_config(tree: &Directory, directories: &[&str]) -> Vec<Vec<u8>> {
     const SOFTDEP: &str = "modules.softdep";
     let mut files = Vec::from([(SOFTDEP.to_string(), read_text(tree, SOFTDEP))]);
     let mut add = |name: &str, directory: &Directory, path: &str| {
-        let place = files.binary_search_by(|(known, _): &(String, _)| known.as_str().cmp(name));
-        if let Err(place) = place {
-            files.insert(place, (name.to_string(), read_text(directory, path)));
+        let position = files.binary_search_by(|(known, _): &(String, _)| known.as_str().cmp(name));
+        if let Err(position) = position {
+            files.insert(position, (name.to_string(), read_text(directory, path)));
         }
     };
     for path in directories {
@@ -228,9 +228,9 @@ fn entries(directory: &Directory) -> io::Result<Vec<String>> {
         let name: &CStr = entry.file_name();
         if let Ok(name) = name.to_str()
             && !matches!(name, "." | "..")
-            && let Err(place) = names.binary_search_by(|other: &String| other.as_str().cmp(name))
+            && let Err(position) = names.binary_search_by(|other: &String| other.as_str().cmp(name))
         {
-            names.insert(place, name.to_string());
+            names.insert(position, name.to_string());
         }
     }
     Ok(names)

@@ -22,7 +22,7 @@ use crate::resolve::plan::{Options, Plan};
 use crate::resolve::tree::glob::glob;
 use crate::text::Shown;
 
-/// The longest modalias, and the longest /proc/filesystems, in bytes. A longer one is as good as absent.
+/// The longest modalias, and the longest /proc/filesystems, in bytes. A longer one counts as absent.
 const LONGEST: usize = 1 << 14;
 
 /// A pattern for the modaliases of devices.
@@ -110,9 +110,9 @@ impl<'a> Drivers<'a> {
         let mut names = Vec::new();
         for alias in aliases {
             if !self.requested.contains(&alias)
-                && let Err(place) = names.binary_search(&alias)
+                && let Err(position) = names.binary_search(&alias)
             {
-                names.insert(place, alias);
+                names.insert(position, alias);
             }
         }
         let Some(tree) = self.tree.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
