@@ -63,23 +63,23 @@ macro_rules! keys {
 keys! {
     modules Any, None, "a module list; may repeat, lists are joined in order";
     modules_file Any, None,
-        "where to read a list: `/path` in the image, or `virtiofs:TAG:/path` on a share of the host's; may repeat";
+        "a file with a module list: `/path` in the image, or `virtiofs:TAG:/path` on a share of the host; may repeat";
     module_dir Once, Some("/lib/modules"),
         "the directory that holds `RELEASE/modules.dep`: `/path`, or `virtiofs:TAG:/path`";
     agent Once, Some("/sbin/agent"),
-        "the agent's path; its arguments are what follows ` -- ` on the command line";
+        "the agent's path; its arguments follow ` -- ` on the command line";
     jobs Once, Some("1"),
-        "how many modules are loaded at once, 1 to 64, or `auto`: one per CPU";
+        "the number of modules that are loaded at once, 1 to 64, or `auto`: one per CPU";
     strict Once, Some("0"),
         "`1`: a parameter that can't be applied is a failure, not a warning";
     keep_modules Once, Some("0"),
         "`1`: the files of loaded modules stay in an initramfs";
     lock_modules Once, Some("0"),
-        "`1`: no module can be loaded once the agent runs (kernel.modules_disabled)";
+        "`1`: no module can be loaded after the agent has started (kernel.modules_disabled)";
     deadline Once, Some("30"),
-        "seconds from the start to the agent's, after which the VM panics, whatever hangs; `0` is for ever";
+        "seconds from the start of guest-init to the start of the agent; after that the VM panics; `0`: no deadline";
     log Once, Some("info"),
-        "`error`, `warn`, `info`, `debug` (each step of the plan), `trace`";
+        "the least important level that is logged: `error`, `warn`, `info`, `debug` (each step of the plan), `trace`";
 }
 
 fn modules<'a>(request: &mut Request<'a>, value: &'a [u8], report: &mut Report<'_>) -> Result<(), Refusal> {
