@@ -6,5 +6,17 @@ mod cases;
 mod libkmod;
 mod modprobe;
 mod plans;
-#[path = "../support/mod.rs"]
-mod support;
+
+/// The parts of tests/support that need no program of Cargo's.
+#[allow(dead_code, reason = "the boot tests use the rest")]
+#[path = "../support"]
+mod support {
+    pub mod kernel;
+    pub mod machine;
+    pub mod random;
+    pub mod scripts;
+    pub mod small_tree;
+
+    pub use kernel::Kernel;
+    pub use scripts::built;
+}

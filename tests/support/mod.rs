@@ -5,87 +5,19 @@
 pub mod cost;
 pub mod folder;
 pub mod image;
+pub mod kernel;
 pub mod machine;
 pub mod module;
 pub mod qmp;
 pub mod random;
 pub mod scene;
+pub mod scripts;
 pub mod small_tree;
 pub mod virtiofsd;
 pub mod vm;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
-
 pub use image::Image;
+pub use kernel::Kernel;
 pub use machine::Machine;
+pub use scripts::{built, root, script};
 pub use vm::{Console, Vm};
-
-/// A kernel that scripts/kernel has unpacked.
-pub struct Kernel {
-    /// Holds `vmlinuz` and `lib/modules/RELEASE`.
-    pub directory: PathBuf,
-    /// The kernel's `uname -r`.
-    pub release: String,
-}
-
-impl Kernel {
-    /// The kernel that boot tests run on: `KERNEL_VERSION`, or 6.1.
-    pub fn under_test() -> &'static Self {
-        static KERNEL: OnceLock<Kernel> = OnceLock::new();
-        KERNEL.get_or_init(|| Self::version(&std::env::var("KERNEL_VERSION").unwrap_or_else(|_| "6.1".into())))
-    }
-
-    /// One of the versions that scripts/kernel knows, for the architecture under test.
-    pub fn version(version: &str) -> Self {
-        let arch = Machine::under_test().arch.name;
-        let directory = PathBuf::from(script("kernel", &["--arch", arch, version]));
-        let release = std::fs::read_to_string(directory.join("release")).expect("the kernel has a release file");
-        Self { directory, release: release.trim().into() }
-    }
-
-    /// The module tree.
-    pub fn modules(&self) -> PathBuf {
-        self.directory.join("lib/modules").join(&self.release)
-    }
-
-    /// The bytes of a module's file, decompressed.
-    pub fn plain(&self, name: &str) -> Vec<u8> {
-        let (file, _) = self.module(name);
-        let program = if file.extension().is_some_and(|extension| extension == "xz") { "xzcat" } else { "cat" };
-        Command::new(program).arg(&file).output().expect("the module can be read").stdout
-    }
-
-    /// The file of a module, by its name with `_`, and its path below the tree.
-    pub fn module(&self, name: &str) -> (PathBuf, String) {
-        let dep = std::fs::read_to_string(self.modules().join("modules.dep")).expect("the tree has a modules.dep");
-        let is_file_of = |path: &&str| {
-            let file = path.rsplit('/').next().unwrap_or_default();
-            file.split('.').next().unwrap_or_default().replace('-', "_") == name
-        };
-        let mut paths = dep.lines().filter_map(|line| line.split(':').next());
-        let path = paths.find(is_file_of).unwrap_or_else(|| panic!("{} has no module {name}", self.release));
-        (self.modules().join(path), path.into())
-    }
-}
-
-/// The static files that scripts/build makes.
-pub fn built() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let target = format!("{}-unknown-linux-gnu", Machine::under_test().arch.name);
-    BUILT.get_or_init(|| script("build", &["--target", &target]).into())
-}
-
-/// Runs one of the project's scripts and returns the line it prints.
-pub fn script(name: &str, arguments: &[&str]) -> String {
-    let path = root().join("scripts").join(name);
-    let output = Command::new(&path).args(arguments).stderr(Stdio::inherit()).output().expect("the script starts");
-    assert!(output.status.success(), "{} {arguments:?}: {}", path.display(), output.status);
-    String::from_utf8(output.stdout).expect("the script prints text").trim().into()
-}
-
-/// The project's top folder.
-pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
