@@ -61,7 +61,10 @@ fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
         }
         Errno::ENOEXEC => match contents(path).and_then(other_machine) {
             Some(reason) => Failure::from_errno(Code::AgentRefused, subject, errno, reason),
-            None => failure(Code::AgentRefused, "no program for this machine: neither an ELF file for it nor a script with #!"),
+            None => failure(
+                Code::AgentRefused,
+                "no program for this machine: neither an ELF file for it nor a script with #!",
+            ),
         },
         other => failure(Code::AgentRefused, strerror(other)),
     }
