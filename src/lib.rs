@@ -67,11 +67,8 @@ pub mod text;
 pub const ABOUT: &str = concat!(
     "guest-init ",
     env!("CARGO_PKG_VERSION"),
-    ": the init of a microVM. As PID 1 it loads the kernel modules that guest_init.modules= on the
-\
-     kernel command line asks for, becomes the agent of guest_init.agent=, and panics the VM, with a reason, if any of
-\
-     that fails. To use it, boot with rdinit=/sbin/guest-init (initramfs) or init=/sbin/guest-init (disk).
-\
+    ": the init of a microVM. As PID 1 it loads the kernel modules that guest_init.modules= on the\n\
+     kernel command line asks for, becomes the agent of guest_init.agent=, and panics the VM, with a reason, if any of\n\
+     that fails. To use it, boot with rdinit=/sbin/guest-init (initramfs) or init=/sbin/guest-init (disk).\n\
      If its name is modprobe, it works as modprobe. By any other name it only prints this text."
 );

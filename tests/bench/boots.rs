@@ -52,7 +52,8 @@ impl<'a> Boots<'a> {
         Self { kernel, source, image }
     }
 
-    /// Whether a way can load modules from this place. The peers make images of their own, with the modules of one list.
+    /// Whether a way can load modules from this place. The peers make images of their own, with the modules of one
+    /// list.
     pub fn can(&self, way: Way) -> bool {
         match self.source {
             Source::Closure => true,

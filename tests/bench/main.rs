@@ -1,7 +1,7 @@
 //! scripts/bench: the costs of several ways from the kernel to the agent, on one kernel.
 //!
-//! Instructions are exact, because the VM has one CPU, and its clock counts them. Time is not exact, so the ways are booted
-//! in turn, and the result is a way's ratio to the floor of the same round.
+//! Instructions are exact, because the VM has one CPU, and its clock counts them. Time is not exact, so the ways are
+//! booted in turn, and the result is a way's ratio to the floor of the same round.
 
 mod boots;
 mod parts;
@@ -23,7 +23,8 @@ use way::Way;
 /// The names of the lists.
 const LISTS: [&str; 4] = ["demonstration", "eight", "virtio", "100-modules"];
 
-/// Compares guest-init with other ways from the kernel to the agent: tables in Markdown, each as soon as it is measured.
+/// Compares guest-init with other ways from the kernel to the agent: tables in Markdown, each as soon as it is
+/// measured.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/bench")]
 struct Arguments {

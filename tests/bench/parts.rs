@@ -103,8 +103,8 @@ fn rounds_of(boots: &Boots<'_>, choice: &Choice<'_>, list: &List, rounds: u32) -
     (median(&mut floors), ratios.iter_mut().map(|ratios| (!ratios.is_empty()).then(|| median(ratios))).collect())
 }
 
-/// Measures each way's own image: its size, the instructions from the kernel's start to the agent's, and the memory that
-/// is free then.
+/// Measures each way's own image: its size, the instructions from the kernel's start to the agent's, and the memory
+/// that is free then.
 pub fn images(choice: &Choice<'_>, list: &List) {
     // Ways with guest-init's or modprobe's image are measured once.
     let kernel = choice.kernel;
@@ -122,8 +122,8 @@ pub fn images(choice: &Choice<'_>, list: &List) {
     table::print(&title, &headers, &rows.collect::<Vec<_>>());
 }
 
-/// Measures the instructions a module of longer and longer lists, with the indexes of the lists' modules and with those of
-/// the whole tree.
+/// Measures the instructions a module of longer and longer lists, with the indexes of the lists' modules and with those
+/// of the whole tree.
 pub fn growth(kernel: &Kernel) {
     let lists = [10, 25, 50, 100, 200, 400].map(|count| List::of_size(kernel, count));
     let image = || lists.iter().fold(Image::of(kernel), |image, list| list.place(image, kernel));

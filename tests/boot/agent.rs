@@ -235,7 +235,8 @@ fn the_agent_gets_its_arguments_as_the_kernel_cuts_them() {
 
 #[test]
 fn the_agents_process_is_as_the_kernel_makes_it() {
-    // Nothing mounts /dev for an agent that the kernel starts, so its image has the node of the port that it reports on.
+    // Nothing mounts /dev for an agent that the kernel starts, so its image has the node of the port that it reports
+    // on.
     let port = Machine::under_test().arch.report_port;
     let node = format!(
         "[devices]\n\"/dev/ttyS{port}\" = {{ kind = \"char\", major = 4, minor = {}, mode = 0o600 }}",

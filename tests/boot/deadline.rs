@@ -7,8 +7,8 @@ use crate::support::machine::Arch;
 use crate::support::scene::{after, boot, small, spinning, with_module};
 use crate::support::{Image, Machine, Vm};
 
-/// Makes planning [`many`] names take longer than any deadline here: for each name a text index of 14 MB is read to its end. A
-/// shell needs /dev/null for a background job.
+/// Makes planning [`many`] names take longer than any deadline here: for each name a text index of 14 MB is read to its
+/// end. A shell needs /dev/null for a background job.
 const SLOW: &str = "mount -t proc proc /proc; mount -t devtmpfs dev /dev; cd /lib/modules/*; rm -f modules.dep.bin
     yes kernel/b.ko: | head -n 1000000 > modules.dep";
 

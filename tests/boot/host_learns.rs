@@ -13,7 +13,8 @@ use crate::support::{Console, Image, Machine, Vm};
 /// A failure that needs nothing of an image: the agent is missing.
 const FAILING: &str = "guest_init.agent=/none";
 const LINE: &str = "start /none: ENOENT: there is no such file";
-/// QEMU's event of a VM that restarts, as it does after a panic. If no device reports the panic, the host learns no more.
+/// QEMU's event of a VM that restarts, as it does after a panic. If no device reports the panic, the host learns no
+/// more.
 const RESET: &str = r#""reason": "guest-reset""#;
 
 #[test]

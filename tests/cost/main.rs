@@ -1,8 +1,8 @@
-//! guest-init's cost: the instructions from the start of PID 1 to the agent's, less those of tests/support/floor.c with the
-//! same image and kernel command line. Time is not measured, because it depends on the host.
+//! guest-init's cost: the instructions from the start of PID 1 to the agent's, less those of tests/support/floor.c with
+//! the same image and kernel command line. Time is not measured, because it depends on the host.
 //!
-//! tests/support/cost.toml has the last measurement, and more than a tenth above it is a failure. Lower the figures there
-//! when guest-init has become cheaper.
+//! tests/support/cost.toml has the last measurement, and more than a tenth above it is a failure. Lower the figures
+//! there when guest-init has become cheaper.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -50,7 +50,8 @@ fn image(list: &List) -> Built {
 
 /// The thousands of instructions from a PID 1's start to the agent's, and the loaded modules.
 fn instructions(image: &Built, list: &List, init: &str) -> (u64, Vec<String>) {
-    // Without keep_modules=1 the kernel frees the modules' files, which takes several times guest-init's own instructions.
+    // Without keep_modules=1 the kernel frees the modules' files, which takes several times guest-init's own
+    // instructions.
     let words = format!("{} guest_init.keep_modules=1 rdinit=/sbin/{init}", list.words());
     let console = Vm::new(image).options(["--icount"]).append(&words).run().agent_ran();
     (to_agent(&console), console.modules().into_iter().map(String::from).collect())

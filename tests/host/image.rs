@@ -14,8 +14,8 @@ use crate::support::module::{init, module};
 use guest_init::elf::Elf;
 use work::{Work, listing, text_of, unpack};
 
-/// top-mod needs mid and base, and has the soft dependencies soft, and absent, which does not exist. Nothing needs other.
-/// inside is built in.
+/// top-mod needs mid and base, and has the soft dependencies soft, and absent, which does not exist. Nothing needs
+/// other. inside is built in.
 const TREE: &[(&str, &str)] = &[
     ("kernel/a/top-mod.ko", "top"),
     ("kernel/a/mid.ko.xz", "mid"),

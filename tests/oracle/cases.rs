@@ -14,8 +14,8 @@ use crate::support::small_tree::{BUILT_IN, MODULES, SmallTree};
 
 /// Names that no tree has. Some of them mean something in a configuration.
 const OTHERS: [&str; 9] = ["ghost", "virt-1", "virt_2", "any-a", "my-net", "x1", "b]ad", "any[ac]", "symbol:sym_3"];
-/// Files of the configuration. Of two files with one name the first directory's counts, and modules.softdep is sorted in
-/// among them.
+/// Files of the configuration. Of two files with one name the first directory's counts, and modules.softdep is sorted
+/// in among them.
 const FILES: [&str; 8] =
     ["aa.conf", "m.conf", "modules.conf", "modules.t.conf", "zz.conf", ".hidden.conf", "x.txt", "-.conf"];
 

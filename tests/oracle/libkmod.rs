@@ -1,7 +1,7 @@
 //! libkmod as an oracle: the steps that it would take for a name, without taking them.
 //!
-//! Every call has the flag DRY_RUN, and its thread has given up CAP_SYS_MODULE and sees a /proc/cmdline of its own. This
-//! file owns the thread, and the form in which two plans are compared.
+//! Every call has the flag DRY_RUN, and its thread has given up CAP_SYS_MODULE and sees a /proc/cmdline of its own.
+//! This file owns the thread, and the form in which two plans are compared.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};

@@ -1,5 +1,5 @@
-//! guest-init, called as modprobe, has the output and the exit status of kmod's modprobe, byte for byte: for names of whole
-//! kernels, and for configurations, options and mistakes of all kinds.
+//! guest-init, called as modprobe, has the output and the exit status of kmod's modprobe, byte for byte: for names of
+//! whole kernels, and for configurations, options and mistakes of all kinds.
 //!
 //! Every call that could load a module is a dry run, and none of the processes has the capability.
 

@@ -91,8 +91,8 @@ fn report(what: std::fmt::Arguments<'_>) {
     writeln!(std::io::stderr(), "as libkmod: {what}").expect("stderr");
 }
 
-/// Compares the plan of every name of a case with both forms of the indexes, and the plan of all names together. Returns
-/// how many plans were compared, and how many of these were of unknown names; or the difference.
+/// Compares the plan of every name of a case with both forms of the indexes, and the plan of all names together.
+/// Returns how many plans were compared, and how many of these were of unknown names; or the difference.
 fn compare_case(
     tree: &SmallTree,
     configuration: &Configuration,
@@ -140,8 +140,8 @@ fn compare(
     same(&ours(tree, entry, options)?, expected).map_err(|difference| of(entry, options, &difference))
 }
 
-/// The same for text indexes. modules.builtin.modinfo does not have depmod's order of the built-in modules, which makes no
-/// difference, so they are sorted.
+/// The same for text indexes. modules.builtin.modinfo does not have depmod's order of the built-in modules, which makes
+/// no difference, so they are sorted.
 fn compare_text(
     tree: &Sources<'_>,
     entry: &Entry<'_>,
@@ -257,8 +257,8 @@ impl Kernel {
         modules.chain(self.lines(builtin)).map(|path| module_of(path).to_vec()).collect()
     }
 
-    /// Names that aliases match, each with a module that must be among its steps. The aliases are spread over the file, and
-    /// every bus has one.
+    /// Names that aliases match, each with a module that must be among its steps. The aliases are spread over the file,
+    /// and every bus has one.
     fn aliases(&self, kind: usize, at_least: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut random = Random::new(seed());
         let mut buses = BTreeSet::new();

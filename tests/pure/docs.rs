@@ -91,8 +91,8 @@ fn files_below(folder: &str) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// The rules that `text` cites, such as `MODPROBE.md 5.3, 5.4`. Comments are joined first, since a line may end inside a
-/// citation.
+/// The rules that `text` cites, such as `MODPROBE.md 5.3, 5.4`. Comments are joined first, since a line may end inside
+/// a citation.
 fn cited_rules(text: &str) -> Vec<String> {
     let words = text.split_whitespace().filter(|word| !matches!(*word, "//" | "///" | "//!"));
     let text = words.collect::<Vec<_>>().join(" ");

@@ -1,7 +1,7 @@
 //! From a kernel command line to a plan, on small module trees. Each folder of tests/fixtures/plan is a case.
 //!
-//! In it are the module tree `tree`, the configuration `modprobe.d`, the kernel command line `cmdline`, and in `expected`
-//! the plan, or the failures.
+//! In it are the module tree `tree`, the configuration `modprobe.d`, the kernel command line `cmdline`, and in
+//! `expected` the plan, or the failures.
 
 use std::fmt::Write;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! The recipes of CONTRIBUTING.md are followed to their ends: an addition that the compiler accepts, but that lacks one of
-//! its other places, fails here.
+//! The recipes of CONTRIBUTING.md are followed to their ends: an addition that the compiler accepts, but that lacks one
+//! of its other places, fails here.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The cost of a list of modules, from the start of PID 1 to the agent's: lists, the floor's program, and the figures of the
-//! agent's report.
+//! The cost of a list of modules, from the start of PID 1 to the agent's: lists, the floor's program, and the figures
+//! of the agent's report.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -113,8 +113,9 @@ impl List {
         self.plan(kernel).iter().map(name).collect()
     }
 
-    /// Adds the list's modules to an image, the floor's program, and the files that [`Self::words`] names. One more file is
-    /// the floor's list if the modules are on the virtio-fs share [`SHARE`], which has the host's folder of the kernel.
+    /// Adds the list's modules to an image, the floor's program, and the files that [`Self::words`] names. One more
+    /// file is the floor's list if the modules are on the virtio-fs share [`SHARE`], which has the host's folder of the
+    /// kernel.
     pub fn place(&self, image: Image, kernel: &Kernel) -> Image {
         let lines = |list: &Self, modules: &str| -> String {
             list.plan(kernel).iter().map(|line| format!("{modules}/{}/{line}\n", kernel.release)).collect()

@@ -23,8 +23,8 @@ pub struct Arch {
     /// The place for the tracer at the beginning of a function, and an instruction that jumps to itself.
     pub trace_site: &'static [u8],
     pub spin: &'static [u8],
-    /// While a module's start spins on a CPU, other threads of guest-init run because these words make the kernel preempt
-    /// itself, or because the VM has this many CPUs more.
+    /// While a module's start spins on a CPU, other threads of guest-init run because these words make the kernel
+    /// preempt itself, or because the VM has this many CPUs more.
     pub preempt: &'static str,
     pub spare: usize,
     /// Too little memory for the largest modules, in MiB.
@@ -122,8 +122,9 @@ static MACHINES: [Machine; 4] = [
 ];
 
 impl Machine {
-    /// The machine that boot tests run on: `MACHINE` of the architecture `KERNEL_ARCH`, both from the environment. Without
-    /// the first it is the architecture's first machine, and without the second it is this computer's architecture.
+    /// The machine that boot tests run on: `MACHINE` of the architecture `KERNEL_ARCH`, both from the environment.
+    /// Without the first it is the architecture's first machine, and without the second it is this computer's
+    /// architecture.
     pub fn under_test() -> &'static Self {
         static MACHINE: OnceLock<&Machine> = OnceLock::new();
         MACHINE.get_or_init(|| {

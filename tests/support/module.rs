@@ -1,5 +1,5 @@
-//! ELF files without code: modules, of which only .modinfo and __versions have content, and a guest-init, of which only the
-//! note has content.
+//! ELF files without code: modules, of which only .modinfo and __versions have content, and a guest-init, of which only
+//! the note has content.
 
 use guest_init::bare::note;
 

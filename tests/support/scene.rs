@@ -45,9 +45,9 @@ pub const BARE: &str = r#"
 "/sbin/agent" = { from = "agent", mode = 0o755 }
 "#;
 
-/// An image whose /init is a shell script that ends in guest-init, with its descriptors closed: for states that a kernel
-/// never starts PID 1 in. The script writes to the kernel's log by /kmsg, and logs the start of guest-init as a kernel
-/// does, for [`Console::in_time`].
+/// An image whose /init is a shell script that ends in guest-init, with its descriptors closed: for states that a
+/// kernel never starts PID 1 in. The script writes to the kernel's log by /kmsg, and logs the start of guest-init as a
+/// kernel does, for [`Console::in_time`].
 pub fn after(script: &str) -> Image {
     let layout = BARE.replace("\"/init\" = \"sbin/guest-init\"\n", "").replace("/dev/console", "/proc");
     let start = format!(

@@ -1,5 +1,5 @@
-//! A small module tree: a dozen modules with random symbols, aliases and soft dependencies, made by `as` of binutils, and
-//! their indexes, made by depmod.
+//! A small module tree: a dozen modules with random symbols, aliases and soft dependencies, made by `as` of binutils,
+//! and their indexes, made by depmod.
 
 use std::fmt::Write;
 use std::fs;
@@ -58,7 +58,8 @@ impl SmallTree {
         let mut modinfo = Vec::new();
         for name in BUILT_IN {
             modinfo.extend(format!("{name}.license=none\0").replace('-', "_").into_bytes());
-            // No two modules share a pattern here: modules.builtin.modinfo does not have the order in which they are found.
+            // No two modules share a pattern here: modules.builtin.modinfo does not have the order in which they are
+            // found.
             for alias in tree.some_aliases(&OWN_ALIASES, name, random) {
                 modinfo.extend(format!("{}.alias={alias}\0", name.replace('-', "_")).into_bytes());
             }

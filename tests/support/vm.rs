@@ -142,8 +142,8 @@ impl Console {
         self.in_order(&["agent: ready", "agent: done"]).has_not("Kernel panic")
     }
 
-    /// Asserts that guest-init failed with this line, that the kernel panicked with its code, in time, and that no agent
-    /// ran.
+    /// Asserts that guest-init failed with this line, that the kernel panicked with its code, in time, and that no
+    /// agent ran.
     pub fn failed(self, code: Code, line: &str) -> Self {
         let panic = format!("Attempted to kill init! exitcode=0x0000{:02x}00", code as u8);
         self.last_word(line, &format!("(exit {code})")).has(&panic).in_time()
@@ -154,7 +154,8 @@ impl Console {
         self.ended(code, line).in_time()
     }
 
-    /// Asserts that a panic by sysrq ended the VM, that the last word was this line with this code, and that no agent ran.
+    /// Asserts that a panic by sysrq ended the VM, that the last word was this line with this code, and that no agent
+    /// ran.
     pub fn ended(self, code: Code, line: &str) -> Self {
         self.last_word(line, &format!("(code {code})"))
     }

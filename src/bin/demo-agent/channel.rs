@@ -1,8 +1,8 @@
 //! The device that this program prints to: the console, unless the environment names another one.
 //!
-//! The kernel's log is on the console as well, and can interrupt any line there: the kernel writes a record to the port at
-//! once, while a process's text waits in the terminal's buffer. A program that reads this one's lines gives the VM a second
-//! serial port, and names its device.
+//! The kernel's log is on the console as well, and can interrupt any line there: the kernel writes a record to the port
+//! at once, while a process's text waits in the terminal's buffer. A program that reads this one's lines gives the VM a
+//! second serial port, and names its device.
 
 use crate::text::{errno_name, print_line};
 use rustix::fs::OFlags;
@@ -11,8 +11,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// The variable of the environment with the device's path. The kernel gives PID 1 a variable for each word `NAME=VALUE` of
-/// its command line that means nothing to it.
+/// The variable of the environment with the device's path. The kernel gives PID 1 a variable for each word `NAME=VALUE`
+/// of its command line that means nothing to it.
 const VARIABLE: &str = "agent_report";
 
 /// Replaces standard output by the device. If that fails, the console stays, and has a line about the failure.

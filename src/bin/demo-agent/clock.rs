@@ -9,8 +9,8 @@
 //! * /proc/1/stat has the time at which PID 1's thread was created, in clock ticks of 10 ms. The initramfs is unpacked
 //!   after that, so this time counts the kernel's own work as PID 1's.
 //!
-//! The log's clock was 18 to 33 ms ahead of CLOCK_BOOTTIME on 6.1 and 6.12 under QEMU, so one is never subtracted from the
-//! other. PID 1's start on CLOCK_BOOTTIME is now less the difference of the two records.
+//! The log's clock was 18 to 33 ms ahead of CLOCK_BOOTTIME on 6.1 and 6.12 under QEMU, so one is never subtracted from
+//! the other. PID 1's start on CLOCK_BOOTTIME is now less the difference of the two records.
 
 use crate::text::{FILE_LIMIT, read_bounded, read_text};
 use std::fs::OpenOptions;
@@ -62,13 +62,13 @@ fn mark_text() -> String {
     format!("demo-agent[{}]: started", std::process::id())
 }
 
-/// Finds the two records in the text of /dev/kmsg. A record is `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,…];TEXT`, and lines
-/// of properties, which begin with a blank (Documentation/ABI/testing/dev-kmsg).
+/// Finds the two records in the text of /dev/kmsg. A record is `PRIORITY,SEQUENCE,MICROSECONDS,FLAGS[,…];TEXT`, and
+/// lines of properties, which begin with a blank (Documentation/ABI/testing/dev-kmsg).
 fn logged(log: &str, mark: &str) -> Option<Start> {
     let (mut run, mut own) = (None, None);
     for (facility, at, text) in log.lines().filter_map(record) {
-        // Facility 0 is the kernel's alone, so no process can forge this record. The last record counts, because without
-        // init= the kernel tries several files.
+        // Facility 0 is the kernel's alone, so no process can forge this record. The last record counts, because
+        // without init= the kernel tries several files.
         if facility == 0 && text.starts_with("Run ") && text.ends_with(" as init process") {
             run = Some((text, at));
         } else if text == mark {

@@ -1,8 +1,9 @@
 //! The demonstration agent: it shows what an agent finds when guest-init has started it.
 //!
-//! It prints `agent: ready`, performs the actions of its arguments in their order, prints a report (its process, mounts,
-//! descriptors, modules with their parameters, network devices, memory, time) and `agent: done`, and ends the VM. The
-//! result of each action is one line, from `agent: ` to `ok` or the name of an errno. The boot tests read all these lines.
+//! It prints `agent: ready`, performs the actions of its arguments in their order, prints a report (its process,
+//! mounts, descriptors, modules with their parameters, network devices, memory, time) and `agent: done`, and ends the
+//! VM. The result of each action is one line, from `agent: ` to `ok` or the name of an errno. The boot tests read all
+//! these lines.
 //!
 //! ```text
 //! --exec PROGRAM ARG… [;]      run PROGRAM with the arguments up to a lone `;` or the end; each line of its
@@ -20,8 +21,8 @@
 //! Other arguments appear in the report and have no effect. Of several ends the last one counts, and without one the
 //! agent powers off. A machine without ACPI (`-M microvm,acpi=off`, Firecracker) cannot power off: the kernel logs
 //! `System halted`, and QEMU goes on for ever. Use `--reboot` there, with `reboot=t` on the kernel command line, which is
-//! a triple fault: it needs no device, while the default tries the keyboard controller for some seconds first. As another
-//! process than PID 1 the agent never ends the machine, and exits with N or 0.
+//! a triple fault: it needs no device, while the default tries the keyboard controller for some seconds first. As
+//! another process than PID 1 the agent never ends the machine, and exits with N or 0.
 //!
 //! If the environment has `agent_report=DEVICE`, the agent prints to that device instead of the console.
 //!

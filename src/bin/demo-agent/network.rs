@@ -7,8 +7,8 @@ use std::path::Path;
 
 const CLASS: &str = "/sys/class/net";
 
-/// Prints the section: the name, MAC address, driver and bus address of each device. lo has no driver and no bus address,
-/// and `-` takes their places.
+/// Prints the section: the name, MAC address, driver and bus address of each device. lo has no driver and no bus
+/// address, and `-` takes their places.
 pub fn print() {
     let mut rows: Vec<Vec<String>> = fs::read_dir(CLASS)
         .into_iter()
@@ -33,8 +33,8 @@ fn row(interface: &Path) -> Vec<String> {
     cells.map(|cell| if cell.is_empty() { "-".to_string() } else { cell }).to_vec()
 }
 
-/// The address on the bus, such as `0000:00:03.0`. The name of a virtio device is only a number among all of them, so its
-/// parent's name stands before it: `0000:00:03.0/virtio0`.
+/// The address on the bus, such as `0000:00:03.0`. The name of a virtio device is only a number among all of them, so
+/// its parent's name stands before it: `0000:00:03.0/virtio0`.
 fn bus_address(interface: &Path) -> String {
     let Ok(device) = fs::canonicalize(interface.join("device")) else {
         return String::new();

@@ -1,7 +1,7 @@
 //! The report: this process as guest-init has started it, and the state of the VM.
 //!
-//! The descriptors are those at the start of this program. All else is read from /proc and /sys after the actions, and is
-//! left out, or reported as unknown, if it cannot be read.
+//! The descriptors are those at the start of this program. All else is read from /proc and /sys after the actions, and
+//! is left out, or reported as unknown, if it cannot be read.
 
 use crate::clock::{self, Start};
 use crate::text::{heading, print_line, printable, read_text, table, wrapped};
@@ -11,7 +11,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-/// Prints the report. `descriptors`: those that were open at the start of this program; `started`: the time of its start;
+/// Prints the report. `descriptors`: those that were open at the start of this program; `started`: the time of its
+/// start;
 /// `marked`: whether it has a record in the kernel's log.
 pub fn print(arguments: &[OsString], descriptors: &[Vec<String>], started: Duration, marked: bool) {
     print_line("================ demo-agent: what guest-init handed over ================");
@@ -62,8 +63,8 @@ fn mount(line: &str) -> Option<Vec<String>> {
     Some([point, kind, source, options].map(|field| printable(field.as_bytes())).to_vec())
 }
 
-/// The open descriptors: number and file. The links are read when the folder is closed again, so its own descriptor is not
-/// among them.
+/// The open descriptors: number and file. The links are read when the folder is closed again, so its own descriptor is
+/// not among them.
 pub fn open_descriptors() -> Vec<Vec<String>> {
     let mut numbers: Vec<u32> = fs::read_dir("/proc/self/fd")
         .into_iter()

@@ -23,8 +23,8 @@ pub fn drain() {
     let _ = rustix::termios::tcdrain(io::stdout());
 }
 
-/// The first `limit` bytes of a file, as far as they can be read without blocking. A read of /dev/kmsg returns one record,
-/// EAGAIN at the end, and EPIPE if records were overwritten before they were read.
+/// The first `limit` bytes of a file, as far as they can be read without blocking. A read of /dev/kmsg returns one
+/// record, EAGAIN at the end, and EPIPE if records were overwritten before they were read.
 pub fn read_bounded(path: impl AsRef<Path>, limit: usize) -> io::Result<Vec<u8>> {
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
@@ -95,7 +95,8 @@ pub fn table(rows: &[Vec<String>]) {
     }
 }
 
-/// Prints words behind a name, which takes `indent` characters. Lines that continue a full one begin below the first word.
+/// Prints words behind a name, which takes `indent` characters. Lines that continue a full one begin below the first
+/// word.
 pub fn wrapped(name: &str, indent: usize, words: &[String]) {
     let mut line = format!("  {name:indent$}");
     let empty = indent + 2;

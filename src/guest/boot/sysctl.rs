@@ -5,6 +5,7 @@ use core::ffi::CStr;
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{self, write};
+use rustix::system::{RebootCommand, reboot};
 
 use crate::failure::{Code, Failure};
 use crate::guest::system::files::read_head;
@@ -31,9 +32,10 @@ pub fn restart_after_panic(kernel: &KernelWords<'_>) {
     }
 }
 
-/// Panics the VM at once, even if other threads of PID 1 hang. Returns if the kernel has no sysrq.
+/// Panics the VM at once, even if other threads of PID 1 hang. If the kernel has no sysrq, restarts the VM (reboot(2)).
 pub fn panic_by_sysrq() {
     let _ = set(SYSRQ, b"c");
+    let _ = reboot(RebootCommand::Restart);
 }
 
 /// Disables module loading until the next start of the kernel, if that is asked for.

@@ -28,8 +28,8 @@ pub fn trie(input: &[u8]) {
     assert!(sizes <= bytes.len());
 }
 
-/// Input: a name on the first line, then text, which is read as each kind of index. guest-image's binary form of it must
-/// read the same.
+/// Input: a name on the first line, then text, which is read as each kind of index. guest-image's binary form of it
+/// must read the same.
 pub fn text_index(input: &[u8]) {
     let (name, text) = first_line(input);
     for kind in IndexKind::ALL {
@@ -43,8 +43,8 @@ pub fn text_index(input: &[u8]) {
     }
 }
 
-/// The binary form of an index. `None`: there is none, or it would not mean the same, because only the text keeps its keys
-/// as they were written.
+/// The binary form of an index. `None`: there is none, or it would not mean the same, because only the text keeps its
+/// keys as they were written.
 pub fn binary(index: &Index<'_>) -> Option<Vec<u8>> {
     let (mut entries, mut fits) = (Entries::default(), true);
     let insert = &mut |key: &[u8], priority, value: &[u8]| {
@@ -100,8 +100,8 @@ fn check_exact(index: &Index<'_>, listed: &[Found<'_>]) {
     }
 }
 
-/// Asserts that every match is listed and matches by a naive comparison, and that without doubtful characters nothing else
-/// does.
+/// Asserts that every match is listed and matches by a naive comparison, and that without doubtful characters nothing
+/// else does.
 fn check_matching(listed: &[Found<'_>], matching: &[Found<'_>], name: &[u8]) {
     // The text form returns patterns as they were written.
     let key = |(pattern, ..): &Found<'_>| normal(pattern, <[u8]>::to_vec);

@@ -1,5 +1,5 @@
-//! The fuzz targets, and the properties that must hold for every input. libFuzzer's programs in `fuzz_targets` call them,
-//! and `regressions.rs`, which replays seeds and past findings without libFuzzer.
+//! The fuzz targets, and the properties that must hold for every input. libFuzzer's programs in `fuzz_targets` call
+//! them, and `regressions.rs`, which replays seeds and past findings without libFuzzer.
 //!
 //! Every input is a file that a person can read and write: parts of text with a line `====` between them.
 

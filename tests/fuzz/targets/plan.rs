@@ -17,8 +17,8 @@ use super::{check_failure, check_printable, index, parts};
 /// The most entries of a list that are planned, enough for them to affect each other.
 const MOST_ENTRIES: usize = 24;
 
-/// Input: the list, the configuration, the kernel command line, then the indexes in the order of [`IndexKind::ALL`], each
-/// as text, or in binary form if it begins with that form's magic number.
+/// Input: the list, the configuration, the kernel command line, then the indexes in the order of [`IndexKind::ALL`],
+/// each as text, or in binary form if it begins with that form's magic number.
 pub fn plan(input: &[u8]) {
     let [list, config, line, indexes @ ..] = parts::<8>(input);
     let mut config = config.to_vec();
@@ -85,8 +85,8 @@ fn check_steps(plan: &Plan<'_>, shown: &str) {
     }
 }
 
-/// Plans an entry alone, and asserts that the dependencies of its module have steps. They come before the module's unless
-/// a soft dependency changes the order.
+/// Plans an entry alone, and asserts that the dependencies of its module have steps. They come before the module's
+/// unless a soft dependency changes the order.
 fn check_alone(tree: Sources<'_>, entry: &Entry<'_>) {
     let mut plan = Plan::new(tree);
     if let Err(failure) = plan.add(entry, Options::default()) {

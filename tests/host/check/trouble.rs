@@ -1,4 +1,5 @@
-//! guest-image check and explain: wrong arguments, unreadable files, files of all kinds in place of lists, and the output.
+//! guest-image check and explain: wrong arguments, unreadable files, files of all kinds in place of lists, and the
+//! output.
 
 use std::fs;
 use std::io::Write;
