@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# apt.sh: Debian packages in the cache, downloaded, verified and unpacked, never installed. Source it after common.sh.
+# apt.sh: download, verify and unpack Debian packages in the cache, without installing them. Source it after common.sh.
 #
-# A private apt does it, which neither reads nor changes what is installed here. Each archive in this machine's apt
-# sources is asked for the suite that is wanted; Debian's signature tells which of them is Debian's.
+# A private apt neither reads nor changes what is installed on this machine. It asks each archive of this machine's apt
+# sources for the wanted suite, and keeps an archive only if Debian signed the suite.
 #
 # environment:
 #   DEBIAN_MIRROR   the archive to fetch from   (the one in this machine's apt sources)
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# once DIR COMMAND ARG…: unless DIR is there, have the command fill $work/out, and rename that to DIR.
-# One run at a time does it, in a folder beside; the rename then shows it whole to all.
+# once DIR COMMAND ARG…: unless DIR exists, let the command fill $work/out, and rename that to DIR. A lock lets one
+# process at a time do so, and because of the rename nobody sees a half-filled DIR.
 once() {
   [[ ! -e $1 ]] || return 0
   need flock
@@ -28,8 +28,8 @@ once() {
   )
 }
 
-# set_up_apt SUITE ARCH…: a private apt, in $work/apt, that knows Debian's SUITE and its security updates for these
-# machines, as Debian names them; a package without one is of the first.
+# set_up_apt SUITE ARCH…: set up a private apt in $work/apt that knows Debian's SUITE and its security updates for these
+# architectures, in Debian's names. A package is of the first one unless its name ends in :ARCH.
 set_up_apt() {
   local suite=$1 archive dist source n=0
   need apt-get apt-cache dpkg-deb
@@ -65,8 +65,7 @@ END
   done < <(archives)
 }
 
-# archives: the archives of this machine's apt sources, in whichever format they are written,
-# as lines of URI and suite.
+# archives: print the archives of this machine's apt sources, whatever their format, as lines of URI and suite.
 archives() {
   if [[ ${DEBIAN_MIRROR-} ]]; then
     printf '%s stable\n' "$DEBIAN_MIRROR"
@@ -76,10 +75,10 @@ archives() {
   fi
 }
 
-# private COMMAND ARG…: an apt command that sees only what set_up_apt set up.
+# private COMMAND ARG…: run an apt command with the configuration of set_up_apt.
 private() { "$1" -c "$work/apt/conf" "${@:2}"; }
 
-# package_names PATTERN: the packages whose whole name matches, oldest version first; without any it fails.
+# package_names PATTERN: print the packages whose whole name matches, oldest version first. Fail if there is none.
 package_names() {
   private apt-cache pkgnames | grep -xE "$1" | sort -V ||
     { cat "$work/apt/log" >&2; fail "found no package $1 in Debian's archive"; }

@@ -1,24 +1,24 @@
 # shellcheck shell=bash
-# What every script here shares. Source it right after `set -euo pipefail`:
+# common.sh: functions that all scripts share. Source it right after `set -euo pipefail`:
 #   . "$(dirname "$0")/lib/common.sh"
-# stdout is for results; everything a person reads goes to stderr.
+# Results go to stdout, messages for a person to stderr.
 
-# Debian keeps depmod and others where an ordinary user's PATH does not look.
+# On Debian, depmod and others are in folders that an ordinary user's PATH lacks.
 PATH=$PATH:/usr/sbin:/sbin
 
 # say TEXT…: one line of progress.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
-# fail TEXT…: it could not be done (exit 1).
+# fail TEXT…: end with status 1, because something could not be done.
 fail() { say "$*"; exit 1; }
 
-# bad TEXT…: it was asked for in a wrong way (exit 2).
+# bad TEXT…: end with status 2, because an argument is wrong.
 bad() { say "$* (see --help)"; exit 2; }
 
-# usage: the script's header comment, as its help.
+# usage: print the script's header comment, which is its help.
 usage() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
 
-# need COMMAND…: fail unless all of them are installed.
+# need COMMAND…: fail unless all these commands are installed.
 need() {
   local command
   for command; do
@@ -26,14 +26,14 @@ need() {
   done
 }
 
-# first PATH…: print the first of them that exists; status 1 if none does.
+# first PATH…: print the first path that exists; status 1 if none does.
 first() {
   local path
   for path; do [[ ! -e $path ]] || { printf '%s\n' "$path"; return; }; done
   return 1
 }
 
-# debian_arch ARCH: what Debian calls a machine that Linux and Rust call ARCH.
+# debian_arch ARCH: print Debian's name of an architecture. ARCH is the name that Linux and Rust use.
 debian_arch() {
   case $1 in
     x86_64) echo amd64 ;;
@@ -42,7 +42,7 @@ debian_arch() {
   esac
 }
 
-# cache_dir: the folder for what can be fetched again.
+# cache_dir: print the folder for files that can be fetched again.
 cache_dir() {
   local home=${GUEST_INIT_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/guest-init}
   mkdir -p "$home" && realpath "$home"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# The stages of scripts/test that build with AddressSanitizer, `fuzz` and `sanitize`, and `miri`. To be sourced behind
-# common.sh, and run in the project's top folder.
+# fuzz.sh: the stages `fuzz` and `sanitize` of scripts/test, which build with AddressSanitizer, and `miri`. Source it
+# after common.sh, and run it in the project's top folder.
 
-# fuzz [TARGET [SECONDS]]: run every target, or one, for so long, two at a time.
+# fuzz [TARGET [SECONDS]]: run one target, or all two at a time, for SECONDS each.
 fuzz() {
   local seconds=${2:-20} targets target running=0 failed=''
   [[ $seconds =~ ^[1-9][0-9]*$ ]] || bad "fuzz: not a positive number of seconds: '$seconds'"
@@ -21,17 +21,18 @@ fuzz() {
     ((running++ < 2)) || wait -n || failed=1
     fuzz_one "$target" "$seconds" "$work" &
   done
-  # More waits than there are jobs left: those end at once, with 127.
+  # Jobs that ended before are counted as well; a wait without a job returns 127 at once.
   for ((; running > 0; running--)); do wait -n || (($? == 127)) || failed=1; done
-  [[ ! $failed ]] || fail 'fuzz: something was found, see above'
+  [[ ! $failed ]] || fail 'fuzz: a target failed, as printed above'
 }
 
-# with_asan FLAGS COMMAND ARG…: cargo, with AddressSanitizer, which a stable compiler has as well and does not show.
+# with_asan FLAGS COMMAND ARG…: run cargo with AddressSanitizer, an unstable option that RUSTC_BOOTSTRAP allows.
 with_asan() {
-  RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address $1" cargo "$2" --quiet --locked --target x86_64-unknown-linux-gnu "${@:3}"
+  RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address $1" \
+    cargo "$2" --quiet --locked --target x86_64-unknown-linux-gnu "${@:3}"
 }
 
-# fuzz_build: the targets' programs, as cargo-fuzz builds them, into $programs.
+# fuzz_build: build the targets' programs as cargo-fuzz does, and set $programs to their folder.
 fuzz_build() {
   local coverage=-Cllvm-args=-sanitizer-coverage
   programs=${CARGO_TARGET_DIR:-tests/fuzz/target}/x86_64-unknown-linux-gnu/release
@@ -40,26 +41,30 @@ fuzz_build() {
     $coverage-trace-compares" build --release --manifest-path tests/fuzz/Cargo.toml
 }
 
-# fuzz_one TARGET SECONDS SEEDS: run it, and say how much was tried. What breaks it is kept as a fixture.
+# fuzz_one TARGET SECONDS SEEDS: run a target and print the number of its inputs. An input that fails becomes a fixture.
 fuzz_one() {
-  local target=$1 corpus=tests/fuzz/corpus/$1 found=tests/fixtures/fuzz/$1 log=$3/$1.log length=4096 folder folders=() status=0
+  local target=$1 corpus=tests/fuzz/corpus/$1 found=tests/fixtures/fuzz/$1 log=$3/$1.log
+  local length=4096 folder folders=() status=0
   case $target in
     plan | text_index) length=8192 ;;
     trie) length=16384 ;;
     elf | unpack) length=32768 ;;
   esac
   mkdir -p "$corpus" "$found"
-  for folder in "$corpus" tests/fuzz/seeds/"$target" "$3/$target" "$found"; do [[ ! -d $folder ]] || folders+=("$folder"); done
+  for folder in "$corpus" tests/fuzz/seeds/"$target" "$3/$target" "$found"; do
+    [[ ! -d $folder ]] || folders+=("$folder")
+  done
   "$programs/$target" "${folders[@]}" -max_total_time="$2" -timeout=10 -rss_limit_mb=2048 -max_len="$length" \
     -dict=tests/fuzz/words.dict -detect_leaks=0 -print_final_stats=1 -artifact_prefix="$found/" >"$log" 2>&1 || status=1
   rmdir --ignore-fail-on-non-empty "$found"
   if ((!status)); then
-    say "fuzz: $target: $(awk '/number_of_executed_units/ { n = $2 } / cov: / { c = $4 } END { print n " inputs, " c " edges" }' "$log")"
+    say "fuzz: $target: $(awk '/number_of_executed_units/ { inputs = $2 } / cov: / { edges = $4 }
+      END { print inputs " inputs, " edges " edges" }' "$log")"
     return
   fi
   tail -n 60 "$log" >&2
   found=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
-  say "fuzz: $target failed; cargo test --test fuzz_regressions shows it again with ${found:-no input}"
+  say "fuzz: $target failed; cargo test --test fuzz_regressions repeats it with ${found:-no input}"
   [[ ! -f $found ]] || base64 "$found" >&2
   return 1
 }
@@ -67,22 +72,22 @@ fuzz_one() {
 # sanitize: AddressSanitizer over unit tests, the unsafe blocks that can run outside a VM, the heap, plans and damaged
 # indexes.
 sanitize() {
-  # What PID 1 never gives back is no leak.
+  # PID 1 never frees some of its memory, which is no leak.
   ASAN_OPTIONS=detect_leaks=0 with_asan '--cfg asan' test --no-default-features --features std,decompress \
     --lib --test pure
 }
 
-# miri: the interpreter that knows more of what is undefined, over what needs no system, and the fuzz targets' seeds.
+# miri: an interpreter that finds more undefined behaviour, over tests that need no system, and the fuzz targets' seeds.
 miri() {
   RUSTUP_AUTO_INSTALL=0 cargo +nightly miri --version >/dev/null 2>&1 ||
     fail 'no Miri here: rustup toolchain install nightly --profile minimal --component miri,rust-src'
-  # Left out: what reads the whole test program, byte by byte, and the writer's own tests.
+  # Too slow for Miri: tests that read the whole test program byte by byte, and those of the index writer.
   local -x MIRIFLAGS=-Zmiri-disable-isolation
   cargo +nightly miri test --quiet --locked --lib --test fuzz_regressions -- --skip elf:: --skip writer::
   cargo +nightly miri test --quiet --locked --test pure -- allocator:: unsafe_code::
 }
 
-# real_seeds FOLDER KERNEL: what a real module tree has, in pieces of a few KB, a folder a target.
+# real_seeds FOLDER KERNEL: write pieces of a real module tree, a few KB each, into a folder for each target.
 real_seeds() {
   local seeds=$1 tree small index alias='pci:v00008086d000010D3sv0sd0bc02sc00i00'
   tree=$2/lib/modules/$(<"$2/release")
@@ -116,7 +121,7 @@ real_seeds() {
   zstd -q -19 <"$small/dummy.ko" >"$seeds/unpack/dummy.ko.zst"
 }
 
-# small_tree TREE FOLDER: a few modules of TREE, with depmod's files, as FOLDER/lib/modules/1.0.
+# small_tree TREE FOLDER: copy a few modules of TREE to FOLDER/lib/modules/1.0, and run depmod there.
 small_tree() {
   local small=$2/lib/modules/1.0 name
   mkdir -p "$small"

@@ -12,11 +12,16 @@ guest() {
   needs_no_preparation "$init" "${target%%-*}"
   ! grep -qaF -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" -e "${RUSTUP_HOME:-$HOME/.rustup}" -e "$(cache_dir)" "$init" ||
     fail "$init contains the path of a folder of this machine"
-  (use_toolchain "$target" && [[ ! ${link_flags[*]} ]]) || every_pattern_matches scripts/lib/guest.ld "$(linker_map "$target" decompress)"
+  if has_lld "$target"; then every_pattern_matches scripts/lib/guest.ld "$(linker_map "$target" decompress)"; fi
   say "$init is static, $(stat -c %s "$init") bytes"
   [[ $(run "${target%%-*}" "$init") == 'guest-init '* ]] || fail "$init does not print its name"
-  diff <(cargo tree --locked -e normal --no-default-features --features bare,decompress --prefix none --target "$target" |
-    awk '{ print $1 }' | sort -u) tests/support/guest-crates || fail 'the crates of the guest are not those of tests/support/guest-crates'
+  diff <(crates "$target") tests/support/guest-crates || fail "tests/support/guest-crates does not list the guest's crates"
+}
+
+# crates TARGET: print the names of the crates that guest-init is made of.
+crates() {
+  cargo tree --locked -e normal --no-default-features --features bare,decompress --prefix none --target "$1" |
+    awk '{ print $1 }' | sort -u
 }
 
 # run ARCH PROGRAM: run a program of an architecture on this machine.
@@ -26,11 +31,11 @@ run() {
 
 # needs_no_preparation FILE ARCH: fail if something would have to prepare the program before its first instruction.
 needs_no_preparation() {
-  local found allowed='^$'
+  local found allowed='^$' sections='\.((pre)?init_array|fini_array|ctors|dtors)| (REL|RELA|RELR) '
   # compiler-rt's two constructors for aarch64 may stay without a call: see src/bare/start/aarch64.rs.
   [[ $2 != aarch64 ]] || allowed='\.init_array +INIT_ARRAY +[0-9a-f]+ [0-9a-f]+ 0000(08|10) '
   found=$(readelf -lW "$1" | grep -E '^ *(INTERP|DYNAMIC|TLS) ' || true
-    readelf -SW "$1" | grep -E '\.((pre)?init_array|fini_array|ctors|dtors)| (REL|RELA|RELR) ' | grep -vE "$allowed" || true)
+    readelf -SW "$1" | grep -E "$sections" | grep -vE "$allowed" || true)
   [[ ! $found ]] || fail "$1 needs a dynamic loader or a C library's start:"$'\n'"$found"
 }
 
@@ -46,7 +51,8 @@ every_pattern_matches() {
       inside && match($0, /:\(.*\)$/) { print substr($0, RSTART + 2, RLENGTH - 3) }' "$2")
     read -ra words <<<"$patterns"
     for pattern in "${words[@]}"; do
-      grep -qxE "$(glob_as_regex "$pattern")" <<<"$inputs" || fail "$1: $output: no section is named $pattern ($2 lists them)"
+      grep -qxE "$(glob_as_regex "$pattern")" <<<"$inputs" ||
+        fail "$1: $output: no section is named $pattern ($2 lists the names)"
     done
   done < <(output_sections "$1")
 }

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# toolchain.sh: a Rust compiler that has a target's standard library. Source it after common.sh and apt.sh.
+# toolchain.sh: find a Rust compiler that has a target's standard library. Source it after common.sh and apt.sh.
 #
-# Where rustup has the target, that is rustup's. Where it has not, it is the one that Debian's security suite carries for
-# its browsers: unpacked in the cache, with the libraries that it needs, std for both architectures, and std's source,
-# of which one is built against musl.
+# If rustup has the target, its compiler is used. If not, the compiler is the one with which Debian's security suite
+# builds browsers. It is unpacked in the cache, with the libraries that it needs, std for both architectures, and the
+# source of std, which is built against musl.
 
-# use_toolchain TARGET: have cargo build for it, by the environment, $cargo_flags and $link_flags.
+# use_toolchain TARGET: set the environment, $cargo_flags and $link_flags so that cargo builds for the target.
 use_toolchain() {
   local target=$1 arch=${1%%-*} variable cc
   debian_arch "$arch" >/dev/null
@@ -22,8 +22,8 @@ use_toolchain() {
   use_lld
 }
 
-# use_lld: have the LLVM linker that rustup's compilers bring along leave out unwind tables: GNU's
-# can't.
+# use_lld: link with the LLVM linker that rustup's compilers bring along, by the script guest.ld. GNU's linker can't
+# leave out unwind tables.
 use_lld() {
   local sysroot host lld
   link_flags=()
@@ -33,18 +33,24 @@ use_lld() {
   [[ -x $lld/ld.lld ]] || return 0
   local argument
   for argument in -B"$lld" -fuse-ld=lld -Wl,-T,scripts/lib/guest.ld -Wl,--no-eh-frame-hdr; do
-    # shellcheck disable=SC2034 # it is the caller's
+    # shellcheck disable=SC2034 # the caller uses it
     link_flags+=(-C "link-arg=$argument")
   done
 }
 
-# linker_map TARGET FEATURES: where scripts/build has the linker write its map of guest-init.
+# has_lld TARGET: whether guest-init is linked by the LLVM linker for that target.
+has_lld() (
+  use_toolchain "$1"
+  [[ ${link_flags[*]} ]]
+)
+
+# linker_map TARGET FEATURES: print the path of the linker's map that scripts/build makes of guest-init.
 linker_map() {
   local folder=${CARGO_BUILD_BUILD_DIR:-${CARGO_TARGET_DIR:-target}}
   realpath -m "$folder/$1/guest/guest-init${2:+-$2}.map"
 }
 
-# has_std TARGET: whether the installed compiler has that target's standard library.
+# has_std TARGET: whether the installed compiler has the target's standard library.
 has_std() {
   local sysroot
   sysroot=$("${RUSTC:-rustc}" --print sysroot)
@@ -59,11 +65,11 @@ use_debian_rust() {
   export RUSTC=$root/rustc
 }
 
-# What the compiler needs beside the C library; libxml2 and libedit2 bring the second half.
+# The libraries that the compiler needs beside the C library. From icu on they are those of libxml2 and libedit2.
 rust_libraries='lib(std-rust-web-[0-9.]+|llvm[0-9]+|z3-4|edit2|xml2|ffi8|icu[0-9]+|bsd0|md0)'
 
-# fetch_rust: Debian's compiler with std for both architectures, the libraries it is linked to, musl, and std's source.
-# They come at once, since they must be of one version and older ones vanish.
+# fetch_rust: fill $work/out with Debian's compiler, the libraries that it is linked to, std for both architectures, musl,
+# and the source of std. All are fetched at once because their versions must agree, and old versions vanish.
 fetch_rust() {
   local host other libraries source
   host=$(debian_arch "$(uname -m)")
@@ -85,8 +91,8 @@ END
   chmod +x "$work/out/rustc"
 }
 
-# use_musl ARCH: have cargo build std too, and the compiler find musl where rustup's has a musl of its own.
-# The unwinder that std names is there for the linker's sake alone: panics abort.
+# use_musl ARCH: let cargo build std as well, and put musl where rustup's compilers have theirs. The unwinder that std
+# links to is an empty library, because panics abort.
 use_musl() {
   local arch=$1 root own musl gcc file
   root=$(cache_dir)/rust
@@ -98,6 +104,6 @@ use_musl() {
   for file in crtbegin.o crtend.o; do ln -sf "$("$gcc" -print-file-name="$file")" "$own"; done
   ar rcs "$own/libunwind.a"
   export RUSTC_BOOTSTRAP=1
-  # shellcheck disable=SC2034,SC2054 # it is the caller's, and cargo's comma
+  # shellcheck disable=SC2034,SC2054 # the caller uses it; the comma is cargo's
   cargo_flags=(-Zbuild-std=std,panic_abort -Zbuild-std-features=)
 }
