@@ -63,7 +63,7 @@ fn the_program_reads_its_name_arguments_and_environment() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let (modprobe, tree) = (folder.path().join("modprobe"), folder.path().join("lib/modules/1.0"));
     // A compiler that a shell starts may not get the variable, because of the dash in its name.
-    let program = option_env!("CARGO_BIN_EXE_guest-init").expect("Cargo names the program");
+    let Some(program) = option_env!("CARGO_BIN_EXE_guest-init") else { panic!("Cargo names the program") };
     symlink(program, &modprobe).expect("a link");
     fs::create_dir_all(&tree).expect("a folder");
     fs::write(tree.join("modules.dep"), "a.ko: b.ko\nb.ko:\n").expect("a file");
