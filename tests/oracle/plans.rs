@@ -6,7 +6,6 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use guest_init::failure::Failure;
 use guest_init::guest::modules::tree::ModuleTree;
@@ -22,6 +21,7 @@ use tempfile::TempDir;
 use crate::cases::{Case, matching};
 use crate::libkmod::{Oracle, Sandbox, Step, first_of_each, isolated, steps};
 use crate::support::random::Random;
+use crate::support::scripts::script;
 use crate::support::small_tree::{RELEASE, SmallTree};
 
 /// The least number of a kernel's aliases and symbols that are looked up. Of its modules all are.
@@ -236,10 +236,7 @@ struct Kernel {
 
 impl Kernel {
     fn fetch(arch: &str, version: &str) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kernel");
-        let output = Command::new(&script).args(["--arch", arch, version]).output().expect("scripts/kernel");
-        assert!(output.status.success(), "{}: {}", script.display(), output.stderr.escape_ascii());
-        let directory = PathBuf::from(String::from_utf8(output.stdout).expect("a path in UTF-8").trim_end());
+        let directory = PathBuf::from(script("kernel", &["--arch", arch, version]));
         let release = fs::read_to_string(directory.join("release")).expect("release").trim_end().to_string();
         let modules = directory.join("lib/modules");
         let text = TextIndexes::read(&modules.join(&release));
