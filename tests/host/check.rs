@@ -4,6 +4,7 @@
 
 mod place;
 mod real;
+mod root;
 mod trouble;
 
 use crate::support::module::module;

@@ -136,7 +136,8 @@ fn each_file_of_an_image_is_reported_with_its_reason() {
     assert_eq!(lines, expected);
 
     let output = work.command(&[&arguments[..], &["--json"]].concat()).output().unwrap();
-    assert!(output.stderr.is_empty());
+    let warning = "guest-image: warning: soft: 1 of 2 firmware files not in ./lib/firmware: soft/b.bin\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), warning);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let image = work.image();
     assert_eq!(

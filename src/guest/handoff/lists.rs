@@ -10,8 +10,7 @@ use rustix::io::{self, Errno};
 
 use crate::failure::{Code, Failure, Report};
 use crate::guest::places::Places;
-use crate::guest::system::errno::strerror;
-use crate::guest::system::files::read;
+use crate::guest::system::files::{read, why_not_opened};
 use crate::guest::watch::deadline::set_activity;
 use crate::request::Request;
 use crate::request::location::Location;
@@ -66,13 +65,13 @@ pub fn text(name: &dyn Display, file: io::Result<impl AsFd>) -> Result<&'static 
 fn unreadable(name: &dyn Display, error: io::Errno) -> Failure {
     let (code, reason) = match error {
         Errno::NOENT | Errno::NOTDIR => (Code::ListMissing, "there is no such file"),
-        Errno::LOOP => (Code::ListMissing, strerror(error)),
-        Errno::XDEV => (Code::ListOutside, "its path, or a symbolic link in it, leads out of the share"),
+        Errno::LOOP => (Code::ListMissing, why_not_opened(error)),
+        Errno::XDEV => (Code::ListOutside, why_not_opened(error)),
         Errno::ISDIR => (Code::ListNotAFile, "it is a directory"),
         Errno::INVAL => (Code::ListNotAFile, "it is a FIFO or a device"),
         Errno::NXIO => (Code::ListNotAFile, "it is a socket or a device"),
         Errno::FBIG => (Code::ListTooLong, "it has more than 64 KiB"),
-        other => (Code::ListUnreadable, strerror(other)),
+        other => (Code::ListUnreadable, why_not_opened(other)),
     };
     Failure::from_errno(code, name, error, reason)
 }

@@ -13,8 +13,7 @@ use crate::failure::{Code, Failure};
 use crate::guest::modules::sysfs::is_present;
 use crate::guest::modules::unpack::{Format, LONGEST_MAGIC};
 use crate::guest::system::clock::sleep;
-use crate::guest::system::errno::strerror;
-use crate::guest::system::files::{Directory, File};
+use crate::guest::system::files::{Directory, File, why_not_opened};
 use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::resolve::tree::module::Module;
 use crate::text::Shown;
@@ -132,7 +131,7 @@ pub fn unreadable(path: &[u8], error: Errno) -> Failure {
     let (code, reason) = match error {
         Errno::NOENT | Errno::NOTDIR => (Code::MissingFile, "modules.dep lists the file, and it is not there"),
         Errno::INVAL | Errno::ISDIR => (Code::NotAModule, "no regular file"),
-        other => (Code::Unreadable, strerror(other)),
+        other => (Code::Unreadable, why_not_opened(other)),
     };
     Failure::from_errno(code, Shown(path), error, reason)
 }

@@ -7,16 +7,13 @@ extern crate alloc;
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::ffi::CStr;
 use core::fmt::{Display, Write};
 
-use rustix::fs::{AtFlags, Dir, FileType, statat};
 use rustix::io::{self, Errno};
 use rustix_futex_sync::OnceLock;
 
 use crate::failure::{Code, Failure};
-use crate::guest::system::errno::strerror;
-use crate::guest::system::files::{Directory, read};
+use crate::guest::system::files::{Directory, File, read, why_not_opened};
 use crate::request::kernel::ModuleWords;
 use crate::request::list::Entry;
 use crate::request::name::normal;
@@ -35,6 +32,21 @@ pub const CONFIG: [&str; 5] =
 const LONGEST_CONFIG: usize = 1 << 20;
 /// The longest index that is read from a share, in bytes. Those of a distribution's kernel have up to 2 MB.
 const LONGEST_INDEX: usize = 64 << 20;
+
+/// A directory of configuration, or, as `modprobe -C` takes it, a file.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigPath<'a> {
+    /// The root of the image in which the path is looked up. `None`: the root of this process.
+    pub root: Option<&'a Directory>,
+    /// The path.
+    pub path: &'a str,
+}
+
+impl<'a> From<&'a str> for ConfigPath<'a> {
+    fn from(path: &'a str) -> Self {
+        Self { root: None, path }
+    }
+}
 
 /// An open module tree.
 #[derive(Debug)]
@@ -58,27 +70,30 @@ impl ModuleTree {
         Self::open_in(Directory::open(modules), &modules, release, config)
     }
 
-    /// As [`Self::open`], in a directory that may be on a share. Failures call the directory `name`.
+    /// As [`Self::open`], in a directory that may be on a share or in an image. Failures call the directory `name`.
     ///
     /// Failures: those of [`Self::open`].
-    pub fn open_in(
+    pub fn open_in<'c>(
         modules: io::Result<Directory>,
         name: &dyn Display,
         release: &str,
-        config: &[&str],
+        config: &[impl Copy + Into<ConfigPath<'c>>],
     ) -> Result<Self, Failure> {
-        const CLOSED: &str = "the directory can't be opened";
+        let closed = |error| match error {
+            Errno::XDEV => why_not_opened(error),
+            _ => "the directory can't be opened",
+        };
         let failure = |path: &dyn Display, error, reason: &dyn Display| {
             Failure::from_errno(Code::NoModuleTree, path, error, reason)
         };
-        let modules = modules.map_err(|error| failure(name, error, &CLOSED))?;
+        let modules = modules.map_err(|error| failure(name, error, &closed(error)))?;
         let missing = |error, reason: &str| {
-            let others = entries(&modules).unwrap_or_default();
+            let others = modules.names().unwrap_or_default();
             let reason = alloc::format!("{reason}{}", Listed("; there is ", &others));
             let name = alloc::format!("{name}/");
             failure(&alloc::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes())), error, &reason)
         };
-        let directory = modules.directory(release).map_err(|error| missing(error, CLOSED))?;
+        let directory = modules.directory(release).map_err(|error| missing(error, closed(error)))?;
         let files = Self::in_directory(directory, release, config);
         match files.index(IndexKind::Dep)?.exists() {
             true => Ok(Self { modules: Some(modules), ..files }),
@@ -88,7 +103,7 @@ impl ModuleTree {
 
     /// Takes an open directory as the tree of `release`, even if it has no modules.dep. Reads the configuration in the
     /// directories `config`.
-    pub fn in_directory(directory: Directory, release: &str, config: &[&str]) -> Self {
+    pub fn in_directory<'c>(directory: Directory, release: &str, config: &[impl Copy + Into<ConfigPath<'c>>]) -> Self {
         let config = read_config(&directory, config);
         Self { release: release.to_string(), modules: None, directory, indexes: Default::default(), config }
     }
@@ -117,7 +132,7 @@ impl ModuleTree {
             let index = open_index(&tree, IndexKind::Dep).ok()?;
             normal(name, |key| index.exact(key).ok()).flatten().flatten()
         };
-        let others = entries(modules).unwrap_or_default().into_iter().filter(|release| *release != self.release);
+        let others = modules.names().unwrap_or_default().into_iter().filter(|release| *release != self.release);
         others.filter(|release| has_it(release).is_some()).collect()
     }
 
@@ -171,69 +186,55 @@ fn unreadable_index(name: &str, error: Errno) -> Failure {
     let reason = match error {
         Errno::FBIG => "it has more than 64 MiB",
         Errno::INVAL | Errno::ISDIR => "it is no regular file",
-        other => strerror(other),
+        other => why_not_opened(other),
     };
     Failure::from_errno(Code::CorruptIndex, name, error, alloc::format!("it can't be read: {reason}"))
 }
 
 /// The texts of the files `*.conf` in all directories, in the order of their names. The tree's modules.softdep is one
-/// of them (MODPROBE.md 6.1, 6.2). The directories are the image's.
-fn read_config(tree: &Directory, directories: &[&str]) -> Vec<Vec<u8>> {
+/// of them (MODPROBE.md 6.1, 6.2).
+fn read_config<'c>(tree: &Directory, paths: &[impl Copy + Into<ConfigPath<'c>>]) -> Vec<Vec<u8>> {
     const SOFTDEP: &str = "modules.softdep";
-    let mut files = Vec::from([(SOFTDEP.to_string(), read_text(tree, SOFTDEP))]);
-    let mut add = |name: &str, directory: &Directory, path: &str| {
-        let position = files.binary_search_by(|(known, _): &(String, _)| known.as_str().cmp(name));
-        if let Err(position) = position {
-            files.insert(position, (name.to_string(), read_text(directory, path)));
-        }
-    };
-    for path in directories {
-        let directory = match Directory::open(*path) {
-            Ok(directory) => directory,
+    let mut files = Vec::from([(SOFTDEP.to_string(), unfolded(tree.regular(SOFTDEP)))]);
+    for &path in paths {
+        let ConfigPath { root, path } = path.into();
+        let directory = match root {
+            Some(root) => root.directory(path),
+            None => Directory::open(path),
+        };
+        match directory {
+            Ok(directory) => {
+                let names = directory.names().unwrap_or_default();
+                let names = names.into_iter().filter(|name| name.ends_with(".conf") && !name.starts_with('.'));
+                names.for_each(|name| add_config(&mut files, &name, || directory.regular(name.as_str())));
+            }
             // `modprobe -C` also takes a file, of any name.
             Err(Errno::NOTDIR) => {
-                add(path.rsplit('/').next().unwrap_or_default(), tree, path);
-                continue;
+                let open = || root.cloned().map_or_else(|| Directory::open("."), Ok)?.regular(path);
+                add_config(&mut files, path.rsplit('/').next().unwrap_or_default(), open);
             }
-            Err(_) => continue,
-        };
-        for name in entries(&directory).unwrap_or_default() {
-            if name.ends_with(".conf") && !name.starts_with('.') && !is_directory(&directory, &name) {
-                add(&name, &directory, &name);
-            }
+            Err(_) => {}
         }
     }
     files.into_iter().map(|(_, text)| text).collect()
 }
 
-fn is_directory(directory: &Directory, name: &str) -> bool {
-    let file = statat(directory, name, AtFlags::empty());
-    file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::Directory)
+/// Adds a file of configuration, unless there is one of that name. A directory is no file, whatever its name is.
+fn add_config(files: &mut Vec<(String, Vec<u8>)>, name: &str, open: impl FnOnce() -> io::Result<File>) {
+    let Err(position) = files.binary_search_by(|(known, _)| known.as_str().cmp(name)) else { return };
+    let file = open();
+    if !matches!(file, Err(Errno::ISDIR)) {
+        files.insert(position, (name.to_string(), unfolded(file)));
+    }
 }
 
-/// Reads a file of configuration and unfolds its lines. A file that can't be read is empty, as it is to modprobe. So is
-/// a link to /dev/null, which masks a file of the same name.
-fn read_text(directory: &Directory, name: &str) -> Vec<u8> {
-    let mut text = directory.regular(name).and_then(|file| read(&file, LONGEST_CONFIG)).unwrap_or_default();
+/// The text of a file of configuration, with its lines unfolded. A file that can't be read is empty, as it is to
+/// modprobe. So is a link to /dev/null, which masks a file of the same name.
+fn unfolded(file: io::Result<File>) -> Vec<u8> {
+    let mut text = file.and_then(|file| read(&file, LONGEST_CONFIG)).unwrap_or_default();
     let length = config::unfold(&mut text);
     text.truncate(length);
     text
-}
-
-/// The names in a directory, in order, without `.` and `..`.
-fn entries(directory: &Directory) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        let name: &CStr = entry.file_name();
-        if let Ok(name) = name.to_str()
-            && !matches!(name, "." | "..")
-            && let Err(position) = names.binary_search_by(|other: &String| other.as_str().cmp(name))
-        {
-            names.insert(position, name.to_string());
-        }
-    }
-    Ok(names)
 }
 
 /// Displays a few words and the names after them. Without names, displays nothing.

@@ -3,18 +3,26 @@
 //! No open waits for another process, and every read is bounded. The host can change a share at any time. So no path of
 //! a share leads out of it, and no file of a share is mapped: if the host truncates a mapped file, an access to it
 //! raises SIGBUS.
+//!
+//! A share has a root of its own, and so has an image that `guest-image` looks into on the host: absolute paths,
+//! absolute links and `..` stay below it, as if it were `/` (RESOLVE_IN_ROOT of openat2(2)).
 
 extern crate alloc;
 
 use alloc::borrow::Cow;
+use alloc::ffi::CString;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::CStr;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Advice, FileType, Mode, OFlags, ResolveFlags, fadvise, fstat, openat, openat2};
+use rustix::fs::{Advice, Dir, FileType, Mode, OFlags, ResolveFlags, fadvise, fstat, openat, openat2};
 use rustix::io::{self, Errno};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::path::Arg;
+
+use crate::guest::system::errno::strerror;
 
 /// The flags to open a directory.
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -23,50 +31,123 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 const REGULAR: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// An open directory of the image or of a share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Directory {
-    fd: OwnedFd,
-    on_share: bool,
+    fd: Arc<OwnedFd>,
+    /// `None`: the root of this process is the root.
+    within: Option<Within>,
+}
+
+/// The root that a directory and its links stay below.
+#[derive(Clone, Debug)]
+struct Within {
+    root: Arc<OwnedFd>,
+    /// The path of the directory below the root.
+    path: Vec<u8>,
+    is_share: bool,
 }
 
 impl Directory {
     /// Opens a directory of the image.
     pub fn open(path: impl Arg) -> io::Result<Self> {
-        Ok(Self { fd: open_directory(path)?, on_share: false })
+        Ok(Self { fd: open_directory(path)?.into(), within: None })
     }
 
     /// Takes the root of a share.
-    pub const fn on_share(fd: OwnedFd) -> Self {
-        Self { fd, on_share: true }
+    pub fn on_share(fd: OwnedFd) -> Self {
+        Self::at_root(fd, true)
     }
 
-    /// Opens a directory below this one. On a share, a path that leads out of this directory is EXDEV.
+    /// Takes the root of an image, which is a directory of this host.
+    pub fn of_image(fd: OwnedFd) -> Self {
+        Self::at_root(fd, false)
+    }
+
+    fn at_root(fd: OwnedFd, is_share: bool) -> Self {
+        let root = Arc::new(fd);
+        Self { fd: root.clone(), within: Some(Within { root, path: Vec::new(), is_share }) }
+    }
+
+    /// Opens a directory below this one.
+    ///
+    /// Error: EXDEV, if the path leads out of the share ([`why_not_opened`]).
     pub fn directory(&self, path: impl Arg) -> io::Result<Self> {
-        Ok(Self { fd: self.open_below(path, DIRECTORY)?, on_share: self.on_share })
+        let path = path.as_cow_c_str()?;
+        let fd = self.open_below(&path, DIRECTORY)?.into();
+        let within = self.within.as_ref().map(|within| Within { path: within.join(path.to_bytes()), ..within.clone() });
+        Ok(Self { fd, within })
     }
 
-    /// Opens a regular file below this directory. A FIFO, a socket or a device in its place is an error at once. On a
-    /// share, a path that leads out of this directory is EXDEV.
+    /// Opens a regular file below this directory. A FIFO, a socket or a device in its place is an error at once.
+    ///
+    /// Error: EXDEV, if the path leads out of the share ([`why_not_opened`]).
     pub fn regular(&self, path: impl Arg) -> io::Result<File> {
         let path = path.as_cow_c_str()?;
-        let fd = match self.open_below(&*path, REGULAR) {
+        let fd = match self.open_below(&path, REGULAR) {
             // A share is mounted with `nodev`, so opening a device of a share is EACCES. If the file is a device,
             // return the error that says so.
             Err(Errno::ACCESS) => {
-                only_regular(self.open_below(&*path, OFlags::PATH | OFlags::CLOEXEC)?).and(Err(Errno::ACCESS))
+                only_regular(self.open_below(&path, OFlags::PATH | OFlags::CLOEXEC)?).and(Err(Errno::ACCESS))
             }
             fd => only_regular(fd?),
         };
-        Ok(File { fd: fd?, on_share: self.on_share })
+        Ok(File { fd: fd?, on_share: self.within.as_ref().is_some_and(|within| within.is_share) })
+    }
+
+    /// The names in this directory, in order, without `.`, `..`, and names that are not UTF-8.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(self)? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().to_str()
+                && !matches!(name, "." | "..")
+                && let Err(position) = names.binary_search_by(|other: &String| other.as_str().cmp(name))
+            {
+                names.insert(position, name.to_string());
+            }
+        }
+        Ok(names)
     }
 
     /// Opens a path below this directory.
-    fn open_below(&self, path: impl Arg, flags: OFlags) -> io::Result<OwnedFd> {
-        if !self.on_share {
-            return openat(&self.fd, path, flags, Mode::empty());
+    fn open_below(&self, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+        let Some(within) = &self.within else { return openat(self, path, flags, Mode::empty()) };
+        // Most paths stay below the directory. The root is not asked for those, because each part of a path may be a
+        // request to the host.
+        match open_resolved(self.as_fd(), path, flags, ResolveFlags::BENEATH) {
+            Err(Errno::XDEV) => within.open(path, flags),
+            result => result,
         }
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.fd, path, flags, Mode::empty(), resolve)
+    }
+}
+
+impl Within {
+    /// Opens a path that may lead out of the directory.
+    fn open(&self, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+        let path = CString::new(self.join(path.to_bytes())).map_err(|_| Errno::INVAL)?;
+        match open_resolved(self.root.as_fd(), &path, flags, ResolveFlags::IN_ROOT) {
+            // The host meant a file outside of the share, and such a file may well exist there.
+            Err(Errno::NOENT) if self.is_share => Err(Errno::XDEV),
+            result => result,
+        }
+    }
+
+    /// The path below the root of a path that begins in the directory.
+    fn join(&self, path: &[u8]) -> Vec<u8> {
+        if path.starts_with(b"/") { path.to_vec() } else { [&self.path, &b"/"[..], path].concat() }
+    }
+}
+
+/// Opens a path with bounds. Links of /proc, which lead anywhere, are not followed.
+fn open_resolved(directory: BorrowedFd<'_>, path: &CStr, flags: OFlags, bounds: ResolveFlags) -> io::Result<OwnedFd> {
+    openat2(directory, path, flags, Mode::empty(), bounds | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// The reason for which a path can't be opened, in words.
+pub fn why_not_opened(error: Errno) -> &'static str {
+    match error {
+        Errno::XDEV => "its path, or a symbolic link in it, leads out of the share",
+        other => strerror(other),
     }
 }
 
@@ -173,5 +254,55 @@ pub fn map(file: &OwnedFd) -> io::Result<&'static [u8]> {
     unsafe {
         let start = mmap(core::ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file, 0)?;
         Ok(core::slice::from_raw_parts(start.cast(), length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A root with links of every kind, and a directory below it.
+    fn root() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let path = |path: &str| root.path().join(path);
+        fs::create_dir_all(path("usr/lib/modules/1")).unwrap();
+        fs::create_dir(path("store")).unwrap();
+        fs::write(path("store/a.ko"), "a").unwrap();
+        let links = [
+            ("/usr/lib", "lib"),
+            ("/store/a.ko", "usr/lib/modules/1/absolute.ko"),
+            ("../../../../store/a.ko", "usr/lib/modules/1/relative.ko"),
+            ("../../../../../../../store/a.ko", "usr/lib/modules/1/above.ko"),
+            // This file is on every host.
+            ("/proc/self/exe", "usr/lib/modules/1/host.ko"),
+        ];
+        links.iter().for_each(|(target, link)| symlink(target, path(link)).unwrap());
+        root
+    }
+
+    fn results(root: Directory) -> [io::Result<Vec<u8>>; 5] {
+        let tree = root.directory("lib/modules").and_then(|modules| modules.directory("1")).unwrap();
+        ["absolute.ko", "relative.ko", "above.ko", "/store/a.ko", "host.ko"]
+            .map(|path| tree.regular(path).and_then(|file| read(file, 9)))
+    }
+
+    #[test]
+    fn absolute_paths_and_links_resolve_below_the_root_of_an_image() {
+        let root = root();
+        let [found @ .., host] = results(Directory::of_image(open_directory(root.path()).unwrap()));
+        assert!(found.iter().all(|content| content.as_deref() == Ok(b"a")), "{found:?}");
+        assert_eq!(host, Err(Errno::NOENT));
+    }
+
+    #[test]
+    fn on_a_share_a_path_to_nothing_leads_out_of_the_share() {
+        let root = root();
+        let share = Directory::on_share(open_directory(root.path()).unwrap());
+        let missing = share.directory("lib/modules/1").and_then(|tree| tree.regular("missing.ko").map(drop));
+        let [found @ .., host] = results(share);
+        assert!(found.iter().all(|content| content.as_deref() == Ok(b"a")), "{found:?}");
+        assert_eq!((host, missing), (Err(Errno::XDEV), Err(Errno::NOENT)));
     }
 }

@@ -35,7 +35,7 @@ fn a_share_with_modules_is_unmounted_if_the_image_has_no_modprobe() {
     symlink(kernel.directory.join("lib/modules"), share.path().join("modules")).expect("a link can be made");
     // The share has nothing but the link, which leads out of it.
     let words = "guest_init.modules=dummy guest_init.module_dir=virtiofs:kataShared:/modules";
-    let line = "plan virtiofs:kataShared:/modules: EXDEV: the directory can't be opened";
+    let line = "plan virtiofs:kataShared:/modules: EXDEV: its path, or a symbolic link in it, leads out of the share";
     with_share(drivers_only(), share.path(), words).failed(Code::NoModuleTree, line);
 
     let words = format!("guest_init.modules=dummy {MODULE_DIR}lib/modules");
@@ -66,4 +66,32 @@ fn a_share_without_modules_for_this_kernel_is_a_failure() {
         format!("plan virtiofs:kataShared:/{release}: ENOENT: the directory can't be opened; there is 5.4.0-other");
     let words = format!("{MODULE_DIR} guest_init.modules=dummy");
     with_share(drivers_only(), share.path(), &words).failed(Code::NoModuleTree, &line);
+}
+
+/// A share with a module tree in lib/modules, whose module is an absolute link to this path.
+fn share_with_link(target: &str) -> TempDir {
+    let kernel = Kernel::under_test();
+    let module = kernel.plain("dummy");
+    let (name, tree) = ("dummy.ko", format!("lib/modules/{}", kernel.release));
+    let share = directory(&[("store/dummy.ko", &module[..])]);
+    let path = share.path().join(&tree);
+    std::fs::create_dir_all(&path).expect("a directory can be made");
+    std::fs::write(path.join("modules.dep"), format!("{name}:\n")).expect("an index can be written");
+    symlink(format!("{target}/{name}"), path.join(name)).expect("a link can be made");
+    share
+}
+
+#[test]
+fn an_absolute_link_on_a_share_begins_at_the_share() {
+    let share = share_with_link("/store");
+    let words = format!("guest_init.modules=dummy {MODULE_DIR}lib/modules");
+    assert_eq!(asked_for(&with_share(drivers_only(), share.path(), &words).agent_ran()), ["dummy"]);
+}
+
+#[test]
+fn a_link_to_a_file_that_is_not_on_the_share_is_a_failure_that_says_so() {
+    let share = share_with_link("/elsewhere");
+    let words = format!("guest_init.modules=dummy {MODULE_DIR}lib/modules");
+    let line = "load dummy.ko: EXDEV: its path, or a symbolic link in it, leads out of the share";
+    with_share(drivers_only(), share.path(), &words).failed(Code::Unreadable, line);
 }

@@ -28,8 +28,9 @@ use crate::cli::progress::Progress;
 use crate::cli::stderr::{Failures, warn};
 use crate::shared::decompress;
 use crate::shared::firmware::Firmware;
+use crate::shared::folder::Folder;
 use crate::shared::lists::{List, Lists};
-use crate::shared::tree_options::{TreeOptions, utf8};
+use crate::shared::tree_options::TreeOptions;
 
 use append_to::ExistingImage;
 use archive::{Archive, Node};
@@ -140,9 +141,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let existing = arguments.append.as_deref().map(ExistingImage::read).transpose()?;
     let mut archive = Archive::append_to(existing.unwrap_or_default());
     let layout = Layout::read(arguments.layout.as_deref())?;
-    layout.add_to(&mut archive, &arguments.init, arguments.agent.as_deref())?;
+    let agent = arguments.agent.as_deref().map(|agent| arguments.modules.tree.on_host(agent));
+    layout.add_to(&mut archive, &arguments.init, agent.as_deref())?;
     let added = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
-    add_config(&mut archive, &arguments.config)?;
+    add_config(&mut archive, &arguments.config, &arguments.modules.tree)?;
     for Added { source, target } in &arguments.add {
         let node = Node::of_host(source)?;
         archive.replace(target, fs::metadata(source)?.permissions().mode() & 0o777, node, "--add")?;
@@ -188,24 +190,23 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     if entries.is_empty() && !modules.all && modules.tree.named_release().is_none() {
         return Ok(AddedModules::default());
     }
-    let module_dir = modules.tree.module_dir();
-    let release = modules.tree.release_in(&module_dir)?;
-    let config: Vec<_> = config.iter().map(|path| utf8(path)).collect::<Result<_>>()?;
-    let files = ModuleTree::open(utf8(&module_dir)?, &release, &config).map_err(Failures::from)?;
+    let folder = modules.tree.module_dir();
+    let release = modules.tree.release_in(&folder)?;
+    let Folder { directory, path } = folder;
+    let root = modules.tree.root();
+    let root = root.as_ref().and_then(|root| root.directory.as_ref().ok());
+    let config: Vec<_> = config.iter().map(|path| modules.tree.config(root, path)).collect::<Result<_>>()?;
+    let files = ModuleTree::open_in(directory, &path.display(), &release, &config).map_err(Failures::from)?;
     let config = files.config(ModuleWords::NONE);
     let tree = files.sources(&config);
-    let directory = module_dir.join(&release);
-
     // With --all-modules the lists are resolved as well, so that a wrong name is found.
-    let mut selection = Selection::of_entries(tree, &directory, &entries, modules.allow_missing)?;
+    let mut selection = Selection::of_entries(tree, files.directory(), &entries, modules.allow_missing)?;
     if modules.all {
-        selection = Selection::of_all(tree, &directory)?;
+        selection = Selection::of_all(tree, files.directory())?;
     }
-    if let Some(path) = modules.tree.firmware_dir() {
-        let firmware = Firmware::at(&path, &release);
-        module_tree::add_firmware(archive, files.directory(), &firmware, &selection)?;
-    }
-    module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, &directory, &mut selection)?;
+    let firmware = Firmware::new(modules.tree.firmware_dir(), &release);
+    module_tree::add_firmware(archive, files.directory(), firmware, &selection)?;
+    module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, files.directory(), &mut selection)?;
     Ok(AddedModules { release: Some(release), modules: selection.len() })
 }
 
@@ -226,16 +227,17 @@ fn entries(lists: &[List]) -> Result<Vec<list::Entry<'_>>, Failures> {
 }
 
 /// Adds configuration. A link to /dev/null masks a file of the same name in a later folder. It becomes an empty file.
-fn add_config(archive: &mut Archive, directories: &[PathBuf]) -> Result<()> {
+fn add_config(archive: &mut Archive, directories: &[PathBuf], tree: &TreeOptions) -> Result<()> {
     let mut names = std::collections::BTreeSet::new();
     for directory in directories {
-        for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = tree.folder(directory);
+        let all = folder.directory.clone().and_then(|folder| folder.names()).map_err(std::io::Error::from);
+        for name in all.with_context(|| directory.display().to_string())? {
             if !name.ends_with(".conf") || name.starts_with('.') || !names.insert(name.clone()) {
                 continue;
             }
-            let node = if path.is_file() { Node::of_host(&path)? } else { Node::Bytes(Vec::new()) };
+            let file = folder.file(&name).map(|path| Node::of_host(&path));
+            let node = file.unwrap_or_else(|_| Ok(Node::Bytes(Vec::new())))?;
             archive.add(&format!("{}/{name}", CONFIG[0]), 0o644, node, "--config")?;
         }
     }

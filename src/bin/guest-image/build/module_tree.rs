@@ -4,8 +4,6 @@
 //! ignores a soft dependency that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use guest_init::guest::modules::file::ModuleFile;
@@ -16,14 +14,17 @@ use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::dep::module_of;
 use guest_init::resolve::tree::index::{Index, IndexKind};
 use guest_init::resolve::tree::module::Module;
+use rustix::io::Errno;
 
 use super::archive::{Archive, Node};
 use super::index_writer::Entries;
-use super::selection::{SelectedModule, Selection, on_host};
-use crate::cli::stderr::Failures;
+use super::selection::{SelectedModule, Selection};
+use crate::cli::stderr::{Failures, warn};
 use crate::shared::firmware::{FIRMWARE, Firmware};
 use crate::shared::tree_options::utf8;
 
+/// The longest text file of a tree on a share, in bytes.
+const LONGEST_TEXT: usize = 64 << 20;
 /// The mode of all files of the tree.
 const MODE: u32 = 0o644;
 /// Text files that are copied unchanged, if the tree has them.
@@ -31,22 +32,21 @@ const UNCHANGED: [&str; 4] = ["modules.builtin", "modules.builtin.modinfo", "mod
 /// The order in which the kernel was built. Only the lines of selected modules are copied.
 const ORDER: &str = "modules.order";
 
-/// Adds the selected part of `tree`, which is at `directory` on this host, to the image at `target`.
+/// Adds the selected part of `tree`, whose directory is `directory`, to the image at `target`.
 pub fn add(
     archive: &mut Archive,
     target: &str,
     tree: &Sources<'_>,
-    directory: &Path,
+    directory: &Directory,
     selection: &mut Selection,
 ) -> Result<()> {
     let renamed = add_existing(archive, target, tree, selection)?;
-    for (path, SelectedModule { size, why }) in selection.files() {
-        let source = on_host(directory, path);
+    for (path, SelectedModule { source, size, why }) in selection.files() {
         let path = str::from_utf8(path).with_context(|| format!("{}: not UTF-8", source.display()))?;
         // Modules of depmod's `external` directories have absolute paths and keep them (depmod.d(5)).
         let target = if path.starts_with('/') { path.into() } else { format!("{target}/{path}") };
         if !renamed.contains_key(path.as_bytes()) {
-            archive.add(&target, MODE, Node::Copy(source, *size), why)?;
+            archive.add(&target, MODE, Node::Copy(source.clone(), *size), why)?;
         }
     }
     for (name, bytes) in indexes(tree, selection, &renamed)?.into_iter().chain(texts(directory, selection)?) {
@@ -55,26 +55,30 @@ pub fn add(
     Ok(())
 }
 
-/// Adds the firmware files that selected modules name, if they exist.
-pub fn add_firmware(archive: &mut Archive, tree: &Directory, firmware: &Firmware, selection: &Selection) -> Result<()> {
+/// Adds the firmware files that selected modules name, and warns of those that are missing.
+pub fn add_firmware(
+    archive: &mut Archive,
+    tree: &Directory,
+    mut firmware: Firmware,
+    selection: &Selection,
+) -> Result<()> {
     let mut added = BTreeSet::new();
     for (path, _) in selection.files() {
         let module = Module::in_file(path);
         let file = ModuleFile::open(tree, path).map_err(Failures::from)?;
         let contents = file.contents(&module).map_err(Failures::from)?;
         let Some(info) = ModInfo::find(&contents) else { continue };
-        for file in info.values("firmware").flat_map(|name| firmware.files(name)) {
-            let target = format!("/{FIRMWARE}/{}", utf8(&file)?);
+        let found = firmware.look_for(&module, &info);
+        found.warning.iter().for_each(warn);
+        for file in found.files {
+            let target = format!("{FIRMWARE}/{}", utf8(&file)?);
             if added.insert(file.clone()) && !archive.existing.has(&archive.existing.resolve(&target)?) {
-                archive.add(
-                    &target,
-                    MODE,
-                    Node::of_host(&firmware.on_host(&file))?,
-                    &format!("firmware of {module}"),
-                )?;
+                let node = Node::of_host(&firmware.on_host(&file)?)?;
+                archive.add(&target, MODE, node, &format!("firmware of {module}"))?;
             }
         }
     }
+    firmware.not_looked_for().iter().for_each(warn);
     Ok(())
 }
 
@@ -143,7 +147,7 @@ fn indexes(tree: &Sources<'_>, selection: &Selection, renamed: &Renamed) -> Resu
 }
 
 /// The text files that the tree has and that are no index.
-fn texts(directory: &Path, selection: &Selection) -> Result<Vec<NewFile>> {
+fn texts(directory: &Directory, selection: &Selection) -> Result<Vec<NewFile>> {
     let mut files = Vec::new();
     for name in UNCHANGED {
         files.extend(text(directory, name)?.map(|bytes| (name, bytes)));
@@ -185,11 +189,10 @@ fn lines(kind: IndexKind, entries: &Entries) -> Option<Vec<u8>> {
 }
 
 /// A text file of the tree, if it exists.
-fn text(directory: &Path, name: &str) -> Result<Option<Vec<u8>>> {
-    let path = directory.join(name);
-    match fs::read(&path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
+fn text(directory: &Directory, name: &str) -> Result<Option<Vec<u8>>> {
+    match directory.regular(name).and_then(|file| file.contents(LONGEST_TEXT)) {
+        Ok(bytes) => Ok(Some(bytes.into_owned())),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(std::io::Error::from(error)).with_context(|| name.to_string()),
     }
 }

@@ -1,13 +1,12 @@
 //! The selection of modules for an image: those that lists need, by the guest's own resolver, or all.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use guest_init::failure::{Code, Failure};
 use guest_init::guest::modules::actions;
 use guest_init::guest::modules::file::unreadable;
+use guest_init::guest::system::files::Directory;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
 use guest_init::resolve::plan::consequence::Consequence;
@@ -15,14 +14,18 @@ use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::dep::{Line, module_of};
 use guest_init::resolve::tree::index::IndexKind;
+use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use crate::cli::stderr::{Failures, warn};
+use crate::shared::folder::path_of;
 
 /// A selected module.
 #[derive(Clone, Debug)]
 pub struct SelectedModule {
-    /// The size of its file in bytes.
+    /// The path of its file on this host. No part of it is a link.
+    pub source: PathBuf,
+    /// The size of the file in bytes.
     pub size: u64,
     /// The entry that first needs it, or [`ALL`].
     pub why: String,
@@ -41,11 +44,11 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Selects all modules of the tree at `directory` that a boot with `entries` would load. Soft dependencies and
+    /// Selects all modules of the tree in `directory` that a boot with `entries` would load. Soft dependencies and
     /// optional entries are selected if their files exist. With `allow_missing`, so are all other entries.
     pub fn of_entries(
         tree: Sources<'_>,
-        directory: &Path,
+        directory: &Directory,
         entries: &[Entry<'_>],
         allow_missing: bool,
     ) -> Result<Self, Failures> {
@@ -74,8 +77,8 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Selects every module of the tree at `directory`.
-    pub fn of_all(tree: Sources<'_>, directory: &Path) -> Result<Self, Failures> {
+    /// Selects every module of the tree in `directory`.
+    pub fn of_all(tree: Sources<'_>, directory: &Directory) -> Result<Self, Failures> {
         let mut failures = Failures(Vec::new());
         let mut selection = Self::default();
         tree.index_of(IndexKind::Dep)?.each(&mut |_, _, line| {
@@ -106,7 +109,7 @@ impl Selection {
     }
 
     /// Selects the module file of a step, if the step has one.
-    fn select_step(&mut self, directory: &Path, step: &Step<'_>, why: &str) -> Result<(), Failure> {
+    fn select_step(&mut self, directory: &Directory, step: &Step<'_>, why: &str) -> Result<(), Failure> {
         match step.action {
             Action::Load(path) => self.select_file(directory, path, why),
             Action::Missing => Err(actions::missing_module(step)),
@@ -117,22 +120,15 @@ impl Selection {
     /// Selects a module file.
     ///
     /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`].
-    fn select_file(&mut self, directory: &Path, path: &[u8], why: &str) -> Result<(), Failure> {
-        let missing = |error: std::io::Error| unreadable(path, Errno::from_io_error(&error).unwrap_or(Errno::IO));
-        let file = fs::metadata(on_host(directory, path)).map_err(missing)?;
-        if !file.is_file() {
-            return Err(unreadable(path, Errno::INVAL));
-        }
-        let selected = || SelectedModule { size: file.len(), why: why.into() };
-        self.files.entry(path.to_vec()).or_insert_with(selected);
+    fn select_file(&mut self, directory: &Directory, path: &[u8], why: &str) -> Result<(), Failure> {
+        let file = directory.regular(path).map_err(|error| unreadable(path, error))?;
+        let size = fstat(&file).map_err(|error| unreadable(path, error))?.st_size as u64;
+        let no_path = |error| unreadable(path, Errno::from_io_error(&error).unwrap_or(Errno::IO));
+        let selected = SelectedModule { source: path_of(file).map_err(no_path)?, size, why: why.into() };
+        self.files.entry(path.to_vec()).or_insert(selected);
         self.names.insert(normalised(module_of(path)));
         Ok(())
     }
-}
-
-/// The path on this host of a path in modules.dep. An absolute path stays unchanged.
-pub fn on_host(directory: &Path, path: &[u8]) -> PathBuf {
-    directory.join(std::ffi::OsStr::from_bytes(path))
 }
 
 /// A module's name with `_` in place of `-`.

@@ -120,7 +120,7 @@ impl DryRun<'_> {
         findings.warnings.append(&mut remarks);
         report.verdict()?;
 
-        let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, findings);
+        let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, &tree, findings);
         let mut inspection = Inspection::new(self.vm, kernel, &tree, ignored, findings);
         inspection.steps(&plan, &loader, &request.entries);
         Ok(inspection.finish(&tree.sources(&config)))
@@ -161,7 +161,7 @@ impl DryRun<'_> {
 
     /// Opens the module tree of the kernel's release.
     fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<ModuleTree, Stop> {
-        let (directory, path) = self.vm.module_dir(location)?;
+        let folder = self.vm.module_dir(location)?;
         let release = match (&self.kernel, self.vm.tree.named_release()) {
             (Some(kernel), Some(named)) => {
                 if kernel.release != named {
@@ -173,12 +173,11 @@ impl DryRun<'_> {
             }
             (Some(kernel), None) => kernel.release.clone(),
             (None, Some(named)) => named.into(),
-            (None, None) => self.vm.tree.release_in(&path)?,
+            (None, None) => self.vm.tree.release_in(&folder)?,
         };
-        (findings.modules, findings.release) = (path.join(&release), release.clone());
-        let config = self.vm.config_folders()?;
-        let config: Vec<_> = config.iter().map(String::as_str).collect();
-        let name = path.display();
-        Ok(ModuleTree::open_in(directory, &name, &release, &config)?)
+        (findings.modules, findings.release) = (folder.path.join(&release), release.clone());
+        let root = self.vm.tree.root();
+        let config = self.vm.config(root.as_ref().and_then(|root| root.directory.as_ref().ok()))?;
+        Ok(ModuleTree::open_in(folder.directory, &folder.path.display(), &release, &config)?)
     }
 }

@@ -1,7 +1,7 @@
 //! The inspection of a plan: remarks that PID 1 can't make, because it does not read the kernel's image, its
 //! configuration, or the firmware.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use guest_init::failure::Failure;
 use guest_init::guest::modules::actions;
@@ -22,22 +22,17 @@ use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
 use crate::shared::firmware::Firmware;
 
-/// The most file names that a remark shows.
-const SHOWN: usize = 3;
-
 /// An inspection in progress.
 pub struct Inspection<'i> {
     /// Takes the remarks.
     findings: &'i mut Findings,
     tree: &'i ModuleTree,
     kernel: KernelFacts<'i>,
-    firmware: Option<(String, Firmware)>,
+    firmware: Firmware,
     /// Parameters that will not be applied, each with its step.
     ignored: Vec<(&'i Step<'i>, Failure)>,
     /// Failures with which loads would end.
     failures: Vec<Failure>,
-    /// Modules that name firmware, if no option names its folder.
-    without_firmware_dir: BTreeSet<String>,
     /// The number of modules in each compressed format.
     compressed: BTreeMap<Format, usize>,
 }
@@ -51,10 +46,9 @@ impl<'i> Inspection<'i> {
         ignored: Vec<(&'i Step<'i>, Failure)>,
         findings: &'i mut Findings,
     ) -> Self {
-        let firmware = vm.tree.firmware_dir();
-        let firmware = firmware.map(|path| (path.display().to_string(), Firmware::at(&path, &findings.release)));
-        let (failures, without_firmware_dir, compressed) = Default::default();
-        Self { findings, tree, kernel, firmware, ignored, failures, without_firmware_dir, compressed }
+        let firmware = Firmware::new(vm.tree.firmware_dir(), &findings.release);
+        let (failures, compressed) = Default::default();
+        Self { findings, tree, kernel, firmware, ignored, failures, compressed }
     }
 
     /// Inspects all steps of a plan, in order.
@@ -110,12 +104,7 @@ impl<'i> Inspection<'i> {
                 "modules.builtin.bin and modules.builtin are missing: the name of a built-in module would be unknown";
             self.findings.warnings.push(Remark::new(Topic::Index, None, text.into()));
         }
-        if !self.without_firmware_dir.is_empty() {
-            let modules: Vec<_> = self.without_firmware_dir.iter().map(String::as_str).collect();
-            let text = format!(
-                "firmware of {} was not looked for; name its folder with --root or --firmware-dir",
-                modules.join(", ")
-            );
+        if let Some(text) = self.firmware.not_looked_for() {
             self.findings.notes.push(Remark::new(Topic::Firmware, None, text));
         }
         for (format, count) in &self.compressed {
@@ -152,7 +141,9 @@ impl<'i> Inspection<'i> {
         }
         if let Some(info) = ModInfo::find(&contents) {
             self.parameters(step, Some(&info));
-            self.firmware(step, &info);
+            if let Some(text) = self.firmware.look_for(&step.module, &info).warning {
+                self.warn(Topic::Firmware, step, text);
+            }
         }
         Ok(())
     }
@@ -184,29 +175,6 @@ impl<'i> Inspection<'i> {
         if let (Some(remark), Some(info)) = (last, info) {
             remark.parameters = Parameter::all(info);
         }
-    }
-
-    /// Warns of the firmware files that a module names and the firmware folder lacks.
-    fn firmware(&mut self, step: &Step<'_>, info: &ModInfo<'_>) {
-        let named: Vec<_> = info.values("firmware").collect();
-        if named.is_empty() {
-            return;
-        }
-        let Some((folder, firmware)) = &self.firmware else {
-            self.without_firmware_dir.insert(step.module.to_string());
-            return;
-        };
-        let missing: Vec<_> = named.iter().filter(|name| firmware.files(name).is_empty()).collect();
-        if missing.is_empty() {
-            return;
-        }
-        let mut names: Vec<_> = missing.iter().take(SHOWN).map(|name| Shown(name).to_string()).collect();
-        if missing.len() > SHOWN {
-            names.push("...".into());
-        }
-        let (lacking, all) = (missing.len(), named.len());
-        let text = format!("{}: {lacking} of {all} firmware files not in {folder}: {}", step.module, names.join(", "));
-        self.warn(Topic::Firmware, step, text);
     }
 
     fn warn(&mut self, topic: Topic, step: &Step<'_>, text: String) {

@@ -5,7 +5,9 @@ use std::fs;
 
 use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
+use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::guest::modules::unpack::Format;
+use guest_init::guest::system::files::File;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::tree::module::Module;
@@ -17,6 +19,8 @@ use super::vm_options::VmOptions;
 
 /// The last bytes of a signed module (linux/module_signature.h).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
+/// The longest .config, in bytes. Those of distributions have 300 KB.
+const LONGEST_CONFIG: usize = 16 << 20;
 
 /// The facts that are known about a kernel.
 pub struct KernelFacts<'k> {
@@ -28,11 +32,17 @@ pub struct KernelFacts<'k> {
 
 impl<'k> KernelFacts<'k> {
     /// The kernel of these findings, with its image, if there is one, and its words before ` -- `.
-    pub fn new(vm: &VmOptions, kernel: Option<&'k KernelImage>, words: ModuleWords<'k>, findings: &Findings) -> Self {
+    pub fn new(
+        vm: &VmOptions,
+        kernel: Option<&'k KernelImage>,
+        words: ModuleWords<'k>,
+        tree: &ModuleTree,
+        findings: &Findings,
+    ) -> Self {
         Self {
             release: findings.release.clone(),
             vermagic: kernel.and_then(|kernel| kernel.vermagic.as_deref()),
-            config: config(vm, kernel, findings),
+            config: config(vm, kernel, tree, findings),
             words,
         }
     }
@@ -91,15 +101,21 @@ impl<'k> KernelFacts<'k> {
 
 /// The kernel's .config: from the image, the module tree, /boot of the root, or the folder of the image. The first that
 /// exists counts.
-fn config<'k>(vm: &VmOptions, kernel: Option<&'k KernelImage>, findings: &Findings) -> Option<Cow<'k, [u8]>> {
+fn config<'k>(
+    vm: &VmOptions,
+    kernel: Option<&'k KernelImage>,
+    tree: &ModuleTree,
+    findings: &Findings,
+) -> Option<Cow<'k, [u8]>> {
     if let Some(config) = kernel.and_then(|kernel| kernel.config.as_deref()) {
         return Some(config.into());
     }
     let named = format!("config-{}", findings.release);
-    let in_boot = vm.tree.root().map(|root| root.join("boot").join(&named));
-    let beside = |name: &str| vm.kernel.as_deref().map(|kernel| kernel.with_file_name(name));
-    let places = [Some(findings.modules.join("config")), in_boot, beside(&named), beside("config")];
-    places.into_iter().flatten().find_map(|path| fs::read(path).ok()).map(Cow::Owned)
+    let read = |file: File| file.contents(LONGEST_CONFIG).ok();
+    let in_tree = tree.directory().regular("config").ok().and_then(read);
+    let in_boot = || vm.tree.root()?.below("boot").directory.and_then(|boot| boot.regular(&*named)).ok().and_then(read);
+    let beside = |name: &str| fs::read(vm.kernel.as_deref()?.with_file_name(name)).ok().map(Cow::Owned);
+    in_tree.or_else(in_boot).or_else(|| beside(&named)).or_else(|| beside("config"))
 }
 
 /// Whether a module has versions of the symbols that it needs (CONFIG_MODVERSIONS).

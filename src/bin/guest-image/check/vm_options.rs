@@ -1,21 +1,22 @@
 //! The options that describe a VM, and the places of its files on this host: below `--root`, in the folder of a
 //! `--share`, or where another option says.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use guest_init::failure::Failure;
 use guest_init::guest::handoff::lists;
-use guest_init::guest::modules::tree::CONFIG;
-use guest_init::guest::system::files::{Directory, open_directory};
+use guest_init::guest::modules::tree::{CONFIG, ConfigPath};
+use guest_init::guest::system::files::Directory;
 use guest_init::request::DEFAULT_MODULE_DIR;
 use guest_init::request::location::Location;
-use rustix::io;
 
-use crate::shared::tree_options::{TreeOptions, utf8};
+use crate::shared::folder::Folder;
+use crate::shared::tree_options::TreeOptions;
 
 /// The options of `check` that describe the VM and the output. `kata --check` takes the same ones.
 #[derive(Debug, Args)]
@@ -65,50 +66,38 @@ impl FromStr for Share {
     }
 }
 
-/// An open folder, or the error of opening it, and the folder's path.
-type Folder = (io::Result<Directory>, PathBuf);
-
 impl VmOptions {
     /// Reads the list at a location of the kernel command line.
     ///
     /// The outer error: no option says where the location is on this host. The inner one: the failure of PID 1.
     pub fn list(&self, location: &Location<'_>) -> Result<Result<&'static [u8], Failure>> {
-        let (folder, _) = self.folder(location).with_context(|| format!("guest_init.modules_file={location}"))?;
-        Ok(lists::text(location, folder.and_then(|folder| folder.regular(location.below()))))
+        let folder = self.folder(location).with_context(|| format!("guest_init.modules_file={location}"))?;
+        Ok(lists::text(location, folder.directory.and_then(|folder| folder.regular(location.below()))))
     }
 
     /// The folder of module trees: the one that an option names, or else the one that the kernel command line names.
     pub fn module_dir(&self, location: &Location<'_>) -> Result<Folder> {
-        let by_default = *location == Location::in_image(DEFAULT_MODULE_DIR) && self.tree.root().is_none();
-        if self.tree.named_module_dir().is_some() || by_default {
-            let path = self.tree.module_dir();
-            return Ok((Directory::open(&path), path));
+        if self.tree.names_module_dir() || *location == Location::in_image(DEFAULT_MODULE_DIR) {
+            return Ok(self.tree.module_dir());
         }
-        let (folder, path) = self.folder(location).with_context(|| format!("guest_init.module_dir={location}"))?;
-        let below = str::from_utf8(location.below()).with_context(|| format!("{location}: not UTF-8"))?;
-        Ok((folder.and_then(|folder| folder.directory(below)), path.join(below)))
+        let folder = self.folder(location).with_context(|| format!("guest_init.module_dir={location}"))?;
+        Ok(folder.below(OsStr::from_bytes(location.path)))
     }
 
     /// The root folder of a location: that of the image, or that of a share.
     fn folder(&self, location: &Location<'_>) -> Result<Folder> {
         let Some(tag) = location.tag else {
-            let root = self.tree.root().context("a path in the guest: name its root with --root")?;
-            return Ok((Directory::open(root), root.into()));
+            return self.tree.root().context("a path in the guest: name its root with --root");
         };
         let share = self.share.iter().find(|share| share.tag.as_bytes() == tag);
         let Some(share) = share else { bail!("a share: name its folder with --share TAG=DIR") };
-        Ok((open_directory(&share.directory).map(Directory::on_share), share.directory.clone()))
+        Ok(Folder::of_share(&share.directory))
     }
 
     /// The modprobe.d folders. Of two files with one name, the one in the earlier folder counts.
-    pub fn config_folders(&self) -> Result<Vec<String>> {
-        let of_root = self.tree.root().into_iter().flat_map(|root| CONFIG.map(|path| below(root, path)));
-        let folders = self.config.iter().cloned().chain(of_root);
-        folders.map(|path| utf8(&path).map(String::from)).collect()
+    pub fn config<'a>(&'a self, root: Option<&'a Directory>) -> Result<Vec<ConfigPath<'a>>> {
+        let own = self.config.iter().map(|path| self.tree.config(root, path));
+        let of_root = CONFIG.iter().filter(|_| root.is_some()).map(|path| Ok(ConfigPath { root, path }));
+        own.chain(of_root).collect()
     }
-}
-
-/// An absolute path in the guest, on this host.
-fn below(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
 }

@@ -2,5 +2,6 @@
 
 pub mod decompress;
 pub mod firmware;
+pub mod folder;
 pub mod lists;
 pub mod tree_options;

@@ -1,19 +1,20 @@
-//! The arguments that name a module tree and its firmware on this host.
+//! The arguments that name a guest's root, its module tree and its firmware on this host.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use guest_init::guest::modules::tree::MODULES;
+use guest_init::guest::modules::tree::{ConfigPath, MODULES};
+use guest_init::guest::system::files::Directory;
 
 use super::firmware::FIRMWARE;
+use super::folder::Folder;
 
 /// The arguments for a module tree.
 #[derive(Debug, Args)]
 pub struct TreeOptions {
-    /// The guest's root file system as a folder: its modules are in DIR/lib/modules, its firmware in DIR/lib/firmware.
-    /// check also reads its modprobe.d
+    /// The guest's root file system as a folder: its modules are in DIR/lib/modules or DIR/usr/lib/modules, its
+    /// firmware in lib/firmware beside them. Absolute links below DIR begin at DIR. check also reads its modprobe.d
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// The folder that holds RELEASE/modules.dep [default: lib/modules of --root, or else /lib/modules]
@@ -29,8 +30,8 @@ pub struct TreeOptions {
 
 impl TreeOptions {
     /// The guest's root, if `--root` names it.
-    pub fn root(&self) -> Option<&Path> {
-        self.root.as_deref()
+    pub fn root(&self) -> Option<Folder> {
+        self.root.as_deref().map(Folder::of_guest)
     }
 
     /// The release that `--release` names.
@@ -38,58 +39,96 @@ impl TreeOptions {
         self.release.as_deref()
     }
 
-    /// The folder that `--module-dir` names.
-    pub fn named_module_dir(&self) -> Option<&Path> {
-        self.module_dir.as_deref()
+    /// Whether `--module-dir` names a folder.
+    pub fn names_module_dir(&self) -> bool {
+        self.module_dir.is_some()
     }
 
     /// The folder that holds a module tree for each release.
-    pub fn module_dir(&self) -> PathBuf {
-        match (&self.module_dir, &self.root) {
-            (Some(directory), _) => directory.clone(),
-            (None, Some(root)) => root.join(MODULES.trim_start_matches('/')),
-            (None, None) => MODULES.into(),
+    pub fn module_dir(&self) -> Folder {
+        match (&self.module_dir, self.root()) {
+            (Some(path), _) => Folder::on_host(path),
+            (None, Some(root)) => in_root(&root, MODULES),
+            (None, None) => Folder::on_host(Path::new(MODULES)),
         }
     }
 
     /// The folder of firmware, if it is known.
-    pub fn firmware_dir(&self) -> Option<PathBuf> {
-        self.firmware_dir.clone().or_else(|| Some(self.root.as_ref()?.join(FIRMWARE)))
+    pub fn firmware_dir(&self) -> Option<Folder> {
+        match &self.firmware_dir {
+            Some(path) => Some(self.folder(path)),
+            None => self.root().map(|root| in_root(&root, FIRMWARE)),
+        }
+    }
+
+    /// A folder that another argument names. If its path lies below `--root`, the links in it begin there.
+    pub fn folder(&self, path: &Path) -> Folder {
+        match self.below_root(path) {
+            Some((root, below)) => root.below(below),
+            None => Folder::on_host(path),
+        }
+    }
+
+    /// The file or folder that another argument names, as a path on this host. If it lies below `--root`, the links on
+    /// the way begin there. A path that can't be opened stays as it is.
+    pub fn on_host(&self, path: &Path) -> PathBuf {
+        let within = self.below_root(path).and_then(|(root, below)| {
+            let folder = || super::folder::path_of(root.below(below).directory.ok()?).ok();
+            root.file(below).ok().or_else(folder)
+        });
+        within.unwrap_or_else(|| path.into())
+    }
+
+    /// A folder of configuration for the module tree.
+    pub fn config<'a>(&self, root: Option<&'a Directory>, path: &'a Path) -> Result<ConfigPath<'a>> {
+        let below = self.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
+        Ok(match (root, below) {
+            (Some(root), Some(below)) => ConfigPath { root: Some(root), path: utf8(below)? },
+            _ => utf8(path)?.into(),
+        })
+    }
+
+    /// The root, and the path below it, of a path that lies there.
+    fn below_root<'a>(&self, path: &'a Path) -> Option<(Folder, &'a Path)> {
+        Some((self.root()?, path.strip_prefix(self.root.as_ref()?).ok()?))
     }
 
     /// The release that `--release` names, or else the only one in a module folder.
-    pub fn release_in(&self, directory: &Path) -> Result<String> {
+    pub fn release_in(&self, modules: &Folder) -> Result<String> {
         match &self.release {
             Some(release) => Ok(release.clone()),
-            None => only_release(directory),
+            None => only_release(modules),
         }
     }
 }
 
+/// A folder of the guest's root, or the one of the same path below `/usr`. Packages of a distribution whose `/lib` is a
+/// link to `usr/lib` have their files only there.
+fn in_root(root: &Folder, path: &str) -> Folder {
+    let usr = root.below("usr").below(path);
+    match root.below(path) {
+        folder if folder.exists() || !usr.exists() => folder,
+        _ => usr,
+    }
+}
+
 /// The only release that has a module tree in a folder.
-fn only_release(modules: &Path) -> Result<String> {
-    let mut releases = Vec::new();
+fn only_release(modules: &Folder) -> Result<String> {
+    let name = modules.path.display();
     let none = |error| {
-        let name = modules.display();
+        let error = std::io::Error::from(error);
         anyhow!("{name}: {error}: no module trees; name their folder with --module-dir, or the root with --root")
     };
-    for entry in fs::read_dir(modules).map_err(none)? {
-        let entry = entry?;
-        let has = |name| entry.path().join(name).exists();
-        if has("modules.dep") || has("modules.dep.bin") {
-            releases.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    releases.sort();
+    let directory = modules.directory.as_ref().map_err(|error| none(*error))?;
+    let mut releases = directory.names().map_err(none)?;
+    releases.retain(|release| {
+        let has = |index| directory.directory(release.as_str()).and_then(|tree| tree.regular(index)).is_ok();
+        has("modules.dep") || has("modules.dep.bin")
+    });
     match &releases[..] {
         [release] => Ok(release.clone()),
-        [] => bail!(
-            "{}: no module tree: it has no RELEASE/modules.dep; name another --module-dir, or run depmod",
-            modules.display()
-        ),
-        several => {
-            bail!("{}: several module trees; choose with --release among {}", modules.display(), several.join(", "))
-        }
+        [] => bail!("{name}: no module tree: it has no RELEASE/modules.dep; name another --module-dir, or run depmod"),
+        several => bail!("{name}: several module trees; choose with --release among {}", several.join(", ")),
     }
 }
 

@@ -75,7 +75,8 @@ const OPERATION: &[Section] = &[
         &["A virtio-fs share can hold a module list (`guest_init.modules_file=virtiofs:TAG:/list`), the module tree \
              (`guest_init.module_dir=virtiofs:TAG:/modules`), and the root of the agent (`root=TAG rootfstype=virtiofs \
              rw`). If the kernel has virtio-fs as modules, the image must contain `virtiofs`, and `virtio_pci` or \
-             `virtio_mmio`. No path leads out of a share: not by `..`, and not by a symbolic link."],
+             `virtio_mmio`. The share is `/` for the paths and symbolic links on it, so none leads out of the share. \
+             One that leads to nothing on the share is a failure that says so."],
     ),
     (
         "ROOT",
