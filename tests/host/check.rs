@@ -2,6 +2,7 @@
 //!
 //! Most tests have a small tree made by hand. Those in [`real`] have the trees of three kernels.
 
+mod agent;
 mod place;
 mod real;
 mod root;

@@ -10,9 +10,8 @@ mod work;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::module::{init, module};
-use guest_init::elf::Elf;
-use work::{Work, listing, text_of, unpack};
+use crate::support::module::{init, linked_dynamically, module};
+use work::{AGENT, Work, listing, text_of, unpack};
 
 /// top-mod needs mid and base, and has the soft dependencies soft, and absent, which does not exist. Nothing needs
 /// other. inside is built in.
@@ -86,7 +85,7 @@ fn an_image_holds_the_layout_and_the_modules_of_the_list() {
         d 1777 tmp\n";
     let image = work.image();
     assert_eq!(listing(&image), expected);
-    assert_eq!(text_of(&image, "sbin/agent"), "the agent");
+    assert_eq!(text_of(&image, "sbin/agent"), AGENT);
     assert_eq!(text_of(&image, "lib/modules/1.0/kernel/a/mid.ko.xz"), "mid");
 }
 
@@ -130,7 +129,7 @@ fn each_file_of_an_image_is_reported_with_its_reason() {
         "        3 B  top-mod           lib/modules/1.0/kernel/a/top-mod.ko",
         &format!("{:>9} B  top-mod           lib/modules/1.0/kernel/b/soft.ko", named.len()),
         &format!("{:>9} B  --add             opt/x", init().len()),
-        "        9 B  --agent           sbin/agent",
+        "       19 B  --agent           sbin/agent",
         &format!("{:>9} B  --init            sbin/guest-init", init().len()),
     ];
     assert_eq!(lines, expected);
@@ -301,22 +300,62 @@ fn added_files_keep_their_modes_and_replace_files_of_the_layout() {
     let image = work.image();
     let lines = listing(&image);
     assert!(lines.contains("f 0751 opt/x:y/tool\n") && lines.contains("d 0755 opt/x:y\n"), "{lines}");
-    assert_eq!(text_of(&image, "init"), "the agent");
+    assert_eq!(text_of(&image, "init"), AGENT);
 }
 
 #[test]
-fn a_program_without_its_loader_is_a_warning() {
+fn an_agent_without_its_interpreter_is_refused() {
     let work = Work::new();
-    // The test itself is linked dynamically.
-    let agent = std::env::current_exe().unwrap();
-    let agent = agent.to_str().unwrap();
-    let loader = Elf::new(&fs::read(agent).unwrap()).and_then(|elf| elf.interpreter()).map(<[u8]>::to_vec).unwrap();
-    let loader = String::from_utf8(loader).unwrap();
-    let printed = work.build(&["--agent", agent]);
-    let warning = format!("warning: {agent} is not static, and its loader {loader} is not in the image\n");
-    assert!(printed.contains(&warning), "{printed}");
-    let printed = work.build(&["--agent", agent, "--add", &format!("init:{loader}")]);
-    assert_eq!(printed, "initramfs.img: 0 modules");
+    fs::set_permissions(work.path("init"), fs::Permissions::from_mode(0o755)).unwrap();
+    work.file("dynamic", linked_dynamically(init()));
+    work.file("script", "#!/bin/sh -e\n");
+    for (agent, interpreter) in [("dynamic", "/lib/ld.so"), ("script", "/bin/sh")] {
+        let failure = format!("start /sbin/agent: ENOENT: its interpreter {interpreter} is not there");
+        let printed = work.fails(&["--agent", agent]);
+        let hint = "put what is missing into the image with --add, or only warn of it with --allow-missing";
+        assert_eq!(printed, format!("guest-image: {failure}; {hint}\n"));
+        let printed = work.build(&["--agent", agent, "--allow-missing"]);
+        assert_eq!(printed, format!("guest-image: warning: {failure}\ninitramfs.img: 0 modules"));
+        let printed = work.build(&["--agent", agent, "--add", &format!("init:{interpreter}")]);
+        assert_eq!(printed, "initramfs.img: 0 modules");
+        work.remove_image();
+    }
+}
+
+#[test]
+fn an_image_whose_agent_is_on_another_root_has_none() {
+    let work = Work::new();
+    work.build(&["--no-agent"]);
+    let lines = listing(&work.image());
+    assert!(lines.contains("sbin/guest-init\n") && !lines.contains("agent"), "{lines}");
+}
+
+#[test]
+fn an_install_command_that_ends_the_boot_is_refused() {
+    let work = with_tree();
+    work.file("etc/a.conf", "install mid /bin/false\ninstall other /sbin/unknown\n");
+    let arguments = ["?other; top-mod", "--module-dir", "lib/modules", "--agent", "agent", "--config", "etc"];
+    let printed = work.fails(&arguments);
+    assert_eq!(printed, "guest-image: plan mid: EPERM: modprobe.d has `install /bin/false` for it\n");
+    let printed = work.build(&[&arguments[..], &["--allow-missing"]].concat());
+    let lines: Vec<_> = printed.lines().map(|line| line.split(": E").next().unwrap()).collect();
+    let warned = ["plan mid", "plan other"].map(|what| format!("guest-image: warning: {what}"));
+    assert_eq!(lines, [&warned[0], &warned[1], "initramfs.img: 3 modules"]);
+}
+
+#[test]
+fn firmware_that_is_missing_is_a_warning() {
+    let work = with_tree();
+    work.file("lib/modules/1.0/kernel/a/base.ko", module(&["firmware=a.bin", "firmware=b.bin"], b""));
+    work.file("lib/firmware/a.bin", "");
+    let base = ["base", "--agent", "agent"];
+    let printed = work.build(&[&base[..], &["--root", "."]].concat());
+    let warning = "guest-image: warning: base: 1 of 2 firmware files not in ./lib/firmware: b.bin\n";
+    assert!(printed.starts_with(warning), "{printed}");
+    let printed = work.build(&[&base[..], &["--module-dir", "lib/modules"]].concat());
+    let warning = "guest-image: warning: firmware of base was not looked for; name its folder with --root or \
+                   --firmware-dir\n";
+    assert!(printed.starts_with(warning), "{printed}");
 }
 
 #[test]
@@ -336,17 +375,6 @@ fn an_init_that_can_not_be_pid_1_is_refused() {
     }
 }
 
-/// The same file with a program header PT_INTERP.
-fn linked_dynamically(mut file: Vec<u8>) -> Vec<u8> {
-    let header = file.len();
-    file[0x20..0x28].copy_from_slice(&(header as u64).to_le_bytes());
-    file[0x36] = 56; // the size of a program header
-    file[0x38] = 1; // their number
-    let path = b"/lib/ld.so\0";
-    let fields = [3, (header + 56) as u64, 0, 0, path.len() as u64, 0, 0].map(u64::to_le_bytes).concat();
-    [&file[..], &fields, path].concat()
-}
-
 #[test]
 fn another_layout_replaces_the_whole_layout() {
     let work = Work::new();
@@ -358,7 +386,10 @@ fn another_layout_replaces_the_whole_layout() {
     let printed = work.fails(&["--layout", "my.toml", "--agent", "agent"]);
     assert_eq!(printed, "guest-image: the layout has no place for --agent; add a program with from = \"agent\"\n");
     let printed = work.fails(&[]);
-    assert_eq!(printed, "guest-image: the layout has an agent at /sbin/agent; name its file with --agent\n");
+    assert_eq!(
+        printed,
+        "guest-image: the layout has an agent at /sbin/agent; name its file with --agent, or say --no-agent if root= has it\n"
+    );
     for (text, expected) in [
         ("[links]\n[nodes]\n", "line 2: unknown field `nodes`, expected one of `directories`, "),
         ("[directories]\n\"/a\" = 0o17777\n", "/a: the mode 0o17777 is more than 0o7777"),

@@ -22,6 +22,17 @@ pub fn init() -> Vec<u8> {
     elf(ET_EXEC, &[(note::SECTION, &bytes)])
 }
 
+/// A program with a program header PT_INTERP, which names `/lib/ld.so`.
+pub fn linked_dynamically(mut file: Vec<u8>) -> Vec<u8> {
+    let header = file.len();
+    file[0x20..0x28].copy_from_slice(&(header as u64).to_le_bytes());
+    file[0x36] = 56; // the size of a program header
+    file[0x38] = 1; // their number
+    let path = b"/lib/ld.so\0";
+    let fields = [3, (header + 56) as u64, 0, 0, path.len() as u64, 0, 0].map(u64::to_le_bytes).concat();
+    [&file[..], &fields, path].concat()
+}
+
 /// A file of this type with these sections.
 fn elf(kind: u8, sections: &[(&str, &[u8])]) -> Vec<u8> {
     const HEADER: usize = 64;

@@ -43,7 +43,7 @@ fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
     match errno {
         Errno::ENOENT if stat(path).is_err() => failure(Code::AgentMissing, "there is no such file"),
         Errno::ENOTDIR | Errno::ELOOP => failure(Code::AgentMissing, strerror(errno)),
-        Errno::ENOENT => match interpreter(path) {
+        Errno::ENOENT => match contents(path).and_then(interpreter_of) {
             Some(name) => {
                 let reason = format_args!("its interpreter {} is not there", Shown(&name));
                 Failure::from_errno(Code::InterpreterMissing, subject, errno, reason)
@@ -76,8 +76,7 @@ fn contents(path: &[u8]) -> Option<&'static [u8]> {
 }
 
 /// The interpreter that a file names: after `#!`, or in an ELF program header.
-fn interpreter(path: &[u8]) -> Option<Vec<u8>> {
-    let file = contents(path)?;
+pub fn interpreter_of(file: &[u8]) -> Option<Vec<u8>> {
     match file.strip_prefix(b"#!") {
         Some(script) => {
             let line = script.split(|&b| b == b'\n').next()?.trim_ascii();

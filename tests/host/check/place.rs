@@ -1,10 +1,12 @@
 //! A folder with a guest's root and a small module tree, in which guest-image runs.
 
+use std::fs;
 use std::ops::Deref;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::folder::Folder;
-use crate::support::module::module;
+use crate::support::module::{init, module};
 
 /// The vermagic of the small tree's kernel.
 pub const MAGIC: &str = "vermagic=1.0 SMP preempt mod_unload ";
@@ -34,7 +36,7 @@ pub struct Outcome {
 }
 
 impl Place {
-    /// A folder with a tree in root/lib/modules/1.0.
+    /// A folder with a tree in root/lib/modules/1.0, and an agent.
     pub fn new() -> Self {
         let place = Self(Folder::new());
         let net = [
@@ -57,6 +59,8 @@ impl Place {
         place.tree("modules.alias", "alias pci:v1* net\n");
         place.tree("modules.builtin", "kernel/inside.ko\n");
         place.tree("modules.softdep", "softdep net pre: soft\n");
+        place.file("root/sbin/agent", init());
+        fs::set_permissions(place.path("root/sbin/agent"), PermissionsExt::from_mode(0o755)).unwrap();
         place
     }
 

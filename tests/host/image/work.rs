@@ -28,6 +28,9 @@ pub struct Entry {
     pub content: Vec<u8>,
 }
 
+/// The agent: a script, whose interpreter is in every image.
+pub const AGENT: &str = "#!/sbin/guest-init\n";
+
 /// A folder with an init and an agent, in which guest-image runs.
 pub struct Work(Folder);
 
@@ -43,7 +46,7 @@ impl Work {
     pub fn new() -> Self {
         let work = Self(Folder::new());
         work.file("init", init());
-        work.file("agent", "the agent");
+        work.file("agent", AGENT);
         work
     }
 

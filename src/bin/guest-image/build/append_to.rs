@@ -63,26 +63,15 @@ impl ExistingImage {
     /// The path with all links on the way followed, but not the last part. A directory in place of such a link would
     /// replace the link.
     pub fn resolve(&self, path: &str) -> Result<String> {
-        let mut rest: Vec<_> = path.rsplit('/').map(String::from).collect();
-        let mut done: Vec<String> = Vec::new();
-        let mut links = 0;
-        while let Some(part) = rest.pop() {
-            match &part[..] {
-                "" | "." => continue,
-                ".." => {
-                    done.pop();
-                    continue;
-                }
-                _ => done.push(part),
-            }
-            if let (Some(NodeKind::Link(target)), false) = (self.entries.get(&done.join("/")), rest.is_empty()) {
-                links += 1;
-                ensure!(links <= MOST_LINKS, "/{path}: a loop of symbolic links");
-                done.truncate(if target.starts_with('/') { 0 } else { done.len() - 1 });
-                rest.extend(target.rsplit('/').map(String::from));
-            }
+        follow(path, false, &|path| self.link(path))
+    }
+
+    /// The target of the link at a path.
+    pub fn link(&self, path: &str) -> Option<&str> {
+        match self.entries.get(path)? {
+            NodeKind::Link(target) => Some(target),
+            NodeKind::Directory | NodeKind::Other => None,
         }
-        Ok(done.join("/"))
     }
 
     /// Reads all archives of a file. Zeros may stand between them.
@@ -133,6 +122,33 @@ impl ExistingImage {
             }
         }
     }
+}
+
+/// A path of an image with the links on the way followed, and with `last` also a link at its end. `link_at` returns the
+/// target of the link at a path.
+///
+/// Error: a loop of links.
+pub fn follow<'l>(path: &'l str, last: bool, link_at: &dyn Fn(&str) -> Option<&'l str>) -> Result<String> {
+    let mut rest: Vec<_> = path.rsplit('/').collect();
+    let mut done: Vec<&str> = Vec::new();
+    let mut links = 0;
+    while let Some(part) = rest.pop() {
+        match part {
+            "" | "." => continue,
+            ".." => {
+                done.pop();
+                continue;
+            }
+            _ => done.push(part),
+        }
+        if let (Some(target), true) = (link_at(&done.join("/")), last || !rest.is_empty()) {
+            links += 1;
+            ensure!(links <= MOST_LINKS, "/{path}: a loop of symbolic links");
+            done.truncate(if target.starts_with('/') { 0 } else { done.len() - 1 });
+            rest.extend(target.rsplit('/'));
+        }
+    }
+    Ok(done.join("/"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use cpio::newc::{Builder, ModeFileType, trailer};
 use serde::Serialize;
 
-use super::append_to::ExistingImage;
+use super::append_to::{ExistingImage, follow};
+use crate::shared::program::Found;
 
 /// The mode of directories that are made because a path leads through them.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -123,10 +124,25 @@ impl Archive {
         Ok(())
     }
 
-    /// Whether anything stands at a path, here or in the existing image.
-    pub fn has(&self, path: &str) -> bool {
-        let key = self.existing.resolve(path).unwrap_or_default();
-        self.existing.has(&key) || self.placed.contains_key(&key)
+    /// The file at a path, with all links followed.
+    pub fn find(&self, path: &str) -> Found<'_> {
+        let link_at = |path: &str| match self.placed.get(path) {
+            Some(Placed { node: Node::Link(target), .. }) => Some(&target[..]),
+            Some(_) => None,
+            None => self.existing.link(path),
+        };
+        let Ok(key) = follow(path, true, &link_at) else { return Found::Nothing };
+        let file = |mode, bytes| Found::File { mode, bytes };
+        match self.placed.get(&key) {
+            Some(Placed { node: Node::Bytes(bytes), mode, .. }) => file(*mode, bytes.into()),
+            Some(Placed { node: Node::Copy(source, _), mode, .. }) => {
+                fs::read(source).map_or(Found::Unknown, |bytes| file(*mode, bytes.into()))
+            }
+            Some(_) => Found::NotAFile,
+            None if self.existing.has_directory(&key) => Found::NotAFile,
+            None if self.existing.has(&key) => Found::Unknown,
+            None => Found::Nothing,
+        }
     }
 
     /// The files, by path.

@@ -62,8 +62,14 @@ impl Layout {
         toml::from_str(&text).map_err(|error| one_line(&error, &text)).with_context(name)
     }
 
-    /// Adds everything in the layout to the image, with the two programs.
-    pub fn add_to(&self, archive: &mut Archive, init: &Path, agent: Option<&Path>) -> Result<()> {
+    /// The path of the agent in the image.
+    pub fn agent(&self) -> Option<&str> {
+        self.programs.iter().find(|(_, program)| program.from == Given::Agent).map(|(path, _)| &path[..])
+    }
+
+    /// Adds everything in the layout to the image, with the two programs. With `no_agent`, the place of the agent stays
+    /// empty.
+    pub fn add_to(&self, archive: &mut Archive, init: &Path, agent: Option<&Path>, no_agent: bool) -> Result<()> {
         for (path, mode) in &self.directories {
             archive.add(path, permissions(path, *mode)?, Node::Directory, LAYOUT)?;
         }
@@ -78,8 +84,10 @@ impl Layout {
                 (Given::Init, _) => (init, "--init"),
                 (Given::Agent, Some(agent)) => (agent, "--agent"),
                 // The image to append to may have one.
-                (Given::Agent, None) if !archive.existing.bytes.is_empty() => continue,
-                (Given::Agent, None) => bail!("the layout has an agent at {path}; name its file with --agent"),
+                (Given::Agent, None) if no_agent || !archive.existing.bytes.is_empty() => continue,
+                (Given::Agent, None) => bail!(
+                    "the layout has an agent at {path}; name its file with --agent, or say --no-agent if root= has it"
+                ),
             };
             archive.add(path, permissions(path, *mode)?, Node::of_host(source)?, why)?;
         }

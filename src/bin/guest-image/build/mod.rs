@@ -12,16 +12,14 @@ mod selection;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use guest_init::elf::Elf;
 use guest_init::guest::modules::tree::{CONFIG, MODULES, ModuleTree};
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
-use guest_init::text::Shown;
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Progress;
@@ -30,6 +28,7 @@ use crate::shared::decompress;
 use crate::shared::firmware::Firmware;
 use crate::shared::folder::Folder;
 use crate::shared::lists::{List, Lists};
+use crate::shared::program;
 use crate::shared::tree_options::TreeOptions;
 
 use append_to::ExistingImage;
@@ -66,6 +65,9 @@ pub struct Arguments {
     /// The agent. It becomes /sbin/agent
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
+    /// Make an image without an agent: the disk or the share of root= has it
+    #[arg(long, conflicts_with = "agent")]
+    no_agent: bool,
     #[command(flatten)]
     modules: Modules,
     /// Put the *.conf files of this folder into /etc/modprobe.d, and heed them when modules are resolved. Of two files
@@ -111,7 +113,8 @@ struct Modules {
     /// Take every module of the tree
     #[arg(long = "all-modules")]
     all: bool,
-    /// Only warn if the tree lacks a listed module; a VM that is given the same list fails
+    /// Only warn if the tree lacks a listed module, modprobe.d refuses one, or the image lacks the agent's interpreter;
+    /// a VM that is given the same list, or this agent, fails
     #[arg(long)]
     allow_missing: bool,
     #[command(flatten)]
@@ -142,14 +145,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let mut archive = Archive::append_to(existing.unwrap_or_default());
     let layout = Layout::read(arguments.layout.as_deref())?;
     let agent = arguments.agent.as_deref().map(|agent| arguments.modules.tree.on_host(agent));
-    layout.add_to(&mut archive, &arguments.init, agent.as_deref())?;
+    layout.add_to(&mut archive, &arguments.init, agent.as_deref(), arguments.no_agent)?;
     let added = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
     add_config(&mut archive, &arguments.config, &arguments.modules.tree)?;
     for Added { source, target } in &arguments.add {
         let node = Node::of_host(source)?;
         archive.replace(target, fs::metadata(source)?.permissions().mode() & 0o777, node, "--add")?;
     }
-    arguments.agent.iter().try_for_each(|agent| check_loader(&archive, agent))?;
+    if let (Some(_), Some(path)) = (agent, layout.agent()) {
+        check_agent(&archive, path, arguments.modules.allow_missing)?;
+    }
 
     let mtime = source_date_epoch()?;
     let progress = Progress::new(archive.to_copy());
@@ -171,13 +176,14 @@ impl Arguments {
     }
 }
 
-/// Warns if the image lacks the dynamic loader of a program.
-fn check_loader(archive: &Archive, program: &Path) -> Result<()> {
-    let file = fs::read(program).with_context(|| program.display().to_string())?;
-    let Some(loader) = Elf::new(&file).and_then(|elf| elf.interpreter()) else { return Ok(()) };
-    if !str::from_utf8(loader).is_ok_and(|path| archive.has(path)) {
-        let (program, loader) = (program.display(), Shown(loader));
-        warn(format_args!("{program} is not static, and its loader {loader} is not in the image"));
+/// Checks that the kernel can execute the agent of the image, with its interpreter.
+fn check_agent(archive: &Archive, path: &str, allow_missing: bool) -> Result<()> {
+    match program::check(path, &|path| archive.find(path)) {
+        Err(failure) if allow_missing => warn(failure),
+        Err(failure) => {
+            bail!("{failure}; put what is missing into the image with --add, or only warn of it with --allow-missing")
+        }
+        Ok(()) => {}
     }
     Ok(())
 }

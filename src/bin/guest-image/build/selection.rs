@@ -69,7 +69,9 @@ impl Selection {
                 Consequence::Nothing => {}
             }
         }
-        let is_missing = |failure: &mut Failure| matches!(failure.code, Code::UnknownModule | Code::MissingFile);
+        let is_missing = |failure: &mut Failure| {
+            matches!(failure.code, Code::UnknownModule | Code::MissingFile | Code::InstallCommand)
+        };
         let tolerated: Vec<_> = failures.0.extract_if(.., |failure| allow_missing && is_missing(failure)).collect();
         failures.into_result()?;
         tolerated.iter().for_each(warn);
@@ -113,7 +115,8 @@ impl Selection {
         match step.action {
             Action::Load(path) => self.select_file(directory, path, why),
             Action::Missing => Err(actions::missing_module(step)),
-            Action::Adjust | Action::BuiltIn | Action::Install(_) | Action::Blacklisted => Ok(()),
+            Action::Install(command) => actions::run_install_command(step, command),
+            Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(()),
         }
     }
 

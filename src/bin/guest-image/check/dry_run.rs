@@ -14,6 +14,7 @@ use guest_init::request::{MOST_ENTRIES, Request};
 use guest_init::resolve::plan::Plan;
 use guest_init::resolve::plan::consequence::Consequence;
 
+use super::agent;
 use super::findings::{Findings, Remark};
 use super::inspection::Inspection;
 use super::kernel_image::KernelImage;
@@ -83,8 +84,8 @@ struct DryRun<'v> {
 }
 
 impl DryRun<'_> {
-    /// Does what PID 1 does before the first load. Returns the failures with which loads would end, as far as the
-    /// module files show them.
+    /// Does what PID 1 does before the first load. Returns the failures with which loads and the agent would end, as far
+    /// as the files show them.
     fn walk(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>, Stop> {
         let mut request = Request::parse(self.vm.cmdline.as_bytes(), report);
         request.strict |= self.vm.strict;
@@ -93,7 +94,7 @@ impl DryRun<'_> {
         // PID 1 ends here if a list is wrong. The dry run goes on, to report all failures at once.
         if request.entries.is_empty() {
             report.verdict()?;
-            return Ok(Vec::new());
+            return Ok(self.agent(&request, findings));
         }
         let tree = match self.tree(&request.module_dir, findings) {
             Ok(tree) => tree,
@@ -123,7 +124,14 @@ impl DryRun<'_> {
         let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, &tree, findings);
         let mut inspection = Inspection::new(self.vm, kernel, &tree, ignored, findings);
         inspection.steps(&plan, &loader, &request.entries);
-        Ok(inspection.finish(&tree.sources(&config)))
+        let mut failures = inspection.finish(&tree.sources(&config));
+        failures.extend(self.agent(&request, findings));
+        Ok(failures)
+    }
+
+    /// The failure of the agent, if it is known to fail.
+    fn agent(&self, request: &Request<'_>, findings: &mut Findings) -> Vec<Failure> {
+        agent::inspect(request, self.vm.tree.root().as_ref(), findings).into_iter().collect()
     }
 
     /// Adds the entries of all lists to the request: first the lists that the command line names, then those given as

@@ -21,6 +21,9 @@ pub struct Findings {
     /// The folder of the module tree.
     pub modules: PathBuf,
     reaches_agent: bool,
+    /// Whether the root lacks the agent, so that nobody knows where the agent is.
+    #[serde(skip)]
+    pub lacks_agent: bool,
     /// The failure that the VM would end with.
     #[serde(rename = "code", serialize_with = "code_of")]
     pub end: Option<Failure>,
@@ -92,6 +95,8 @@ pub enum Topic {
     Index,
     /// Compressed modules, and who decompresses them.
     Compression,
+    /// The agent, if it is missing or was not looked for.
+    Agent,
 }
 
 /// A parameter of a module.
@@ -203,8 +208,12 @@ impl Findings {
             None => {
                 let loaded = self.taken().filter(|step| step.action == "insmod").count();
                 let modules = if loaded == 1 { "module" } else { "modules" };
-                let text = format!("the VM would load {loaded} {modules} and start its agent");
-                writeln!(f, "{}{}", of(&self.release), styled(GOOD, text))
+                let (style, end) = match self.lacks_agent {
+                    true => (WARNING, ", and its agent is missing"),
+                    false => (GOOD, " and start its agent"),
+                };
+                let text = format!("the VM would load {loaded} {modules}{end}");
+                writeln!(f, "{}{}", of(&self.release), styled(style, text))
             }
         }
     }

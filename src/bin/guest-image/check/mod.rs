@@ -1,5 +1,6 @@
 //! `guest-image check`: predicts what PID 1 does with module lists, before any VM starts.
 
+mod agent;
 mod dry_run;
 mod findings;
 mod inspection;

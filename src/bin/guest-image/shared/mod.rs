@@ -4,4 +4,5 @@ pub mod decompress;
 pub mod firmware;
 pub mod folder;
 pub mod lists;
+pub mod program;
 pub mod tree_options;

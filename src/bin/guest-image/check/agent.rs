@@ -1,0 +1,53 @@
+//! The agent of the VM: whether the root has it, and whether the kernel could execute it.
+
+use guest_init::failure::{Code, Failure};
+use guest_init::request::Request;
+use guest_init::text::Shown;
+use rustix::fs::fstat;
+use rustix::io::{self, Errno};
+
+use super::findings::{Findings, Remark, Topic};
+use crate::shared::folder::Folder;
+use crate::shared::program::{self, Found};
+
+/// The largest program that is looked into on a share, in bytes.
+const LARGEST: usize = 256 << 20;
+/// guest-init in a root that is the image of the VM.
+const GUEST_INIT: &str = "sbin/guest-init";
+
+/// Looks for the agent in a root. Returns the failure that the VM would end with.
+///
+/// A root without the agent is the VM's image only if it has guest-init. Else the image may be made of it with `build
+/// --agent`, so that nothing is known but that the agent is not there, which is a warning.
+pub fn inspect(request: &Request<'_>, root: Option<&Folder>, findings: &mut Findings) -> Option<Failure> {
+    let agent = Shown(request.agent).to_string();
+    let Some(root) = root else {
+        let text = format!("{agent}: the agent was not looked for; name the guest's root with --root");
+        findings.notes.push(Remark::new(Topic::Agent, None, text));
+        return None;
+    };
+    let failure = program::check(&agent, &|path| look_up(root, path).unwrap_or_else(not_opened)).err()?;
+    let is_image = root.file(GUEST_INIT).is_ok() && request.kernel.root.is_none();
+    if failure.code != Code::AgentMissing || is_image {
+        return Some(failure);
+    }
+    let (path, code) = (root.path.display(), failure.code);
+    let text =
+        format!("{agent}: the agent is not in {path}: the VM fails with {code} unless its image or root= has it");
+    findings.warnings.push(Remark::new(Topic::Agent, None, text));
+    findings.lacks_agent = true;
+    None
+}
+
+fn look_up(root: &Folder, path: &str) -> io::Result<Found<'static>> {
+    let file = root.directory.as_ref().map_err(|error| *error)?.regular(path)?;
+    Ok(Found::File { mode: fstat(&file)?.st_mode, bytes: file.contents(LARGEST)? })
+}
+
+fn not_opened<'f>(error: Errno) -> Found<'f> {
+    match error {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP => Found::Nothing,
+        Errno::ISDIR | Errno::INVAL | Errno::NXIO => Found::NotAFile,
+        _ => Found::Unknown,
+    }
+}
