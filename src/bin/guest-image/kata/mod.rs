@@ -1,11 +1,13 @@
 //! `guest-image kata`: turns Kata Containers' configuration and pods into the list that guest-init reads.
 //!
-//! [`configuration`] and [`pods`] read Kata's files. [`runtime`] joins their lists as Kata's runtimes do. [`target`]
-//! writes the result for guest-init.
+//! [`configuration`] and [`pods`] read Kata's files, whose [`syntax`] is TOML, YAML or JSON. [`runtime`] joins their
+//! lists as Kata's runtimes do. [`target`] writes the result for guest-init, and [`annotation`] for a pod's annotation.
 
+mod annotation;
 mod configuration;
 mod pods;
 mod runtime;
+mod syntax;
 mod target;
 
 use std::fs::{self, File};
@@ -26,6 +28,7 @@ use crate::shared::lists::List;
 use configuration::Configuration;
 use pods::Pod;
 use runtime::Runtime;
+use syntax::Source;
 use target::Target;
 
 /// The bound on a file's size, in bytes.
@@ -34,6 +37,7 @@ const LONGEST: u64 = 16 << 20;
 const EXAMPLES: &str = "\
 Examples:
   guest-image kata /etc/kata-containers/configuration.toml pods.yaml
+  guest-image kata configuration.toml pods.yaml --pod NAME --annotation
   guest-image kata configuration.toml pods.yaml --check --root rootfs --kernel vmlinuz
   kubectl get pod NAME -o json | guest-image kata configuration.toml - --list NAME.list
 
@@ -47,15 +51,21 @@ In Kata's configuration:
 /// replaces the configuration's list if the runtime is Kata's Go runtime. Kata's Rust runtime adds the annotation to
 /// the list.
 ///
+/// The words for a single pod belong in its annotation `io.katacontainers.config.hypervisor.kernel_params`. Kata cuts
+/// that at blanks, so --annotation prints words without blanks: `guest_init.modules=a;b a.debug=1`. A parameter that
+/// stands so also counts if its module is loaded as a dependency. If no such words say the same as the list,
+/// --annotation fails.
+///
 /// --json prints one object: "runtime", and "lists", each with "file", "kind", "namespace" and "name" (of the pod, or
-/// null), "origin", "modules" (an array of entries), "parameter" (null if no command line can hold the list) and
-/// "warnings". With --check, --json prints the object of `guest-image check` for each list.
+/// null), "origin", "modules" (an array of entries), "parameter" (null if no command line can hold the list),
+/// "annotation" (the words for a pod's annotation, or null) and "warnings". With --check, --json prints the object of
+/// `guest-image check` for each list.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, mut_args(vm_options_need_check))]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
-    /// Kata's configuration.toml, with the config.d beside it; or YAML or JSON with pods, Deployments and the like; or
-    /// an OCI bundle's config.json. At most one configuration. `-` is standard input
+    /// Kata's configuration.toml, with the config.d beside it; or YAML or JSON with pods, Deployments and the like, or
+    /// with a sandbox of crictl; or an OCI bundle's config.json. At most one configuration. `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Kata's runtime [default: the one that the configuration is for]
@@ -67,6 +77,9 @@ pub struct Arguments {
     /// Write the list into a file, one entry a line, and print no parameter; `-` is standard output
     #[arg(long, short = 'o', visible_alias = "output", value_name = "FILE", conflicts_with = "json")]
     list: Option<PathBuf>,
+    /// Print the words for a pod's annotation io.katacontainers.config.hypervisor.kernel_params, which hold no blanks
+    #[arg(long, conflicts_with_all = ["list", "json"])]
+    annotation: bool,
     /// Also check each list, as `guest-image check` does with the same options
     #[arg(long)]
     check: bool,
@@ -77,7 +90,7 @@ pub struct Arguments {
 /// Makes the options of `guest-image check`, except `--json`, require `--check`.
 fn vm_options_need_check(argument: Arg) -> Arg {
     match argument.get_id().as_str() {
-        "files" | "runtime" | "pod" | "list" | "check" | "json" => argument,
+        "files" | "runtime" | "pod" | "list" | "annotation" | "check" | "json" => argument,
         _ => argument.requires("check"),
     }
 }
@@ -93,12 +106,14 @@ struct Input {
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let input = Input::read(&arguments.files, arguments.pod.as_deref())?;
     let configuration = input.configuration.unwrap_or_default();
+    configuration.warnings.iter().for_each(stderr::warn);
     let runtime = arguments.runtime.unwrap_or(configuration.runtime);
     let pods: Vec<_> = if input.pods.is_empty() { vec![None] } else { input.pods.into_iter().map(Some).collect() };
     let mut targets: Vec<_> =
         pods.into_iter().map(|pod| Target::new(runtime, &configuration, pod)).collect::<Result<_>>()?;
     if arguments.list.is_none() {
-        targets.iter_mut().for_each(|target| target.write_parameter(&configuration.kernel_params));
+        let (kernel_params, for_annotation) = (&configuration.kernel_params, arguments.annotation);
+        targets.iter_mut().for_each(|target| target.write_parameter(runtime, kernel_params, for_annotation));
     }
     let Arguments { check, vm, list, .. } = arguments;
     if vm.json && !check {
@@ -110,7 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let texts = match list {
         _ if vm.json => vec![String::new(); targets.len()],
         Some(file) => vec![write_list(file, &targets)?],
-        None => targets.iter().map(|target| parameter(target, targets.len() > 1)).collect::<Result<_>>()?,
+        None => targets.iter().map(|target| printed(target, arguments, targets.len() > 1)).collect::<Result<_>>()?,
     };
     let mut exit = Exit::Done;
     for (target, text) in targets.iter().zip(texts) {
@@ -142,8 +157,11 @@ impl Input {
                 ensure!(input.configuration.is_none(), "{title}: a second configuration; name only one");
                 input.configuration = Some(configuration);
             } else {
-                let pods = pods::read(&title, &text)?;
-                ensure!(!pods.is_empty(), "{title}: no pod, no template of pods, and not an OCI bundle's config.json");
+                let pods = pods::read(Source { title: &title, text: &text })?;
+                ensure!(
+                    !pods.is_empty(),
+                    "{title}: no pod, no template of pods, no sandbox of crictl, and not an OCI bundle's config.json"
+                );
                 input.pods.extend(pods);
             }
         }
@@ -179,11 +197,12 @@ fn is_toml(path: &Path, text: &str) -> bool {
     }
 }
 
-/// The parameter for a command line. If there are several, the pod stands above each.
-fn parameter(target: &Target, several: bool) -> Result<String> {
+/// The words for a command line, or for an annotation. If there are several lists, the pod stands above each.
+fn printed(target: &Target, arguments: &Arguments, several: bool) -> Result<String> {
     let heading = if several { format!("# {}: {}\n", target.title, target.origin) } else { String::new() };
     match target.modules.is_empty() {
         true => Ok(heading),
+        false if arguments.annotation => Ok(heading + target.annotation_or_why()? + "\n"),
         false => Ok(heading + target.parameter_or_why()? + "\n"),
     }
 }

@@ -7,6 +7,8 @@
 //! | the annotation's entries | end at every `;`, also inside quotes | end at every `;`, also inside quotes |
 //! | an entry's words | end at any white space, also inside quotes | end at each single blank outside quotes |
 //! | blanks around an entry | are removed | stay: the agent gets an empty name, and refuses it |
+//! | quotes | mean nothing | open at a word that has one, and close at the next word that has one |
+//! | the list with `[hypervisor.remote]` | is not sent to the agent | is sent |
 //!
 //! Go: addAgentConfigOverrides in pkg/oci/utils.go, setupKernelModules in virtcontainers/kata_agent.go. Rust:
 //! update_config_by_annotation in kata-types' annotations/mod.rs, KernelModule in runtime-rs' agent/src/types.rs.
@@ -14,6 +16,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use guest_init::request::kernel::words::words;
 use serde::Serialize;
 
 /// One of Kata's runtimes.
@@ -82,12 +85,42 @@ impl Runtime {
         words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    /// Whether Kata's own agent would refuse an entry that guest-init takes. The Rust runtime passes on a name that is
-    /// empty or contains white space other than a blank.
-    pub fn spoils(self, entry: &str) -> bool {
-        let name = entry.split(' ').next().unwrap_or_default();
-        self == Self::Rust && !entry.is_empty() && (name.is_empty() || name.contains(char::is_whitespace))
+    /// What Kata's own agent gets of an entry, if that differs from what guest-init loads.
+    pub fn difference(self, entry: &str) -> Option<String> {
+        if entry.trim().contains('\n') {
+            let end = "end it with `;` in an annotation, or as a string of its own in an array";
+            return Some(format!("a newline does not end an entry, so Kata reads one module here; {end}"));
+        }
+        if self == Self::Go || entry.is_empty() {
+            return None;
+        }
+        let Some((name, parameters)) = rust_parameters(entry) else {
+            return Some("Kata's Rust runtime refuses a quote that opens and closes in one word".into());
+        };
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            let result = "its agent refuses the entry, and guest-init takes it";
+            return Some(format!("Kata's Rust runtime does not trim an entry: {result}"));
+        }
+        let joined = parameters.into_iter().find(|parameter| words(parameter.as_bytes()).count() > 1)?;
+        Some(format!("Kata's Rust runtime makes one parameter of `{joined}`, and guest-init several"))
     }
+}
+
+/// The name and the parameters that the Rust runtime makes of an entry (KernelModule in agent/src/types.rs). `None`: it
+/// refuses the entry.
+fn rust_parameters(entry: &str) -> Option<(&str, Vec<String>)> {
+    let mut words = entry.split(' ');
+    let name = words.next()?;
+    let (mut parameters, mut in_quotes) = (Vec::<String>::new(), name.contains('"'));
+    for word in words {
+        match parameters.last_mut() {
+            Some(parameter) if in_quotes => *parameter += &format!(" {word}"),
+            _ if in_quotes => {}
+            _ => parameters.push(word.to_string()),
+        }
+        in_quotes ^= word.contains('"');
+    }
+    (!in_quotes).then_some((name, parameters))
 }
 
 #[cfg(test)]
@@ -103,9 +136,30 @@ mod tests {
     }
 
     #[test]
-    fn rust_spoils_what_is_not_trimmed() {
-        let spoiled = |entry| Runtime::Rust.spoils(entry);
-        assert!(spoiled(" i915") && spoiled(" ") && spoiled("i915\tx=1") && spoiled("i915\n"));
-        assert!(!spoiled("") && !spoiled("i915 ") && !spoiled("i915  x=1") && !Runtime::Go.spoils(" i915"));
+    fn rust_does_not_trim() {
+        let trims = |entry| Runtime::Rust.difference(entry).is_some_and(|text| text.contains("does not trim"));
+        assert!(trims(" i915") && trims(" ") && trims("i915\tx=1") && trims("i915\n"));
+        for entry in ["", "i915 ", "i915  x=1", "snd id=\"a b\" x=1"] {
+            assert_eq!(Runtime::Rust.difference(entry), None, "{entry}");
+        }
+        assert_eq!(Runtime::Go.difference(" i915"), None);
+    }
+
+    #[test]
+    fn rust_counts_words_with_quotes_and_not_quotes() {
+        let difference = |entry| Runtime::Rust.difference(entry).unwrap();
+        let refused = "Kata's Rust runtime refuses a quote that opens and closes in one word";
+        assert_eq!(difference("m x=\"A;B\""), refused);
+        let joined = "Kata's Rust runtime makes one parameter of `a=\"1\" b=2 c=\"3\"`, and guest-init several";
+        assert_eq!(difference("x a=\"1\" b=2 c=\"3\""), joined);
+        assert_eq!(Runtime::Go.difference("m x=\"A;B\""), None);
+    }
+
+    #[test]
+    fn a_newline_ends_no_entry() {
+        for runtime in [Runtime::Go, Runtime::Rust] {
+            assert!(runtime.difference("e1000e EEE=1\ni915").is_some_and(|text| text.contains("a newline")));
+        }
+        assert_eq!(Runtime::Go.difference("\ni915\n"), None);
     }
 }

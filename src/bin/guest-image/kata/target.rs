@@ -6,8 +6,9 @@ use guest_init::request::{MOST_ENTRIES, kernel::words::words, list};
 use guest_init::text::Shown;
 use serde::Serialize;
 
+use super::annotation::{self, KERNEL_PARAMS};
 use super::configuration::Configuration;
-use super::pods::{ANNOTATION, Pod};
+use super::pods::{KERNEL_MODULES, Pod};
 use super::runtime::{Origin, Runtime};
 use crate::cli::stderr::Failures;
 
@@ -30,6 +31,8 @@ pub struct Target {
     pub modules: Vec<String>,
     /// The word for the command line. `None`: it is not asked for, or no command line can hold the list.
     pub parameter: Option<String>,
+    /// The words for a pod's annotation. `None`: they are not asked for, or no such words say the same as the list.
+    pub annotation: Option<String>,
     /// Warnings about the list.
     pub warnings: Vec<String>,
 }
@@ -39,31 +42,54 @@ impl Target {
     ///
     /// Error: all entries that guest-init would refuse.
     pub fn new(runtime: Runtime, configuration: &Configuration, pod: Option<Pod>) -> Result<Self> {
-        let annotation = pod.as_ref().and_then(|pod| pod.annotation.as_deref());
-        let (origin, entries) = runtime.entries(&configuration.modules, annotation);
+        let kernel_modules = pod.as_ref().and_then(|pod| pod.kernel_modules.as_deref());
+        let (origin, entries) = runtime.entries(&configuration.modules, kernel_modules);
         let title = match &pod {
             Some(pod) if pod.name.is_some() => format!("{}: {} {}", pod.file, pod.kind, pod.full_name()),
             Some(pod) => format!("{}: {}", pod.file, pod.kind),
             None => configuration.title.clone(),
         };
         let mut warnings = Vec::new();
-        if pod.as_ref().is_some_and(|pod| pod.misplaced) {
-            warnings.push(format!("{ANNOTATION} stands outside of the pod template, where Kata does not read it"));
+        if let Some(place) = pod.as_ref().and_then(|pod| pod.misplaced) {
+            warnings.push(format!("{KERNEL_MODULES} stands outside of {place}, where Kata does not read it"));
         }
+        let kernel_params = pod.as_ref().and_then(|pod| pod.kernel_params.as_deref());
+        warnings.extend(kernel_params.and_then(annotation::change));
         let modules = modules(runtime, &title, &entries, &mut warnings)?;
         if modules.is_empty() {
             warnings.push("no kernel modules are asked for".into());
+        } else if !configuration.reaches_the_agent(runtime) {
+            warnings.push(
+                "Kata's Go runtime does not send kernel_modules to the agent with [hypervisor.remote]; guest-init \
+                 loads them if the VM's own command line has the list"
+                    .into(),
+            );
         }
         let file = pod.as_ref().map_or(configuration.title.clone(), |pod| pod.file.clone());
         let (kind, namespace, name) = pod.map_or((None, None, None), |pod| (Some(pod.kind), pod.namespace, pod.name));
-        Ok(Self { title, file, kind, namespace, name, origin, modules, parameter: None, warnings })
+        let (parameter, annotation) = (None, None);
+        Ok(Self { title, file, kind, namespace, name, origin, modules, parameter, annotation, warnings })
     }
 
-    /// Writes the list as a word for the command line, which also holds `kernel_params`.
-    pub fn write_parameter(&mut self, kernel_params: &str) {
-        if !self.modules.is_empty() {
-            self.parameter = parameter(&self.modules.join("; "));
-            self.warnings.extend(self.parameter.as_ref().and_then(|parameter| too_long(parameter, kernel_params)));
+    /// Writes the list as words for the command line, which also holds `kernel_params`: as one word, and as words for a
+    /// pod's annotation. `for_annotation`: only those are printed.
+    pub fn write_parameter(&mut self, runtime: Runtime, kernel_params: &str, for_annotation: bool) {
+        if self.modules.is_empty() {
+            return;
+        }
+        self.parameter = parameter(&self.modules.join("; "));
+        self.annotation = annotation::words_for(&self.modules).ok();
+        let printed = if for_annotation { &self.annotation } else { &self.parameter };
+        self.warnings.extend(printed.as_ref().and_then(|words| too_long(words, kernel_params)));
+        // A list that is the pod's own can stand nowhere else.
+        let is_own = matches!(self.origin, Origin::Annotation | Origin::Both);
+        let word = self.parameter.as_ref().filter(|_| is_own && !for_annotation);
+        self.warnings.extend(word.and_then(|word| annotation::advice(word, &self.modules)));
+        if is_own && runtime == Runtime::Rust && !kernel_params.is_empty() {
+            self.warnings.push(format!(
+                "Kata's Rust runtime puts the annotation {KERNEL_PARAMS} in place of the configuration's kernel_params: \
+                 repeat their words in it"
+            ));
         }
     }
 
@@ -73,6 +99,16 @@ impl Target {
     pub fn parameter_or_why(&self) -> Result<&str> {
         let why = "no kernel command line can hold a value with both blanks and quotes; write a file with --list";
         self.parameter.as_deref().with_context(|| format!("{}: {why}", self.title))
+    }
+
+    /// The words for a pod's annotation.
+    ///
+    /// Error: the reason why there are none.
+    pub fn annotation_or_why(&self) -> Result<&str> {
+        let why = || annotation::words_for(&self.modules).err().unwrap_or_default();
+        let title = &self.title;
+        let missing = || format!("{title}: no words without blanks say the same: {}; write a file with --list", why());
+        self.annotation.as_deref().with_context(missing)
     }
 
     /// The text of a list file.
@@ -86,11 +122,8 @@ fn modules(runtime: Runtime, title: &str, entries: &[&str], warnings: &mut Vec<S
     let mut modules = Vec::new();
     let mut failures = Failures(Vec::new());
     for entry in entries {
-        if runtime.spoils(entry) {
-            let entry = Shown(entry.as_bytes());
-            warnings.push(format!(
-                "Kata's Rust runtime does not trim `{entry}`: its agent refuses the entry, and guest-init takes it"
-            ));
+        if let Some(difference) = runtime.difference(entry) {
+            warnings.push(format!("`{}`: {difference}", Shown(entry.as_bytes())));
         }
         let module = runtime.words(entry);
         if module.starts_with('?') {
@@ -121,6 +154,10 @@ fn one_entry(title: &str, module: &str) -> Result<(), Failure> {
             bad("a quote is not closed; an annotation's entries end at every `;`, also inside quotes")
         }
         [Err(failure)] => Err(failure.clone()),
+        // An alias, such as `of:N*T*Cvirtio,mmio`, has a colon.
+        [Ok(entry)] if entry.name.as_bytes().contains(&b',') && !entry.name.as_bytes().contains(&b':') => bad(
+            "no module's name holds a comma; `;` ends an entry in an annotation, and in an array each entry is a string",
+        ),
         [Ok(_)] => Ok(()),
         _ => bad("`;` ends an entry of guest-init's lists, but not of Kata's arrays; quote the value that contains it"),
     }
