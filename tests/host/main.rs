@@ -1,6 +1,7 @@
 //! guest-image, the host's tool: `build`, `check`, `explain` and `kata`, the manual pages and the completions.
 
 mod check;
+mod explain;
 mod image;
 mod kata;
 mod pages;

@@ -152,22 +152,3 @@ fn colours_are_only_for_terminals() {
     assert!(colours(&[("CLICOLOR_FORCE", "1")]));
     assert!(!colours(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
 }
-
-#[test]
-fn a_code_is_explained_from_arguments_and_from_a_log() {
-    let place = Place::new();
-    let text = "0x42 OtherKernel (load): a module was built for another kernel\n     look at the two versions named\n";
-    let panic = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00004200";
-    for arguments in [&["explain", "0x42"][..], &["explain", "66"], &["explain", panic]] {
-        let outcome = place.run(arguments);
-        assert_eq!((outcome.status, &outcome.out[..]), (0, text), "{}", outcome.err);
-    }
-    let mut child = place.command(&["explain"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let log = b"[    0.1] noise \xff\n<0>guest-init: failed: load x: ENOEXEC: y (exit 0x42)\n---[ end exitcode=0x00004200 ]---\n";
-    child.stdin.take().unwrap().write_all(log).unwrap();
-    assert_eq!(String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap(), text);
-
-    let found: serde_json::Value = serde_json::from_str(&place.run(&["explain", "--all", "--json"]).out).unwrap();
-    let numbers: Vec<_> = found.as_array().unwrap().iter().map(|one| one["number"].as_u64().unwrap() as u8).collect();
-    assert_eq!(numbers, guest_init::failure::Code::ALL.iter().map(|code| *code as u8).collect::<Vec<_>>());
-}

@@ -5,18 +5,23 @@ use std::process::{ExitCode, Termination};
 /// The end of every help text and manual page.
 pub const STATUS: &str = "\
 Exit status:
-  0  success; check: nothing was found that keeps the VM from starting its agent
-  1  failure; check: the VM would panic, or --deny-warnings is given and there are warnings
-  2  wrong arguments; check: or a file on this host can't be read, so nothing is known about the VM";
+  0  success; check: nothing was found that keeps the VM from starting its agent; explain: the failure is explained, or
+     the log has none
+  1  failure; check: the VM would panic, or --deny-warnings is given and there are warnings; explain: the log has no
+     line of guest-init, or its agent ended
+  2  wrong arguments; check: or a file on this host can't be read, so nothing is known about the VM; explain: or the
+     log can't be read";
 
 /// An exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Success. Of `check`: nothing was found that keeps the VM from starting its agent.
+    /// Success. Of `check`: nothing was found that keeps the VM from starting its agent. Of `explain`: the failure is
+    /// explained, or the log has none.
     Done = 0,
-    /// Failure. Of `check`: the VM would panic, or `--deny-warnings` found some.
+    /// Failure. Of `check`: the VM would panic, or `--deny-warnings` found some. Of `explain`: no failure of guest-init
+    /// explains the end of the VM.
     Failed = 1,
-    /// Wrong arguments. Of `check`: nothing is known about the VM.
+    /// Wrong arguments. Of `check`: nothing is known about the VM. Of `explain`: the log can't be read.
     Usage = 2,
 }
 
