@@ -146,8 +146,11 @@ fn modules_of_another_kernel_are_reported() {
     let broken = "failure: load broken: ENOEXEC: the file is not a module, or it is truncated (exit 0x41)";
     let looks =
         ["note: 0x41: look at the file named; the original of the file", "note: 0x42: look at the two versions named"];
-    let kin = "warning: kin: built for 0.9, this kernel is 1.0: it loads only if the versions of its symbols are this kernel's";
+    let kin = "failure: load kin: ENOEXEC: built for 0.9, this kernel is 1.0 (exit 0x42)";
     let end = ["1.0: the VM would panic, exitcode=0x00004200"];
+    prints(&place, &["kin; old; torn; broken"], 1, &[&[kin, old, torn, broken], &looks[..], &end].concat());
+    place.tree("config", "CONFIG_MODVERSIONS=y\n");
+    let kin = "warning: kin: built for 0.9, this kernel is 1.0: it loads only if the versions of its symbols are this kernel's";
     prints(&place, &["kin; old; torn; broken"], 1, &[&[old, torn, broken], &looks[..], &[kin], &end].concat());
     let passed_over = [
         "warning: old: optional, passed over: built for 0.9, this kernel is 1.0",

@@ -66,6 +66,28 @@ fn a_module_of_the_same_release_built_otherwise_is_refused() {
 }
 
 #[test]
+fn modules_of_another_release_in_the_kernels_own_tree_are_refused() {
+    // Both kernels compare the versions of symbols, not releases.
+    let (kernel, other) = (Kernel::version("6.1"), Kernel::version("6.12"));
+    let place = Place::new();
+    let tree = format!("root/lib/modules/{}", kernel.release);
+    place.file(&format!("{tree}/kernel/dummy.ko"), other.plain("dummy"));
+    place.file(&format!("{tree}/modules.dep"), "kernel/dummy.ko:\n");
+    let image = kernel.directory.join("vmlinuz");
+    let outcome = place.check(&["--kernel", image.to_str().unwrap(), "dummy"]);
+    let first = outcome.out.lines().next().unwrap();
+    let expected = format!("failure: load dummy: ENOEXEC: built for {} ", other.release);
+    assert!(first.starts_with(&expected) && first.contains(": it needs another version of "), "{outcome:?}");
+    assert_eq!(outcome.status, 1);
+    // The release differs, and the versions are the kernel's: the kernel takes the module.
+    let magic = |first: &str| format!("vermagic={first}{}", &kernel.release[1..]);
+    let own = replace(&kernel.plain("dummy"), magic("6").as_bytes(), magic("5").as_bytes());
+    place.file(&format!("{tree}/kernel/dummy.ko"), own);
+    let outcome = place.check(&["--kernel", image.to_str().unwrap(), "dummy"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
 fn the_tree_of_another_kernel_is_not_found() {
     let (kernel, other) = (Kernel::version("6.1"), Kernel::version("6.12"));
     let image = other.directory.join("vmlinuz");

@@ -8,9 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use cpio::NewcReader;
-use guest_init::guest::modules::unpack::Format;
 
-use crate::shared::decompress::{self, first_stream};
+use crate::shared::decompress::{self, Packing, first_stream};
 
 /// The most links on the way to a file (MAXSYMLINKS of the kernel).
 const MOST_LINKS: usize = 40;
@@ -28,19 +27,25 @@ enum NodeKind {
 /// An existing initramfs.
 #[derive(Debug, Default)]
 pub struct ExistingImage {
-    /// The bytes of its file.
+    /// The bytes of its file, to which another archive can be appended.
     pub bytes: Vec<u8>,
+    /// The format of its last archive, if that is compressed.
+    last: Option<Packing>,
     entries: BTreeMap<String, NodeKind>,
 }
 
 impl ExistingImage {
-    /// Reads a file of cpio archives, each of which may be compressed in one of [`Format`].
+    /// Reads a file of cpio archives, each of which may be compressed.
     pub fn read(path: &Path) -> Result<Self> {
         let name = || path.display().to_string();
-        let bytes = fs::read(path).with_context(name)?;
+        let mut bytes = fs::read(path).with_context(name)?;
         let mut image = Self::default();
         image.read_archives(&bytes).with_context(name)?;
         ensure!(!image.entries.is_empty(), "{}: an empty image", path.display());
+        if image.last == Some(Packing::Lz4) {
+            // The format has no end. To the kernel, the archive ends at a block of 0 bytes (lib/decompress_unlz4.c).
+            bytes.extend([0; 4]);
+        }
         image.bytes = bytes;
         Ok(image)
     }
@@ -81,18 +86,20 @@ impl ExistingImage {
             rest = &rest[start..];
             let offset = bytes.len() - rest.len();
             let at = || format!("at offset {offset:#x}");
-            rest = match Format::of(rest) {
+            let packing = Packing::of(rest);
+            rest = match packing {
                 None if rest.starts_with(b"0707") => self.read_archive(rest).with_context(at)?,
                 None => bail!(
                     "at offset {offset:#x}: neither a cpio archive nor one in {}; compress the image in one of these",
                     decompress::names()
                 ),
-                Some(format) => {
-                    let (content, behind) = first_stream(format, rest).with_context(at)?;
+                Some(packing) => {
+                    let (content, behind) = first_stream(packing, rest).with_context(at)?;
                     self.read_archives(&content).with_context(at)?;
                     behind
                 }
             };
+            self.last = packing;
         }
         Ok(())
     }
@@ -157,7 +164,7 @@ mod tests {
 
     fn image(entries: &[(&str, NodeKind)]) -> ExistingImage {
         let entries = entries.iter().map(|(path, kind)| (path.to_string(), kind.clone())).collect();
-        ExistingImage { bytes: Vec::new(), entries }
+        ExistingImage { entries, ..ExistingImage::default() }
     }
 
     #[test]

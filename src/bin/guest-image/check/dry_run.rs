@@ -122,6 +122,8 @@ impl DryRun<'_> {
         report.verdict()?;
 
         let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, &tree, findings);
+        findings.warnings.extend(kernel.unread());
+        findings.notes.extend(kernel.without_config());
         let mut inspection = Inspection::new(self.vm, kernel, &tree, ignored, findings);
         inspection.steps(&plan, &loader, &request.entries);
         let mut failures = inspection.finish(&tree.sources(&config));

@@ -95,6 +95,8 @@ pub enum Topic {
     Index,
     /// Compressed modules, and who decompresses them.
     Compression,
+    /// The kernel's image, if it could not be read whole.
+    Kernel,
     /// The agent, if it is missing or was not looked for.
     Agent,
 }

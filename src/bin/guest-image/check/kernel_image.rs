@@ -1,61 +1,101 @@
-//! A kernel image: its release, the version magic that its modules must have, and its configuration.
+//! A kernel image: its release, the version magic that its modules must have, its configuration, and the versions of its
+//! symbols.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use guest_init::elf::Elf;
-use guest_init::guest::modules::unpack::Format;
 use memchr::memmem::{find, find_iter};
+use object::read::pe::PeFile64;
+use object::{Object, ObjectSection};
 
-use crate::shared::decompress::{all_streams, first_stream};
+use super::symbol_versions::SymbolVersions;
+use crate::shared::decompress::{self, Packing, all_streams, first_stream};
 
 /// The start of the banner that every uncompressed kernel contains (`linux_banner`).
 const BANNER: &[u8] = b"Linux version ";
+/// The most layers around a kernel: a compressed UKI with a compressed EFI program has three.
+const MOST_LAYERS: usize = 4;
 
 /// A kernel image.
 #[derive(Debug)]
 pub struct KernelImage {
     /// The release, as `uname -r` prints it.
     pub release: String,
-    /// The version magic that its modules must have, if the image could be decompressed.
+    /// The version magic that its modules must have, if the kernel in the image could be read.
     pub vermagic: Option<Vec<u8>>,
     /// The text of its .config, if the kernel contains it (CONFIG_IKCONFIG).
     pub config: Option<Vec<u8>>,
+    /// The versions of its symbols, if it has them and is an ELF file.
+    pub versions: Option<SymbolVersions>,
+    /// Why the kernel in the image could not be read.
+    pub unread: Option<String>,
 }
 
 impl KernelImage {
-    /// Reads a bzImage of x86, an Image of arm64, or vmlinux. The file may be compressed, or be an EFI program that
-    /// decompresses the kernel.
+    /// Reads a bzImage of x86, an Image of arm64, vmlinux, or a unified kernel image. The file may be compressed, or be
+    /// an EFI program that decompresses the kernel.
     pub fn read(path: &Path) -> Result<Self> {
         let name = || format!("--kernel {}", path.display());
-        let file = fs::read(path).with_context(name)?;
-        let file = match Format::of(&file) {
-            Some(format) => all_streams(format, &file).with_context(name)?,
-            None => file,
-        };
-        let file = match efi_payload(&file) {
-            Some(payload) => payload,
-            None => file,
-        };
-        Self::of(file).with_context(name)
+        fs::read(path).map_err(anyhow::Error::from).and_then(Self::of).with_context(name)
     }
 
-    fn of(file: Vec<u8>) -> Result<Self> {
-        if let Some(setup) = BzImage::of(&file) {
-            let release = setup.release().context("a bzImage whose header has no version")?;
-            return Ok(Self::with(release, &setup.payload().unwrap_or_default()));
+    /// Takes the layers around a kernel off.
+    fn of(mut file: Vec<u8>) -> Result<Self> {
+        for _ in 0..MOST_LAYERS {
+            file = match layer_of(&file)? {
+                Layer::None => return Self::of_kernel(file),
+                Layer::BzImage(image) => return image.read(),
+                Layer::Around(inner) => inner,
+            };
         }
+        bail!("more than {MOST_LAYERS} compressed files in one another")
+    }
+
+    /// Reads an uncompressed kernel.
+    fn of_kernel(file: Vec<u8>) -> Result<Self> {
         let is_raw = Elf::new(&file).is_some() || file.get(0x38..0x3c) == Some(b"ARM\x64");
-        ensure!(is_raw, "not a kernel image: neither bzImage, nor vmlinux, nor an Image of arm64");
-        let Some(release) = banner(&file) else { bail!("a kernel image without the text `Linux version`") };
+        ensure!(
+            is_raw,
+            "not a kernel image: neither bzImage, nor vmlinux, nor an Image of arm64, nor a unified kernel image; it \
+             may be compressed with {}",
+            decompress::names()
+        );
+        let release = banner(&file).context("a kernel image without the text `Linux version`")?;
         Ok(Self::with(release, &file))
     }
 
-    /// Searches `image`, the uncompressed kernel, for the other two.
+    /// Searches `image`, the uncompressed kernel, for everything but its release.
     fn with(release: String, image: &[u8]) -> Self {
-        Self { vermagic: vermagic(image, &release), config: embedded_config(image), release }
+        let vermagic = vermagic(image, &release);
+        let unread = vermagic.is_none().then(|| "it has no version magic".into());
+        let versions = SymbolVersions::of_kernel(image);
+        Self { vermagic, config: embedded_config(image), versions, unread, release }
     }
+}
+
+/// The outermost layer of an image.
+enum Layer<'a> {
+    /// The kernel itself, or no kernel.
+    None,
+    /// A bzImage.
+    BzImage(BzImage<'a>),
+    /// Another layer, with this content.
+    Around(Vec<u8>),
+}
+
+fn layer_of(file: &[u8]) -> Result<Layer<'_>> {
+    if let Some(packing) = Packing::of(file) {
+        return all_streams(packing, file).with_context(|| packing.name()).map(Layer::Around);
+    }
+    if let Some(image) = BzImage::of(file) {
+        return Ok(Layer::BzImage(image));
+    }
+    if let Some(payload) = efi_payload(file) {
+        return uncompressed(payload).map(Layer::Around).context("the kernel in the EFI program can't be read");
+    }
+    Ok(unified(file).map_or(Layer::None, |linux| Layer::Around(linux.into())))
 }
 
 /// An x86 image (Documentation/arch/x86/boot.rst).
@@ -66,6 +106,22 @@ impl<'a> BzImage<'a> {
         (file.get(0x202..0x206) == Some(b"HdrS")).then_some(Self(file))
     }
 
+    fn read(&self) -> Result<KernelImage> {
+        let payload = self.payload().context("it ends early").and_then(uncompressed);
+        let of_header = self.release();
+        match payload {
+            Ok(kernel) => {
+                let release = of_header.or_else(|| banner(&kernel)).context("a bzImage whose header has no version")?;
+                Ok(KernelImage::with(release, &kernel))
+            }
+            Err(error) => {
+                let release = of_header.context("a bzImage whose header has no version")?;
+                let unread = Some(format!("{error:#}"));
+                Ok(KernelImage { release, vermagic: None, config: None, versions: None, unread })
+            }
+        }
+    }
+
     /// The release. The header's `kernel_version` is the offset of its text, less 0x200.
     fn release(&self) -> Option<String> {
         let offset = self.0.get(0x20e..0x210)?;
@@ -73,29 +129,36 @@ impl<'a> BzImage<'a> {
         first_word(self.0.get(start..)?)
     }
 
-    /// The uncompressed kernel, if its format is one of [`Format`]. It starts `payload_offset` bytes behind the boot
-    /// sector and `setup_sects` further sectors.
-    fn payload(&self) -> Option<Vec<u8>> {
+    /// The compressed kernel. It starts `payload_offset` bytes behind the boot sector and `setup_sects` further sectors.
+    fn payload(&self) -> Option<&'a [u8]> {
         let word = |at| Some(u32::from_le_bytes(self.0.get(at..at + 4)?.try_into().ok()?) as usize);
         let sectors = usize::from(*self.0.get(0x1f1)?);
         let start = (sectors + 1) * 512 + word(0x248)?;
-        let payload = self.0.get(start..start + word(0x24c)?)?;
-        first(payload)
+        self.0.get(start..start + word(0x24c)?)
     }
 }
 
-/// The kernel in an EFI program that decompresses it (drivers/firmware/efi/libstub/zboot-header.S).
-fn efi_payload(file: &[u8]) -> Option<Vec<u8>> {
+/// The compressed kernel in an EFI program that decompresses it (drivers/firmware/efi/libstub/zboot-header.S).
+fn efi_payload(file: &[u8]) -> Option<&[u8]> {
     let word = |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?) as usize);
     let is_zboot = file.starts_with(b"MZ\0\0zimg");
-    let payload = file.get(word(8)?..)?.get(..word(12)?).filter(|_| is_zboot)?;
-    first(payload)
+    file.get(word(8)?..)?.get(..word(12)?).filter(|_| is_zboot)
+}
+
+/// The kernel in a unified kernel image, which is an EFI program (uapi-group.org/specifications/specs/unified_kernel_image).
+fn unified(file: &[u8]) -> Option<&[u8]> {
+    PeFile64::parse(file).ok()?.section_by_name(".linux")?.data().ok()
 }
 
 /// The content of the first stream. The kernel's build may add the content's size behind it, in 4 bytes (`size_append`
 /// in scripts/Makefile.lib).
-fn first(payload: &[u8]) -> Option<Vec<u8>> {
-    Some(first_stream(Format::of(payload)?, payload).ok()?.0)
+fn uncompressed(payload: &[u8]) -> Result<Vec<u8>> {
+    let start = &payload[..payload.len().min(4)];
+    let packing =
+        Packing::of(payload).with_context(|| format!("it begins with {start:02x?}, which is no known format"))?;
+    let (content, _) =
+        first_stream(packing, payload).with_context(|| format!("its {} data is damaged", packing.name()))?;
+    Ok(content)
 }
 
 /// The release in the banner. The kernel also contains a format string of the banner, with `%s` in place of the
@@ -127,12 +190,13 @@ fn vermagic(image: &[u8], release: &str) -> Option<Vec<u8>> {
 fn embedded_config(image: &[u8]) -> Option<Vec<u8>> {
     let start = find(image, b"IKCFG_ST")? + 8;
     let length = find(&image[start..], b"IKCFG_ED")?;
-    first(&image[start..start + length])
+    uncompressed(&image[start..start + length]).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::decompress::tests::{bzip2, lz4};
     use std::io::Write;
 
     /// An arm64 Image, as far as one is looked into.
@@ -150,6 +214,36 @@ mod tests {
         image
     }
 
+    /// A unified kernel image, as far as one is looked into: an EFI program with the section `.linux`.
+    fn unified(linux: &[u8]) -> Vec<u8> {
+        const HEADER: usize = 0x40;
+        const OPTIONAL: usize = 0x70;
+        let mut file = b"MZ".to_vec();
+        file.resize(0x3c, 0);
+        file.extend((HEADER as u32).to_le_bytes());
+        file.extend(b"PE\0\0\x64\x86\x01\0");
+        file.resize(HEADER + 20, 0);
+        file.extend([OPTIONAL as u8, 0, 0x22, 0, 0x0b, 0x02]);
+        file.resize(HEADER + 24 + OPTIONAL, 0);
+        let start = file.len() + 40;
+        let size = linux.len() as u32;
+        file.extend(b".linux\0\0");
+        file.extend([size, 0x1000, size, start as u32].map(u32::to_le_bytes).concat());
+        file.resize(start, 0);
+        [&file, linux].concat()
+    }
+
+    /// A bzImage with this payload.
+    fn bzimage(payload: &[u8]) -> Vec<u8> {
+        let mut image = vec![0; 0x400];
+        image[0x1f1] = 1;
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+        image[0x24c..0x250].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+        image[0x300..0x306].copy_from_slice(b"6.9-x ");
+        [&image, payload].concat()
+    }
+
     /// Reads an image of these bytes.
     fn read(bytes: &[u8]) -> Result<KernelImage> {
         let mut file = tempfile::NamedTempFile::new()?;
@@ -164,12 +258,38 @@ mod tests {
         efi.extend([64_u32.to_le_bytes(), (packed.len() as u32).to_le_bytes()].concat());
         efi.resize(64, 0);
         efi.extend(&packed);
-        for form in [&image(), &packed, &efi] {
+        let forms = [
+            image(),
+            packed.clone(),
+            efi.clone(),
+            bzip2(&image()),
+            lz4(&image()),
+            unified(&image()),
+            unified(&efi),
+            bzip2(&unified(&packed)),
+        ];
+        for form in &forms {
             let kernel = read(form).unwrap();
             assert_eq!(kernel.release, "6.9-x");
             assert_eq!(kernel.vermagic.as_deref(), Some(&b"6.9-x SMP preempt mod_unload aarch64"[..]));
             assert_eq!(kernel.config.as_deref(), Some(&b"CONFIG_X=y\n"[..]));
         }
+    }
+
+    #[test]
+    fn a_payload_is_read_in_every_format_or_the_reason_is_said() {
+        let sized = |packed: Vec<u8>| bzimage(&[packed, vec![0; 4]].concat());
+        for form in
+            [bzimage(&lz4(&image())), sized(lz4(&image())), sized(bzip2(&image())), unified(&sized(lz4(&image())))]
+        {
+            let kernel = read(&form).unwrap();
+            assert_eq!(kernel.vermagic.as_deref(), Some(&b"6.9-x SMP preempt mod_unload aarch64"[..]));
+            assert_eq!(kernel.unread, None);
+        }
+        let unread = |payload: &[u8]| read(&bzimage(payload)).unwrap().unread.unwrap();
+        assert_eq!(unread(b"\x01\x02\x03\x04\x05"), "it begins with [01, 02, 03, 04], which is no known format");
+        assert!(unread(&bzip2(&image())[..60]).starts_with("its bzip2 data is damaged: "));
+        assert_eq!(unread(&lz4(b"no kernel")), "it has no version magic");
     }
 
     #[test]

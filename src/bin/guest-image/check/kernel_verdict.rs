@@ -13,8 +13,9 @@ use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::tree::module::Module;
 use guest_init::text::Shown;
 
-use super::findings::Findings;
+use super::findings::{Findings, Remark, Topic};
 use super::kernel_image::KernelImage;
+use super::symbol_versions::SymbolVersions;
 use super::vm_options::VmOptions;
 
 /// The last bytes of a signed module (linux/module_signature.h).
@@ -26,6 +27,10 @@ const LONGEST_CONFIG: usize = 16 << 20;
 pub struct KernelFacts<'k> {
     release: String,
     vermagic: Option<&'k [u8]>,
+    versions: Option<&'k SymbolVersions>,
+    /// Whether there is an image of the kernel, and why it could not be read.
+    has_image: bool,
+    unread: Option<&'k str>,
     config: Option<Cow<'k, [u8]>>,
     words: ModuleWords<'k>,
 }
@@ -42,6 +47,9 @@ impl<'k> KernelFacts<'k> {
         Self {
             release: findings.release.clone(),
             vermagic: kernel.and_then(|kernel| kernel.vermagic.as_deref()),
+            versions: kernel.and_then(|kernel| kernel.versions.as_ref()),
+            has_image: kernel.is_some(),
+            unread: kernel.and_then(|kernel| kernel.unread.as_deref()),
             config: config(vm, kernel, tree, findings),
             words,
         }
@@ -73,24 +81,52 @@ impl<'k> KernelFacts<'k> {
         self.has("MODULE_SIG_FORCE") || self.words.enforces_signatures()
     }
 
-    /// The kernel's own comparison (`same_magic` in kernel/module/version.c): the release does not count for a module
-    /// that has the versions of its symbols.
+    /// The kernel's own comparison (`same_magic` and `check_version` in kernel/module/version.c): if the kernel and the
+    /// module have the versions of their symbols, these count, and the release does not.
     fn release(&self, module: &Module<'_>, info: &ModInfo<'_>, contents: &[u8]) -> Result<Option<String>, Failure> {
+        let refused = |reason: &str| Failure::new(Code::OtherKernel, module, reason);
         let Some(theirs) = info.values("vermagic").next() else { return Ok(None) };
         let (theirs, ours) = match self.vermagic {
             Some(ours) => (theirs, ours),
             None => (theirs.split(|&b| b == b' ').next().unwrap_or_default(), self.release.as_bytes()),
         };
-        if theirs == ours {
-            return Ok(None);
-        }
         let flags = |magic: &[u8]| magic.iter().position(|&b| b == b' ').map(|at| magic[at..].to_vec());
         let reason = format!("built for {}, this kernel is {}", Shown(theirs.trim_ascii()), Shown(ours.trim_ascii()));
-        if has_versions(contents) && flags(theirs) == flags(ours) {
-            let text = format!("{module}: {reason}: it loads only if the versions of its symbols are this kernel's");
-            return Ok(Some(text));
+        let by_versions = self.compares_versions() && has_versions(contents);
+        if theirs != ours && !(by_versions && flags(theirs) == flags(ours)) {
+            return Err(refused(&reason));
         }
-        Err(Failure::new(Code::OtherKernel, module, reason))
+        let versions = self.versions.filter(|_| by_versions);
+        match versions.map(|versions| versions.first_difference(contents)) {
+            Some(Some(symbol)) if theirs == ours => Err(refused(&format!(
+                "built for another {}: it needs another version of {}",
+                self.release,
+                Shown(symbol)
+            ))),
+            Some(Some(symbol)) => Err(refused(&format!("{reason}: it needs another version of {}", Shown(symbol)))),
+            None if theirs != ours => {
+                Ok(Some(format!("{module}: {reason}: it loads only if the versions of its symbols are this kernel's")))
+            }
+            Some(None) | None => Ok(None),
+        }
+    }
+
+    /// Whether the kernel compares the versions of symbols (CONFIG_MODVERSIONS). The version magic has a word for it.
+    fn compares_versions(&self) -> bool {
+        let word = |magic: &[u8]| magic.split(|&b| b == b' ').any(|word| word == b"modversions");
+        self.vermagic.map_or_else(|| self.has("MODVERSIONS"), word)
+    }
+
+    /// The warning that the kernel in the image could not be looked into.
+    pub fn unread(&self) -> Option<Remark> {
+        let text = format!("the kernel in --kernel can't be read, so only its release is compared: {}", self.unread?);
+        Some(Remark::new(Topic::Kernel, None, text))
+    }
+
+    /// The note that nobody knows the configuration of the kernel in the image.
+    pub fn without_config(&self) -> Option<Remark> {
+        let text = "the configuration of the kernel was not found: nobody knows whether it requires signatures";
+        (self.has_image && self.config.is_none()).then(|| Remark::new(Topic::Kernel, None, text.into()))
     }
 
     fn has(&self, name: &str) -> bool {
