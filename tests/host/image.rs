@@ -8,7 +8,7 @@ mod real;
 mod work;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::support::module::{init, linked_dynamically, module};
 use work::{AGENT, Work, listing, text_of, unpack};
@@ -218,6 +218,11 @@ fn with_allow_missing_a_missing_module_is_a_warning() {
     let lines: Vec<_> = printed.lines().map(|line| line.split(": E").next().unwrap()).collect();
     let warned = ["plan absent", "plan kernel/b/other.ko"].map(|what| format!("guest-image: warning: {what}"));
     assert_eq!(lines, [&warned[0], &warned[1], "initramfs.img: 1 module"]);
+    // A line of a package that was removed does not keep the others out.
+    let printed = work.build(&[&base[..], &["--all-modules"]].concat());
+    let line = "guest-image: warning: plan kernel/b/other.ko: ENOENT: modules.dep lists the file, and it is not there";
+    assert_eq!(printed, format!("{line}\ninitramfs.img: 4 modules"));
+    assert!(!text_of(&work.image(), "lib/modules/1.0/modules.dep").contains("other"));
     work.remove_image();
     let printed = work.fails(&[&base[..], &["absent; /x"]].concat());
     assert!(printed.starts_with("guest-image: read LIST `/x`: "), "{printed}");
@@ -299,8 +304,72 @@ fn added_files_keep_their_modes_and_replace_files_of_the_layout() {
     work.build(&["--agent", "agent", "--add", "init:/opt/x:y/tool", "--add", "agent:/init"]);
     let image = work.image();
     let lines = listing(&image);
-    assert!(lines.contains("f 0751 opt/x:y/tool\n") && lines.contains("d 0755 opt/x:y\n"), "{lines}");
+    assert!(lines.contains("f 4751 opt/x:y/tool\n") && lines.contains("d 0755 opt/x:y\n"), "{lines}");
     assert_eq!(text_of(&image, "init"), AGENT);
+}
+
+#[test]
+fn a_folder_is_added_with_links_and_modes() {
+    let work = Work::new();
+    let modes = [("over/bin/su", 0o4755), ("over/spool", 0o1777), ("over/bin", 0o2755)];
+    work.file("over/bin/su", "su");
+    work.file("over/spool/.keep", "");
+    work.file("over/etc/a.conf", "");
+    modes
+        .iter()
+        .for_each(|(path, mode)| fs::set_permissions(work.path(path), PermissionsExt::from_mode(*mode)).unwrap());
+    symlink("su", work.path("over/bin/sh")).unwrap();
+    symlink("/nowhere", work.path("dangling")).unwrap();
+    symlink("over/bin/su", work.path("link")).unwrap();
+    work.build(&["--agent", "agent", "--add", "over:/", "--add", "dangling:/opt/d", "--add", "link:/opt/l"]);
+    let lines = listing(&work.image());
+    let expected = [
+        "d 2755 bin",
+        "l 0777 bin/sh -> su",
+        "f 4755 bin/su",
+        "f 0644 etc/a.conf",
+        "l 0777 opt/d -> /nowhere",
+        "f 4755 opt/l",
+        "d 1777 spool",
+        "f 0644 spool/.keep",
+    ];
+    let missing: Vec<_> = expected.iter().filter(|line| !lines.contains(&format!("{line}\n"))).collect();
+    assert!(missing.is_empty(), "{missing:?} {lines}");
+    // The folder of the layout keeps its mode.
+    assert!(lines.contains("d 0755 etc\n"), "{lines}");
+    let fifo = std::process::Command::new("mkfifo").arg(work.path("over/fifo")).status().unwrap();
+    assert!(fifo.success());
+    work.remove_image();
+    let printed = work.fails(&["--agent", "agent", "--add", "over:/over"]);
+    assert!(printed.ends_with("over/fifo: a FIFO or a socket, which an image can't hold\n"), "{printed}");
+}
+
+#[test]
+fn a_file_of_5_gib_is_refused_before_it_is_read() {
+    let work = Work::new();
+    fs::File::create(work.path("sparse")).and_then(|file| file.set_len(5 << 30)).unwrap();
+    let start = std::time::Instant::now();
+    for (arguments, name) in [
+        (&["--agent", "agent", "--add", "sparse:/x"][..], work.path("sparse").canonicalize().unwrap()),
+        (&["--agent", "sparse"], "sparse".into()),
+    ] {
+        let expected = format!("guest-image: {}: a file of 4 GiB or more\n", name.display());
+        assert_eq!(work.fails(arguments), expected);
+    }
+    assert!(start.elapsed().as_secs() < 5);
+}
+
+#[test]
+fn an_image_is_written_to_standard_output() {
+    let work = with_tree();
+    let arguments = ["base", "--module-dir", "lib/modules", "--agent", "agent"];
+    work.build(&arguments);
+    for format in [&[][..], &["--json"]] {
+        let output = work.command(&[&arguments[..], &["--output", "-"], format].concat()).output().unwrap();
+        assert!(output.status.success() && output.stdout == fs::read(work.path("initramfs.img")).unwrap());
+        let report = String::from_utf8(output.stderr).unwrap();
+        assert!(report.contains("lib/modules/1.0/kernel/a/base.ko") && !report.contains('\x1b'), "{report}");
+    }
 }
 
 #[test]

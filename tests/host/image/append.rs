@@ -127,6 +127,31 @@ fn the_other_image_may_be_compressed_and_begin_with_microcode() {
 }
 
 #[test]
+fn of_two_modules_with_one_name_modules_dep_decides() {
+    let work = super::with_tree();
+    // DKMS's module is in modules.dep, and the kernel's own is not. Debian's initramfs has both.
+    let dep = "updates/dkms/mid.ko: kernel/a/base.ko\nkernel/a/base.ko:\n";
+    work.file("lib/modules/1.0/modules.dep", dep);
+    work.file("lib/modules/1.0/updates/dkms/mid.ko", "mid of DKMS");
+    let folder = |path| (path, DIRECTORY, "");
+    let base = archive(&[
+        folder("lib"),
+        folder("lib/modules"),
+        folder("lib/modules/1.0"),
+        folder("lib/modules/1.0/kernel"),
+        ("lib/modules/1.0/kernel/mid.ko", FILE, "mid"),
+        folder("lib/modules/1.0/updates"),
+        folder("lib/modules/1.0/updates/dkms"),
+        ("lib/modules/1.0/updates/dkms/mid.ko", FILE, "mid of DKMS"),
+    ]);
+    work.file("other.img", &base);
+    work.build(&[&ARGUMENTS[..], &["mid", "--agent", "agent"]].concat());
+    let image = read_entries(&appended(&work, &base));
+    assert_eq!(text_of(&image, "lib/modules/1.0/modules.dep"), dep);
+    assert!(image.iter().all(|entry| !entry.path.ends_with("mid.ko")), "{}", listing(&image));
+}
+
+#[test]
 fn without_a_list_the_indexes_have_the_other_images_modules() {
     let work = Work::new();
     work.file("other.img", distribution());

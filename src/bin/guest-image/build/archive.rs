@@ -37,9 +37,12 @@ pub enum Node {
 
 impl Node {
     /// A copy of a regular file of the host.
+    ///
+    /// Error: its size does not fit the archive's headers, which have 32 bits for it.
     pub fn of_host(path: &Path) -> Result<Self> {
         let file = fs::metadata(path).with_context(|| path.display().to_string())?;
         ensure!(file.is_file(), "{}: not a regular file", path.display());
+        ensure!(file.len() <= u32::MAX.into(), "{}: a file of 4 GiB or more", path.display());
         Ok(Self::Copy(path.into(), file.len()))
     }
 }

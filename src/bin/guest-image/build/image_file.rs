@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 
 /// The level of zstd. At a higher level, compressing takes longer than a boot, and the image is hardly smaller.
@@ -29,38 +29,57 @@ pub struct Sizes {
     pub file: u64,
 }
 
-/// Writes `before` unchanged and then the compressed output of `fill` to a new file, and renames that file to `path`.
+/// The name of standard output in place of a path.
+pub const STDOUT: &str = "-";
+
+/// Writes `before` unchanged and then the compressed output of `fill` to a new file, and renames that file to `path`. If
+/// the path is [`STDOUT`], writes to standard output.
 pub fn write(
     path: &Path,
     before: &[u8],
     compression: Compression,
     fill: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<Sizes> {
+    if path == Path::new(STDOUT) {
+        ensure!(!io::stdout().is_terminal(), "standard output is a terminal; send the image to a file or a pipe");
+        return write_to(&mut io::stdout().lock(), before, compression, fill).context("standard output");
+    }
     let draft = Draft::beside(path)?;
+    let sizes = write_to(&mut &draft.file, before, compression, fill)?;
+    draft.publish(path)?;
+    Ok(sizes)
+}
+
+fn write_to(
+    output: &mut dyn Write,
+    before: &[u8],
+    compression: Compression,
+    fill: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<Sizes> {
+    let mut output = Counted { inner: output, count: 0 };
     // The kernel finds an uncompressed archive only at an offset that is a multiple of 4, and skips zeros
     // (`unpack_to_rootfs` in init/initramfs.c).
     let padding = before.len().next_multiple_of(4) - before.len();
-    (&draft.file).write_all(before)?;
-    (&draft.file).write_all(&[0; 3][..padding])?;
+    output.write_all(before)?;
+    output.write_all(&[0; 3][..padding])?;
     let unpacked = match compression {
         Compression::None => {
-            let mut output = Counted { inner: io::BufWriter::new(&draft.file), count: 0 };
-            fill(&mut output)?;
-            output.flush()?;
-            output.count
+            let mut archive = Counted { inner: io::BufWriter::new(&mut output), count: 0 };
+            fill(&mut archive)?;
+            archive.flush()?;
+            archive.count
         }
         Compression::Zstd => {
-            let mut encoder = zstd::Encoder::new(&draft.file, ZSTD_LEVEL)?;
+            let mut encoder = zstd::Encoder::new(&mut output, ZSTD_LEVEL)?;
             encoder.include_checksum(true)?;
-            let mut output = Counted { inner: encoder, count: 0 };
-            fill(&mut output)?;
-            output.inner.finish()?;
-            output.count
+            let mut archive = Counted { inner: encoder, count: 0 };
+            fill(&mut archive)?;
+            archive.inner.finish()?;
+            archive.count
         }
     };
-    let file = draft.file.metadata()?.len();
-    draft.publish(path)?;
-    Ok(Sizes { unpacked, file })
+    output.flush()?;
+    Ok(Sizes { unpacked, file: output.count })
 }
 
 /// A file that is removed on drop unless it is published.

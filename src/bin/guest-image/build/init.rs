@@ -1,17 +1,19 @@
 //! The file of `--init`: only a guest-init that scripts/build made can be PID 1.
 
-use std::fs;
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use guest_init::bare::note::{OWNER, SECTION};
 use guest_init::elf::Elf;
+use guest_init::guest::system::files::map;
 
 /// Refuses a file that is not guest-init, and Cargo's ordinary build of guest-init, which would refuse to be PID 1.
 pub fn check(path: &Path) -> Result<()> {
     let name = path.display();
-    let file = fs::read(path).with_context(|| name.to_string())?;
-    let reason = match Elf::new(&file) {
+    // Nothing of a mapped file is read before it is needed.
+    let file = File::open(path).and_then(|file| Ok(map(&file.into())?)).with_context(|| name.to_string())?;
+    let reason = match Elf::new(file) {
         None => "not a 64-bit ELF program".to_string(),
         Some(elf) if !has_note(&elf) => format!("not a build of guest-init that can be PID 1: no note {SECTION} in it"),
         Some(elf) if elf.interpreter().is_some() => "linked dynamically".to_string(),

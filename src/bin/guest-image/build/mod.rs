@@ -1,5 +1,6 @@
 //! `guest-image build`: makes an initramfs from a layout, a module tree and module lists.
 
+mod additions;
 mod append_to;
 mod archive;
 mod image_file;
@@ -10,10 +11,7 @@ mod module_tree;
 mod report;
 mod selection;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -31,6 +29,7 @@ use crate::shared::lists::{List, Lists};
 use crate::shared::program;
 use crate::shared::tree_options::TreeOptions;
 
+use additions::Addition;
 use append_to::ExistingImage;
 use archive::{Archive, Node};
 use image_file::Compression;
@@ -74,9 +73,10 @@ pub struct Arguments {
     /// with one name the first counts
     #[arg(long, value_name = "DIR")]
     config: Vec<PathBuf>,
-    /// Put the file SRC into the image at the absolute path DEST, with its mode, and replace the file that is there
+    /// Put the file or folder SRC into the image at the absolute path DEST, with its mode, and replace files that are
+    /// there. Links in a folder stay links; SRC is followed if it is one
     #[arg(long, value_name = "SRC:DEST")]
-    add: Vec<Added>,
+    add: Vec<Addition>,
     /// Use this layout instead of guest-image's own, initramfs/layout.toml
     #[arg(long, value_name = "FILE")]
     layout: Option<PathBuf>,
@@ -85,7 +85,7 @@ pub struct Arguments {
     /// The compression of the image
     #[arg(long, value_enum, default_value = "zstd")]
     compress: Compression,
-    /// The file for the image
+    /// The file for the image; `-` is standard output. The report then goes to standard error
     #[arg(long, short, value_name = "FILE", default_value = "initramfs.img")]
     output: PathBuf,
     /// Print nothing about the image
@@ -121,23 +121,6 @@ struct Modules {
     tree: TreeOptions,
 }
 
-/// `SRC:DEST`
-#[derive(Clone, Debug)]
-struct Added {
-    source: PathBuf,
-    target: String,
-}
-
-impl FromStr for Added {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // The last one counts, because the path on the host may contain a colon.
-        let colon = text.rfind(":/").filter(|&at| at > 0).ok_or("expected SRC:/DEST")?;
-        Ok(Self { source: text[..colon].into(), target: text[colon + 1..].into() })
-    }
-}
-
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     init::check(&arguments.init)?;
@@ -148,10 +131,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     layout.add_to(&mut archive, &arguments.init, agent.as_deref(), arguments.no_agent)?;
     let added = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
     add_config(&mut archive, &arguments.config, &arguments.modules.tree)?;
-    for Added { source, target } in &arguments.add {
-        let node = Node::of_host(source)?;
-        archive.replace(target, fs::metadata(source)?.permissions().mode() & 0o777, node, "--add")?;
-    }
+    arguments.add.iter().try_for_each(|addition| addition.add_to(&mut archive, &arguments.modules.tree))?;
     if let (Some(_), Some(path)) = (agent, layout.agent()) {
         check_agent(&archive, path, arguments.modules.allow_missing)?;
     }
@@ -208,7 +188,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     // With --all-modules the lists are resolved as well, so that a wrong name is found.
     let mut selection = Selection::of_entries(tree, files.directory(), &entries, modules.allow_missing)?;
     if modules.all {
-        selection = Selection::of_all(tree, files.directory())?;
+        selection = Selection::of_all(tree, files.directory(), modules.allow_missing)?;
     }
     let firmware = Firmware::new(modules.tree.firmware_dir(), &release);
     module_tree::add_firmware(archive, files.directory(), firmware, &selection)?;

@@ -86,24 +86,30 @@ pub fn add_firmware(
 type Renamed = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Adds the names of the modules in the image to append to, and returns their paths there, because mkinitramfs
-/// decompresses modules.
+/// decompresses modules. Of several modules of one name, such as the kernel's and DKMS's, the one in modules.dep counts.
 ///
 /// Error: the tree lacks one of them. The new indexes replace those of the image, and would hide that module.
 fn add_existing(archive: &Archive, target: &str, tree: &Sources<'_>, selection: &mut Selection) -> Result<Renamed> {
     let directory = archive.existing.resolve(&format!("{target}/"))?;
     let mut renamed = Renamed::new();
-    for path in archive.existing.below(&directory).filter(|path| path.ends_with(".ko") || path.contains(".ko.")) {
+    let is_module = |path: &&str| path.ends_with(".ko") || path.contains(".ko.");
+    let paths: Vec<_> = archive.existing.below(&directory).filter(is_module).collect();
+    for path in &paths {
         let name = module_of(path.as_bytes());
         let line = tree.line_of(&Module::named(name)).map_err(Failures::from)?;
-        let original = line.path().filter(|original| uncompressed(original) == uncompressed(path.as_bytes()));
-        let Some(original) = original else {
-            bail!(
+        let original = line.path().unwrap_or_default();
+        let is_original = |path: &&str| uncompressed(original) == uncompressed(path.as_bytes());
+        match paths.iter().any(is_original) {
+            true if is_original(path) => {
+                selection.add_name(name);
+                renamed.insert(original.into(), path.as_bytes().into());
+            }
+            true => {}
+            false => bail!(
                 "the image to append to has {path} in /{directory}, which the module tree lacks; name the tree that \
                  the image was made from"
-            );
-        };
-        selection.add_name(name);
-        renamed.insert(original.into(), path.into());
+            ),
+        }
     }
     Ok(renamed)
 }

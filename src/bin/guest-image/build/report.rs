@@ -8,7 +8,7 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::archive::{Archive, Item};
-use super::image_file::Sizes;
+use super::image_file::{STDOUT, Sizes};
 use super::selection::ALL;
 use crate::cli::stderr;
 use crate::cli::stdout::{self, NOTE, styled};
@@ -43,21 +43,29 @@ struct JsonReport<'a> {
     files: Vec<Item<'a>>,
 }
 
-/// Prints the report on standard output. The summary of the text format goes to standard error.
+/// Prints the report on standard output, or on standard error if the image is written to standard output. The summary of
+/// the text format always goes to standard error.
 pub fn print(format: ReportFormat, image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> Result<()> {
     let files: Vec<_> = archive.files().collect();
+    let print = |text: &str| match image == Path::new(STDOUT) {
+        true => {
+            stderr::print(text.trim_end());
+            Ok(())
+        }
+        false => stdout::print(text),
+    };
     match format {
         ReportFormat::None => Ok(()),
-        ReportFormat::Json => stdout::print_json(&JsonReport {
+        ReportFormat::Json => print(&stdout::json(&JsonReport {
             image,
             release: added.release.as_deref(),
             modules: added.modules,
             size: sizes.file,
             unpacked: sizes.unpacked,
             files,
-        }),
+        })?),
         ReportFormat::Text => {
-            stdout::print(&listing(&files))?;
+            print(&listing(&files))?;
             stderr::print(summary(image, archive, added, sizes));
             Ok(())
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use guest_init::failure::{Code, Failure};
+use guest_init::failure::Failure;
 use guest_init::guest::modules::actions;
 use guest_init::guest::modules::file::unreadable;
 use guest_init::guest::system::files::Directory;
@@ -69,25 +69,21 @@ impl Selection {
                 Consequence::Nothing => {}
             }
         }
-        let is_missing = |failure: &mut Failure| {
-            matches!(failure.code, Code::UnknownModule | Code::MissingFile | Code::InstallCommand)
-        };
-        let tolerated: Vec<_> = failures.0.extract_if(.., |failure| allow_missing && is_missing(failure)).collect();
-        failures.into_result()?;
-        tolerated.iter().for_each(warn);
+        failures.tolerate(allow_missing)?;
         passed_over.iter().for_each(|failure| warn(format_args!("{failure}: optional, passed over")));
         Ok(selection)
     }
 
-    /// Selects every module of the tree in `directory`.
-    pub fn of_all(tree: Sources<'_>, directory: &Directory) -> Result<Self, Failures> {
+    /// Selects every module of the tree in `directory`. With `allow_missing`, files that are missing are passed over.
+    pub fn of_all(tree: Sources<'_>, directory: &Directory, allow_missing: bool) -> Result<Self, Failures> {
         let mut failures = Failures(Vec::new());
         let mut selection = Self::default();
         tree.index_of(IndexKind::Dep)?.each(&mut |_, _, line| {
             let selected = Line::new(line).path().map(|path| selection.select_file(directory, path, ALL));
             failures.0.extend(selected.and_then(Result::err));
         })?;
-        failures.into_result().map(|()| selection)
+        failures.tolerate(allow_missing)?;
+        Ok(selection)
     }
 
     /// The selected modules, by their paths in modules.dep.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Write;
 
-use guest_init::failure::Failure;
+use guest_init::failure::{Code, Failure};
 
 /// Failures of the library as one error. Its text has a line for each.
 #[derive(Debug)]
@@ -16,6 +16,17 @@ impl From<Failure> for Failures {
 }
 
 impl Failures {
+    /// Warns, with `allow_missing`, of the failures that mean that a module is missing. `Ok` if no other is left.
+    pub fn tolerate(mut self, allow_missing: bool) -> Result<(), Self> {
+        let is_missing = |failure: &mut Failure| {
+            matches!(failure.code, Code::UnknownModule | Code::MissingFile | Code::InstallCommand)
+        };
+        let tolerated: Vec<_> = self.0.extract_if(.., |failure| allow_missing && is_missing(failure)).collect();
+        self.into_result()?;
+        tolerated.iter().for_each(warn);
+        Ok(())
+    }
+
     /// `Ok` if there is no failure.
     pub fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
@@ -43,7 +54,7 @@ pub fn warn(text: impl fmt::Display) {
     print(format_args!("guest-image: warning: {text}"));
 }
 
-/// Prints a line. Nothing happens if standard error is closed.
+/// Prints a line, or several. Nothing happens if standard error is closed.
 pub fn print(line: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(anstream::stderr(), "{line}");
 }

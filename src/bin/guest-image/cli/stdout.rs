@@ -33,5 +33,10 @@ pub fn print(text: &str) -> Result<()> {
 
 /// Prints a value as JSON.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
-    print(&(serde_json::to_string_pretty(value)? + "\n"))
+    print(&json(value)?)
+}
+
+/// A value as JSON, with a newline at its end.
+pub fn json(value: &impl Serialize) -> Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
 }
