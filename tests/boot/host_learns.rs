@@ -79,6 +79,14 @@ fn a_virtio_console_without_a_device_delays_nothing() {
     boot(with_virtio_console(small()), &words).failed(Code::AgentMissing, LINE);
 }
 
+/// Devices that report a panic, as arguments of QEMU, with their drivers. The machine has none if it has no driver.
+fn panic_devices() -> &'static [(&'static str, &'static str)] {
+    match Machine::under_test().pvpanic {
+        true => &[("pvpanic-pci", "pvpanic_pci"), ("pvpanic", "pvpanic_mmio")],
+        false => &[],
+    }
+}
+
 /// An image, an option of scripts/vm and words for a VM with a device that reports a panic, if the machine has one.
 fn with_pvpanic() -> (Built, Option<&'static str>, &'static str) {
     match Machine::under_test().pvpanic {
@@ -108,9 +116,51 @@ fn a_failure_without_a_console_is_a_panic_event_and_a_reset() {
 }
 
 #[test]
+fn a_failure_before_the_first_load_is_a_panic_event() {
+    let line = "plan nosuch: ENOENT: no module, alias or built-in of";
+    for (device, driver) in panic_devices() {
+        let image = small().modules(driver).build();
+        let words = format!("guest_init.modules=\"{driver}; nosuch\"");
+        let (console, events) = with_events(Vm::new(&image).devices(["-device", device]).append(&words));
+        console.failed(Code::UnknownModule, line);
+        assert!(events.contains("GUEST_PANICKED") && events.contains(RESET), "{device}: {events}");
+    }
+    let (console, events) = with_events(Vm::new(&small().build()).append("guest_init.modules=nosuch"));
+    console.failed(Code::UnknownModule, line);
+    assert!(!events.contains("GUEST_PANICKED") && events.contains(RESET), "{events}");
+}
+
+/// What QEMU does if a device reports a panic: it ends with status 1.
+const EXIT_FAILURE: [&str; 2] = ["-action", "panic=exit-failure"];
+
+#[test]
+fn a_failure_before_the_first_load_is_an_exit_status() {
+    let (image, option, _) = with_pvpanic();
+    let status = i32::from(Machine::under_test().pvpanic);
+    Vm::new(&image)
+        .options(option)
+        .devices(EXIT_FAILURE)
+        .append("guest_init.modules=nosuch")
+        .status(status)
+        .run()
+        .failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
+}
+
+#[test]
+fn an_agent_that_ends_is_an_exit_status_if_the_list_loads_the_driver() {
+    let (image, option, list) = with_pvpanic();
+    let status = i32::from(Machine::under_test().pvpanic);
+    for (list, status) in [(list, status), ("", 0)] {
+        let words = format!("{list} -- --exit 50");
+        let vm = Vm::new(&image).options(option).devices(EXIT_FAILURE).append(&words);
+        vm.status(status).run().has("exitcode=0x00003200").has_not("guest-init: failed");
+    }
+}
+
+#[test]
 fn an_agent_that_powers_off_is_a_shutdown_event_alone() {
     let (image, option, list) = with_pvpanic();
-    let (console, events) = with_events(Vm::new(&image).options(option).append(list));
+    let (console, events) = with_events(Vm::new(&image).options(option).append(list).devices(EXIT_FAILURE));
     console.agent_ran();
     assert!(!events.contains("GUEST_PANICKED") && !events.contains(RESET) && events.contains("SHUTDOWN"), "{events}");
 }

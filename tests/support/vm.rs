@@ -32,6 +32,7 @@ pub struct Vm {
     append: String,
     options: Vec<String>,
     devices: Vec<String>,
+    status: i32,
 }
 
 impl Vm {
@@ -46,7 +47,7 @@ impl Vm {
         let machine = Machine::under_test();
         command.args(["--arch", machine.arch.name, "--machine", machine.name]);
         command.args(["--timeout", LIMIT]).arg("--kernel").arg(&kernel.directory).arg("--initrd").arg(&image.path);
-        Self { command, bare: false, append: String::new(), options: Vec::new(), devices: Vec::new() }
+        Self { command, bare: false, append: String::new(), options: Vec::new(), devices: Vec::new(), status: 0 }
     }
 
     /// More options of scripts/vm.
@@ -73,6 +74,11 @@ impl Vm {
         Self { bare: true, ..self }
     }
 
+    /// Expects this exit status of QEMU instead of 0.
+    pub fn status(self, status: i32) -> Self {
+        Self { status, ..self }
+    }
+
     /// Boots the VM and waits for its end.
     pub fn run(self) -> Console {
         self.watched(|_| {})
@@ -96,7 +102,8 @@ impl Vm {
         let output = vm.wait_with_output().expect("scripts/vm ends");
         let report = text(&fs::read(report).unwrap_or_default());
         let console = Console { log, report, deadline: deadline(&self.words()) };
-        assert!(output.status.success(), "scripts/vm: {}\n{}\n{console}", output.status, text(&output.stderr));
+        let is_expected = output.status.code() == Some(self.status);
+        assert!(is_expected, "scripts/vm: {}\n{}\n{console}", output.status, text(&output.stderr));
         console
     }
 

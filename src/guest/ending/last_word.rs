@@ -2,10 +2,12 @@
 
 use core::ffi::c_int;
 
+use log::LevelFilter;
+
 use crate::failure::{Failure, Report};
 use crate::guest::boot::{command_line, console, sysctl};
 use crate::guest::places::Places;
-use crate::guest::places::drivers::CONSOLES;
+use crate::guest::places::drivers::{CONSOLES, PVPANIC, Pattern, has_unclaimed_device};
 use crate::guest::watch::deadline;
 use crate::guest::watch::logger::{self, Ending};
 use crate::request::{DEFAULT_DEADLINE, Request};
@@ -29,23 +31,28 @@ pub fn report_failure(failure: &Failure, request: Option<&Request<'_>>) -> c_int
 /// Prepares the kernel for the end of the VM, and logs the last word.
 fn report(failure: &Failure, request: &Request<'_>) {
     sysctl::restart_after_panic(&request.kernel);
+    let mut places = Places::new(request);
     if request.kernel.has_virtio_console {
-        load_virtio_console(request);
+        load_drivers(&mut places, CONSOLES);
     }
     console::wait_for_virtio(&request.kernel);
     logger::log_last_word(failure, Ending::Exit);
+    // The last word comes first, because a driver may hang.
+    if has_unclaimed_device(PVPANIC) {
+        logger::set_level(LevelFilter::Off);
+        load_drivers(&mut places, PVPANIC);
+    }
 }
 
-/// Loads the driver of a virtio console, because the list that failed may have had it. If that fails, the last word is
-/// in the kernel log, but not on that console.
-fn load_virtio_console(request: &Request<'_>) {
+/// Loads the drivers of devices by which the host learns of the failure, because the list that failed may have had
+/// them. If that fails, the last word is in the kernel log all the same.
+fn load_drivers(places: &mut Places<'_>, devices: &[Pattern]) {
     // A driver may hang while it is loaded, so nothing is loaded without a deadline, not even with
     // guest_init.deadline=0.
     if deadline::start(DEFAULT_DEADLINE).is_err() {
         return;
     }
-    let mut places = Places::new(request);
     let Ok(drivers) = places.drivers() else { return };
-    // The first call loads the transport. Then the console is a device, and the second call loads its driver.
-    let _ = drivers.load_for_devices(CONSOLES).and_then(|()| drivers.load_for_devices(CONSOLES));
+    // The first call loads a transport. Then the device behind it exists, and the second call loads its driver.
+    let _ = drivers.load_for_devices(devices).and_then(|()| drivers.load_for_devices(devices));
 }

@@ -1,5 +1,5 @@
-//! The drivers that guest-init itself needs to reach a share, a root or a virtio console. The VM's devices and file
-//! systems name them by aliases. They are planned and loaded as the modules of the lists are.
+//! The drivers that guest-init itself needs to reach a share, a root, a virtio console or pvpanic. The VM's devices and
+//! file systems name them by aliases. They are planned and loaded as the modules of the lists are.
 
 extern crate alloc;
 
@@ -44,6 +44,9 @@ pub const DISKS: &[Pattern] = &[
     b"virtio:d00000008v*",
     b"scsi:t-0x00*",
 ];
+
+/// Devices that report a panic to the host: QEMU's and Cloud Hypervisor's on PCI, and QEMU's on ISA or in a device tree.
+pub const PVPANIC: &[Pattern] = &[b"pci:v00001B36d00000011*", b"acpi:QEMU0001:*", b"of:N*Cqemu,pvpanic*"];
 
 /// The drivers of a module tree.
 pub struct Drivers<'a> {
@@ -137,6 +140,15 @@ impl<'a> Drivers<'a> {
         report.verdict()?;
         loader.load()
     }
+}
+
+/// Whether a device on the buses `pci` and `platform` has no driver, and its modalias matches one of `patterns`.
+pub fn has_unclaimed_device(patterns: &[Pattern]) -> bool {
+    let mut found = false;
+    for bus in ["pci", "platform"] {
+        each_unclaimed_device(bus, &mut |alias| found |= patterns.iter().any(|pattern| glob(pattern, &alias)));
+    }
+    found
 }
 
 /// Whether the kernel has a file system, built in or loaded (filesystems(5)).

@@ -125,8 +125,11 @@ const OPERATION: &[Section] = &[
             "The line on the kernel log ends in the code, such as `(exit 0x32)`. If the deadline passes, or if \
              guest-init crashes while several threads load modules, the VM panics through `/proc/sysrq-trigger`. The panic line \
              then has no code, and the line on the kernel log ends in `(code 0x60)` or `(code 0x70)`.",
+            "Without guest-init's own line, an exit code on the panic line may be the agent's own status.",
             "If `console=` names a virtio console whose driver is not loaded yet, guest-init loads the driver from \
-             `guest_init.module_dir` before it logs the failure.",
+             `guest_init.module_dir` before it logs the failure. If the VM has a pvpanic device without a driver, \
+             guest-init loads `pvpanic_pci` or `pvpanic_mmio` after that, so that the host learns of the panic. A \
+             deadline that passes, and a crash of guest-init, load nothing.",
             "Below each code stands what to look at.",
         ],
     ),
