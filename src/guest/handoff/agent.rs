@@ -45,7 +45,12 @@ fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
         Errno::ENOTDIR | Errno::ELOOP => failure(Code::AgentMissing, strerror(errno)),
         Errno::ENOENT => match contents(path).and_then(interpreter_of) {
             Some(name) => {
-                let reason = format_args!("its interpreter {} is not there", Shown(&name));
+                // The kernel takes the carriage return for a part of the name.
+                let (name, end) = match name.strip_suffix(b"\r") {
+                    Some(name) => (name, "\\r is not there: the script's lines end in CR LF"),
+                    None => (&name[..], " is not there"),
+                };
+                let reason = format_args!("its interpreter {}{end}", Shown(name));
                 Failure::from_errno(Code::InterpreterMissing, subject, errno, reason)
             }
             None => failure(Code::InterpreterMissing, "its interpreter is not there"),
@@ -75,12 +80,13 @@ fn contents(path: &[u8]) -> Option<&'static [u8]> {
     map(&open_regular(&open_directory("/").ok()?, path).ok()?).ok()
 }
 
-/// The interpreter that a file names: after `#!`, or in an ELF program header.
+/// The interpreter that a file names: after `#!`, up to a blank (load_script in fs/binfmt_script.c), or in an ELF program
+/// header.
 pub fn interpreter_of(file: &[u8]) -> Option<Vec<u8>> {
     match file.strip_prefix(b"#!") {
         Some(script) => {
-            let line = script.split(|&b| b == b'\n').next()?.trim_ascii();
-            line.split(|&b| b == b' ' || b == b'\t').next().map(Vec::from)
+            let line = script.split(|&b| b == b'\n').next()?;
+            line.split(|&b| b == b' ' || b == b'\t').find(|word| !word.is_empty()).map(Vec::from)
         }
         None => Elf::new(file)?.interpreter().map(Vec::from),
     }

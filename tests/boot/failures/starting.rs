@@ -32,6 +32,13 @@ fn a_script_without_its_interpreter_is_a_failure_that_names_the_interpreter() {
 }
 
 #[test]
+fn a_script_with_the_lines_of_windows_is_a_failure_that_shows_the_end_of_the_line() {
+    let line = "start /opt/agent: ENOENT: its interpreter /bin/sh\\r is not there: the script's lines end in CR LF";
+    boot(Image::new().file("/opt/agent", "#!/bin/sh\r\necho\r\n", 0o755), "guest_init.agent=/opt/agent")
+        .failed(Code::InterpreterMissing, line);
+}
+
+#[test]
 fn an_agent_without_its_loader_is_a_failure_that_names_the_loader() {
     let line = format!("start /opt/agent: ENOENT: its interpreter {} is not there", Machine::under_test().arch.loader);
     let program = dynamic_program();
