@@ -65,6 +65,7 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     logger::set_level(request.log);
     sysctl::restart_after_panic(&request.kernel);
     loader::reserve_descriptors(request);
+    sysctl::serve_module_requests();
     deadline::start(request.deadline)?;
     report.verdict()?;
 

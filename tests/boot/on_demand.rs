@@ -49,6 +49,21 @@ fn the_first_use_of_a_file_system_and_of_a_socket_family_loads_them() {
 }
 
 #[test]
+fn a_kernel_that_looks_for_modprobe_elsewhere_finds_it() {
+    let console = boot(image(), "sysctl.kernel.modprobe=/nowhere/modprobe", "--mount overlay none /mnt");
+    let console = console.has("agent: mount overlay: EINVAL");
+    console.has("guest-init: kernel.modprobe was /nowhere/modprobe, which does not exist: set to /sbin/modprobe");
+}
+
+#[test]
+fn words_behind_the_end_that_were_meant_for_the_kernel_are_warnings() {
+    let console = boot(image(), "", "root=/dev/vda guest_init.log=debug");
+    let warning = "only an argument of the agent, because it stands behind ` -- `";
+    let [root, log] = ["root=/dev/vda", "guest_init.log=debug"].map(|word| format!("guest-init: {word}: {warning}"));
+    console.has(&root).has(&log);
+}
+
+#[test]
 fn mounting_a_disk_loads_its_file_system_with_dependencies() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let disk = directory.path().join("disk");

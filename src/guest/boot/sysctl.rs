@@ -1,18 +1,21 @@
-//! Settings of the kernel: sysrq, which panics the VM; kernel.panic, which restarts it after a panic; and
-//! kernel.modules_disabled, which ends module loading.
+//! Settings of the kernel: sysrq, which panics the VM; kernel.panic, which restarts it after a panic; kernel.modprobe,
+//! the program that loads modules on demand; and kernel.modules_disabled, which ends module loading.
 
 use core::ffi::CStr;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, open, stat};
 use rustix::io::{self, write};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::failure::{Code, Failure};
 use crate::guest::system::files::read_head;
+use crate::guest::system::initramfs::own_modprobe;
 use crate::request::kernel::KernelWords;
+use crate::text::Shown;
 
 const SYSRQ: &CStr = c"/proc/sysrq-trigger";
 const PANIC: &CStr = c"/proc/sys/kernel/panic";
+const MODPROBE: &CStr = c"/proc/sys/kernel/modprobe";
 const MODULES_DISABLED: &CStr = c"/proc/sys/kernel/modules_disabled";
 
 /// Has the kernel restart the VM after a panic: sets kernel.panic to -1 (at once) if it is 0, unless the command line
@@ -36,6 +39,22 @@ pub fn restart_after_panic(kernel: &KernelWords<'_>) {
 pub fn panic_by_sysrq() {
     let _ = set(SYSRQ, b"c");
     let _ = reboot(RebootCommand::Restart);
+}
+
+/// Has the kernel run guest-init to load modules on demand, if guest-init is the image's modprobe, and the program that
+/// the kernel would run does not exist. Its path differs between kernels (CONFIG_MODPROBE_PATH), and
+/// `sysctl.kernel.modprobe=` sets it. An empty path, with which the kernel runs nothing, stays.
+pub fn serve_module_requests() {
+    let Some(path) = own_modprobe() else { return };
+    let mut value = [0; 256];
+    let named = read_head(MODPROBE, &mut value).trim_ascii_end();
+    if !named.is_empty()
+        && stat(named).is_err_and(|error| error == io::Errno::NOENT)
+        && set(MODPROBE, path.to_bytes()).is_ok()
+    {
+        let (named, path) = (Shown(named), Shown(path.to_bytes()));
+        log::info!("kernel.modprobe was {named}, which does not exist: set to {path}");
+    }
 }
 
 /// Disables module loading until the next start of the kernel, if that is asked for.

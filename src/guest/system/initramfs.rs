@@ -1,18 +1,27 @@
 //! Files of an initramfs that nobody needs any more. An initramfs is in memory, so removing a file frees its memory.
 
+use core::ffi::CStr;
+
 use rustix::fd::AsFd;
-use rustix::fs::{Access, AtFlags, access, fstatfs, readlink, unlink, unlinkat};
+use rustix::fs::{Access, AtFlags, access, fstatfs, readlink, stat, unlink, unlinkat};
 
 use crate::guest::system::files::{Directory, open_directory};
 
 /// The file system types of an initramfs, as statfs(2) returns them: ramfs and tmpfs (include/uapi/linux/magic.h).
 const INITRAMFS: [u32; 2] = [0x8584_58f6, 0x0102_1994];
-/// The program that loads modules on demand. In an image without it, no module is loaded after guest-init.
-const MODPROBE: &str = "/sbin/modprobe";
+/// The places of the program that loads modules on demand. In an image without it, no module is loaded after guest-init.
+const MODPROBE: [&CStr; 2] = [c"/sbin/modprobe", c"/usr/sbin/modprobe"];
 
 /// Whether the image has a modprobe, so that the kernel or the agent can load modules on demand.
 pub fn has_modprobe() -> bool {
-    access(MODPROBE, Access::EXEC_OK).is_ok()
+    MODPROBE.iter().any(|path| access(*path, Access::EXEC_OK).is_ok())
+}
+
+/// The path of the image's modprobe, if that is guest-init.
+pub fn own_modprobe() -> Option<&'static CStr> {
+    let (path, modprobe) = MODPROBE.into_iter().find_map(|path| Some((path, stat(path).ok()?)))?;
+    let own = stat(c"/proc/self/exe").ok()?;
+    ((modprobe.st_dev, modprobe.st_ino) == (own.st_dev, own.st_ino)).then_some(path)
 }
 
 /// Whether a directory is in an initramfs.
