@@ -127,6 +127,8 @@ codes! {
         "the offset named; whether the path names a list";
     ListUnreadable = 0x2c, Read, EIO: "the file of a module list can't be read",
         "the errno named; virtiofsd on the host";
+    CommandLineCut = 0x2d, Read, E2BIG: "the command line is as long as the kernel's limit, so it may have been cut",
+        "guest_init.modules_file, for a list in a file; what else adds words to this command line";
 
     NoModuleTree = 0x30, Plan, ENOENT: "there is no module tree for this kernel",
         "uname -r against the image's /lib/modules; whether depmod was run";
@@ -140,7 +142,7 @@ codes! {
         "the list; modules.softdep; the files in modprobe.d";
 
     InstallCommand = 0x35, Plan, EPERM: "an install command of modprobe.d prevents a module from being loaded",
-        "the image's modprobe.d; only /bin/true and /bin/false are supported";
+        "the image's modprobe.d; guest-init(8) has the commands that are understood";
     UnknownParameter = 0x36, Plan, EINVAL: "with guest_init.strict=1: a parameter has no module that takes it",
         "modinfo -p; the closest names in the line; the install commands of modprobe.d";
 

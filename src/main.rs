@@ -63,9 +63,10 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     let mut report = Report::new(&mut log);
     let request = asked.insert(command_line::parse(line, &mut report));
     logger::set_level(request.log);
+    command_line::warn_of_misplaced(request);
     sysctl::restart_after_panic(&request.kernel);
-    loader::reserve_descriptors(request);
     sysctl::serve_module_requests();
+    loader::reserve_descriptors(request);
     deadline::start(request.deadline)?;
     report.verdict()?;
 

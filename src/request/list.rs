@@ -6,7 +6,7 @@
 //! snd id="a; b"                 quotes keep blanks and `;` inside a value
 //! ```
 //! Kata's configuration file has a list as an array of strings, `["e1000e EEE=1", "i915"]`. An array is read as well:
-//! each string is a list.
+//! each string is a list. As in TOML, an array may have several lines, and a comment at the end of each.
 
 use crate::failure::{Code, Failure};
 use crate::request::name::Name;
@@ -39,7 +39,9 @@ pub struct Entry<'a> {
 /// assert_eq!(names, ["e1000e", "i915"]);
 /// ```
 pub fn read<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry<'a>, Failure>)) {
-    match trim(text).strip_prefix(b"[") {
+    // Editors on Windows begin a file with a byte order mark.
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    match skip_comments(text).strip_prefix(b"[") {
         Some(array) => read_array(array, source, visit),
         None => read_plain(text, source, visit),
     }
@@ -47,8 +49,15 @@ pub fn read<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry
 
 /// Reads entries that `;` and newlines separate.
 fn read_plain<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry<'a>, Failure>)) {
+    let has_lines = text.contains(&b'\n');
     for line in text.split(|&b| b == b'\n') {
-        if trim(line).starts_with(b"#") {
+        let trimmed = trim(line);
+        if trimmed.starts_with(b"#") {
+            continue;
+        }
+        // In modules-load.d(5) this is a comment. On the command line, the text before `;` may have been empty.
+        if has_lines && trimmed.starts_with(b";") && trimmed.iter().any(|&b| b != b';' && !is_blank(b)) {
+            visit(Err(bad(trimmed, source, "a comment begins with `#`, and an entry does not begin with `;`")));
             continue;
         }
         let mut in_quotes = false;
@@ -68,7 +77,7 @@ fn read_plain<'a>(text: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Ent
 fn read_array<'a>(array: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<Entry<'a>, Failure>)) {
     let mut rest = array;
     loop {
-        rest = trim(rest);
+        rest = skip_comments(rest);
         let Some((&quote @ (b'"' | b'\''), text)) = rest.split_first() else { break };
         let Some(end) = text.iter().position(|&b| b == quote) else {
             return visit(Err(Failure::new(Code::UnbalancedQuote, source, "a string of the array has no end")));
@@ -78,13 +87,13 @@ fn read_array<'a>(array: &'a [u8], source: &str, visit: &mut dyn FnMut(Result<En
             return visit(Err(bad(text, source, "a `\\` in an array's string: write a plain list instead")));
         }
         read_plain(text, source, visit);
-        rest = trim(after.get(1..).unwrap_or_default());
+        rest = skip_comments(after.get(1..).unwrap_or_default());
         match rest.strip_prefix(b",") {
             Some(next) => rest = next,
             None => break,
         }
     }
-    if rest != b"]" {
+    if !rest.strip_prefix(b"]").is_some_and(|behind| skip_comments(behind).is_empty()) {
         visit(Err(bad(rest, source, "an array is `[\"entry\", \"entry\"]`")));
     }
 }
@@ -113,6 +122,16 @@ fn entry<'a>(text: &'a [u8], source: &str) -> Result<Entry<'a>, Failure> {
 
 fn bad(text: &[u8], source: &str, reason: &str) -> Failure {
     Failure::new(Code::BadEntry, format_args!("{source} `{}`", Shown(text)), reason)
+}
+
+/// Removes blanks, newlines and comments before a text, and blanks behind it.
+fn skip_comments(text: &[u8]) -> &[u8] {
+    let mut rest = trim(text);
+    while rest.starts_with(b"#") {
+        let end = rest.iter().position(|&b| b == b'\n').unwrap_or(rest.len());
+        rest = trim(rest.get(end..).unwrap_or_default());
+    }
+    rest
 }
 
 /// Removes blanks around an entry or an array. The carriage returns of a file from Windows are blanks as well.

@@ -11,14 +11,16 @@ pub mod modprobe;
 pub mod name;
 mod parser;
 
+use core::fmt;
 use core::time::Duration;
 
 use log::LevelFilter;
 
 use crate::failure::{Code, Failure, Report};
-use crate::text::Text;
+use crate::request::name::same;
+use crate::text::{Shown, Text};
 use kernel::KernelWords;
-use kernel::words::{Words, words};
+use kernel::words::{Word, Words, words};
 use list::Entry;
 use location::Location;
 use parser::Parser;
@@ -143,6 +145,15 @@ impl<'a> Request<'a> {
         (self.kernel, self.arguments) = (kernel, arguments);
     }
 
+    /// The agent's arguments that were most likely meant for the kernel or for guest-init. Some VMMs add words to the end
+    /// of the command line, even behind ` -- ` (Firecracker's issue 2709).
+    pub fn misplaced(&self) -> impl Iterator<Item = Misplaced<'a>> + use<'a> {
+        let is_kernels = |word: &Word<'_>| word.name == b"root" || same(word.name, b"virtio_mmio.device");
+        let is_misplaced =
+            move |word: &Word<'_>| parser::key_of(word).is_some() || word.value.is_some() && is_kernels(word);
+        self.arguments.clone().filter(is_misplaced).map(Misplaced)
+    }
+
     /// Inserts the entries of the files, each at its place among the entries of the command line. `texts` are the
     /// contents of [`Self::files`], in the same order. Mistakes are added to `report`.
     ///
@@ -158,6 +169,17 @@ impl<'a> Request<'a> {
             }
             inserted += new;
         }
+    }
+}
+
+/// An argument of the agent that was most likely meant for the kernel or for guest-init. It displays as a warning.
+#[derive(Clone, Copy, Debug)]
+pub struct Misplaced<'a>(Word<'a>);
+
+impl fmt::Display for Misplaced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = Shown(self.0.raw);
+        write!(f, "{word}: only an argument of the agent, because it stands behind ` -- `: put it before ` -- `")
     }
 }
 

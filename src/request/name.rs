@@ -25,6 +25,9 @@ impl<'a> Name<'a> {
     pub fn new(bytes: &'a [u8]) -> Result<Self, &'static str> {
         match bytes {
             [] => Err("the name is missing"),
+            _ if bytes.contains(&b'\'') => {
+                Err("`'` is no quote here; the only quote is `\"`, as on the kernel command line")
+            }
             [first, ..] if !first.is_ascii_alphanumeric() && *first != b'_' => {
                 Err("a name begins with a letter, a digit or `_`")
             }
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_name_is_never_an_option_or_a_path() {
-        for bad in ["", "-q", "--", "/etc/x", "a/b", "./a", "?a", ".a", "a\"b", "a\u{e4}", "*", "#a"] {
+        for bad in ["", "-q", "--", "/etc/x", "a/b", "./a", "?a", ".a", "a\"b", "'a", "a'", "a\u{e4}", "*", "#a"] {
             assert!(Name::new(bad.as_bytes()).is_err(), "{bad}");
         }
         for good in ["e1000e", "8250", "_a", "pci:v00008086d*sv*", "fs-ext4", "a[b-c]d", "symbol:x", "i2c:a.b"] {

@@ -16,21 +16,22 @@ pub(super) struct Parser<'p, 'a, 't> {
     report: &'p mut Report<'t>,
     /// Which keys occurred already, in the order of the table.
     seen: [bool; KEYS.len()],
+    /// The word before, if it is a list without quotes.
+    unquoted_list: Option<&'a [u8]>,
 }
 
 impl<'p, 'a, 't> Parser<'p, 'a, 't> {
     /// Creates a parser that has read nothing.
     pub(super) const fn new(request: &'p mut Request<'a>, report: &'p mut Report<'t>) -> Self {
-        Self { request, report, seen: [false; KEYS.len()] }
+        Self { request, report, seen: [false; KEYS.len()], unquoted_list: None }
     }
 
     /// Reads a word if its name is `guest_init.KEY`, with `-` equal to `_` as in the kernel. Other words are ignored.
     pub(super) fn word(&mut self, word: &Word<'a>) {
         self.check_quotes(word);
-        let (prefix, key) = word.name.split_at_checked(PREFIX.len()).unwrap_or_default();
-        if !same(prefix, PREFIX) {
-            return;
-        }
+        let key = key_of(word);
+        self.check_list_before(word, key);
+        let Some(key) = key else { return };
         if let Err((code, reason)) = self.key(key, word.value) {
             self.report.add(Failure::new(code, Shown(word.raw), reason));
         }
@@ -44,6 +45,21 @@ impl<'p, 'a, 't> Parser<'p, 'a, 't> {
         }
     }
 
+    /// Reports a list whose quotes were forgotten: the kernel ends an unquoted list at a blank, and a `;` on either side
+    /// of the blank, or at the end of the next word, shows that the list was to go on. `key` is that of `word`, which
+    /// comes after the list.
+    fn check_list_before(&mut self, word: &Word<'a>, key: Option<&[u8]>) {
+        let is_unquoted_list = key.is_some_and(|key| same(key, b"modules")) && !word.raw.ends_with(b"\"");
+        let before = core::mem::replace(&mut self.unquoted_list, is_unquoted_list.then_some(word.raw));
+        let Some(list) = before else { return };
+        let goes_on = word.raw.starts_with(b";") || word.raw.ends_with(b";") && key.is_none();
+        if list.ends_with(b";") || goes_on {
+            let subject = format_args!("{} {}", Shown(list), Shown(word.raw));
+            let reason = "the list ends at the blank, because it has no quotes: write guest_init.modules=\"...; ...\"";
+            self.report.add(Failure::new(Code::BadValue, subject, reason));
+        }
+    }
+
     /// Reads the value of a key.
     fn key(&mut self, key: &[u8], value: Option<&'a [u8]>) -> Result<(), Refusal> {
         let known = READERS.iter().zip(&mut self.seen).find(|(known, _)| same(known.name.as_bytes(), key));
@@ -53,4 +69,10 @@ impl<'p, 'a, 't> Parser<'p, 'a, 't> {
         (known.read)(self.request, value, self.report)?;
         if is_again { Err((Code::RepeatedKey, "the key may stand only once")) } else { Ok(()) }
     }
+}
+
+/// KEY of a word whose name is `guest_init.KEY`, with `-` equal to `_` as in the kernel.
+pub(super) fn key_of<'a>(word: &Word<'a>) -> Option<&'a [u8]> {
+    let (prefix, key) = word.name.split_at_checked(PREFIX.len())?;
+    same(prefix, PREFIX).then_some(key)
 }

@@ -83,7 +83,10 @@ pub fn unknown_module(sources: &Sources<'_>, name: Name<'_>) -> Failure {
             return failure;
         }
     }
-    let reason = format_args!("no module, alias or built-in of {}{nearest}", Shown(sources.release.as_bytes()));
+    // Some aliases contain a comma, so a name with one is only unknown, not malformed.
+    let separator = if name.as_bytes().contains(&b',') { "; entries end at `;`, not at `,`" } else { "" };
+    let release = Shown(sources.release.as_bytes());
+    let reason = format_args!("no module, alias or built-in of {release}{separator}{nearest}");
     Failure::new(Code::UnknownModule, name, Text::<480>::of(reason))
 }
 

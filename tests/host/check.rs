@@ -61,7 +61,7 @@ fn all_failures_are_reported_at_once_as_in_the_guest() {
             "note: 0x25: look at the entry named; the list grammar in guest-init(8)",
             "note: 0x32: look at the spelling; whether the image holds that module",
             "note: 0x33: look at how the image was built",
-            "note: 0x35: look at the image's modprobe.d; only /bin/true and /bin/false are supported",
+            "note: 0x35: look at the image's modprobe.d; guest-init(8) has the commands that are understood",
             "warning: absent: optional, passed over: no module, alias or built-in of 1.0",
             "1.0: the VM would panic, exitcode=0x00002500",
         ],
@@ -85,6 +85,75 @@ fn words_of_the_command_line_fail_as_in_the_guest() {
     assert_eq!(end(&["--strict", "net spede=1"]), code(Code::UnknownParameter));
     assert_eq!(end(&[&"net;".repeat(513)]), code(Code::TooMany));
     assert_eq!(end(&["--release", "3.0", "net"]), code(Code::NoModuleTree));
+}
+
+#[test]
+fn a_command_line_that_the_kernel_would_cut_is_a_failure() {
+    let place = Place::new();
+    let words = format!("guest_init.modules=bus x={}", "x".repeat(2047));
+    let outcome = place.check(&["--cmdline", &words]);
+    let line = "failure: read /proc/cmdline: E2BIG: it has 2047 bytes, as many as this kernel keeps";
+    assert!(outcome.status == 1 && outcome.out.starts_with(line), "{outcome:?}");
+    assert_eq!(place.check(&["--cmdline", &words[..2046]]).status, 0);
+}
+
+#[test]
+fn a_word_behind_the_end_is_a_warning() {
+    let cmdline = "guest_init.modules=bus -- root=/dev/vda";
+    let warning =
+        "warning: root=/dev/vda: only an argument of the agent, because it stands behind ` -- `: put it before ` -- `";
+    let end = "1.0: the VM would load 1 module and start its agent";
+    prints(&Place::new(), &["--cmdline", cmdline], 0, &["insmod kernel/bus.ko", warning, end]);
+}
+
+#[test]
+fn a_module_in_place_of_a_parameter_is_a_failure() {
+    let place = Place::new();
+    let line = "read bus net: EINVAL: the module has no such parameter, but there is a module of that name: entries end at `;`";
+    let outcome = place.check(&["bus net"]);
+    assert_eq!((outcome.status, outcome.out.lines().next()), (1, Some(&*format!("failure: {line} (exit 0x25)"))));
+    // Options of modprobe.d are the distribution's.
+    place.file("root/etc/modprobe.d/a.conf", "options bus net\n");
+    assert_eq!(place.check(&["bus"]).status, 0);
+    let outcome = place.check(&["bus,net"]);
+    let line = "failure: plan bus,net: ENOENT: no module, alias or built-in of 1.0; entries end at `;`, not at `,` (exit 0x32)";
+    assert_eq!((outcome.status, outcome.out.lines().next()), (1, Some(line)));
+}
+
+#[test]
+fn install_commands_that_call_modprobe_are_planned() {
+    let place = Place::new();
+    let lines = "install old modprobe -i bus $CMDLINE_OPTS && /sbin/sysctl -q --system\noptions old a=1\n\
+                 install either modprobe nosuch || modprobe bus\ninstall neither modprobe nosuch || modprobe ghost\n";
+    place.file("root/etc/modprobe.d/a.conf", lines);
+    prints(
+        &place,
+        &["old async_probe=1"],
+        0,
+        &[
+            "install modprobe -i bus $CMDLINE_OPTS && /sbin/sysctl -q --system a=1 async_probe=1",
+            "insmod kernel/bus.ko a=1 async_probe=1",
+            "warning: bus a=1: ignored, without guest_init.strict=1: the module has no such parameter",
+            "note: old: its install command has `/sbin/sysctl -q --system`: passed over",
+            "1.0: the VM would load 1 module and start its agent",
+        ],
+    );
+    let unknown = "an install command of modprobe.d loads it, and it does not exist";
+    prints(
+        &place,
+        &["either"],
+        0,
+        &[
+            "install modprobe nosuch || modprobe bus",
+            "insmod kernel/bus.ko",
+            &format!("warning: nosuch: optional, passed over: {unknown}"),
+            "1.0: the VM would load 1 module and start its agent",
+        ],
+    );
+    let outcome = place.check(&["neither"]);
+    let line = format!("failure: plan ghost: ENOENT: {unknown} (exit 0x32)");
+    assert_eq!((outcome.status, outcome.out.lines().next()), (1, Some(&*line)), "{}", outcome.out);
+    assert_eq!(place.check(&["?neither; bus"]).status, 0);
 }
 
 #[test]

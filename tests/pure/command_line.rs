@@ -92,7 +92,7 @@ fn written() -> impl Strategy<Value = (String, String, bool)> {
 
 /// The texts that may stand between entries.
 fn separator() -> impl Strategy<Value = &'static str> {
-    prop_oneof![Just(";"), Just("\n"), Just(" ;; "), Just("\n# a; comment \"\n"), Just("\r\n\t"), Just("; \n #\n;")]
+    prop_oneof![Just(";"), Just("\n"), Just(" ;; "), Just("\n# a; comment \"\n"), Just("\r\n\t"), Just("; \n #\n;\n")]
 }
 
 fn read(text: &[u8]) -> Vec<Result<Entry<'_>, Failure>> {
@@ -197,6 +197,92 @@ fn every_key_accepts_its_values_and_refuses_others() {
         assert!(good.iter().all(|value| accepted(name, value)), "{name}: one of {good:?} is refused");
         assert!(!bad.iter().any(|value| accepted(name, value)), "{name}: one of {bad:?} is accepted");
     }
+}
+
+/// The names of the entries of a list, or the first failure.
+fn names(text: &str) -> Result<String, String> {
+    let entries: Result<Vec<_>, _> = read(text.as_bytes()).into_iter().collect();
+    let entries = entries.map_err(|failure| failure.to_string())?;
+    Ok(entries.iter().map(|entry| format!("{} {};", entry.name, entry.parameters.escape_ascii())).collect())
+}
+
+#[test]
+fn lists_of_other_tools_are_understood_if_they_have_one_meaning() {
+    for (text, expected) in [
+        ("\u{feff}a\r\nb x=1\r\n", "a ;b x=1;"),
+        ("\u{feff}[\"a\"]", "a ;"),
+        ("[\n  \"a x=1\", # the card\n  # no more\n  'b',\n]\n", "a x=1;b ;"),
+        ("# for the pod\n[ # a list\r\n\"a\"\r\n# end\r\n] # of it", "a ;"),
+        ("[] # none", ""),
+        (";a", "a ;"),
+        ("; ;\na", "a ;"),
+    ] {
+        assert_eq!(names(text).as_deref(), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn lists_with_two_meanings_are_failures_with_a_hint() {
+    for (text, expected) in [
+        (
+            "; for the pod\na\n",
+            "read list `; for the pod`: EINVAL: a comment begins with `#`, and an entry does not begin",
+        ),
+        ("a\n  ;b", "read list `;b`: EINVAL: a comment begins with `#`"),
+        ("'a; b'", "read list `'a`: EINVAL: `'` is no quote here; the only quote is `\"`"),
+        ("a x='y;z'", "read list `z'`: EINVAL: `'` is no quote here"),
+        ("[\"a\"] b", "read list `] b`: EINVAL: an array is"),
+        ("[\"a\" # b", "read list ``: EINVAL: an array is"),
+    ] {
+        let failure = names(text).expect_err(text);
+        assert!(failure.starts_with(expected), "{text}: {failure}");
+    }
+}
+
+/// The verdict on a kernel command line.
+fn verdict(line: &str) -> Result<(), String> {
+    let mut log = |_: &Failure| {};
+    let mut report = Report::new(&mut log);
+    let _ = Request::parse(line.as_bytes(), &mut report);
+    report.verdict().map_err(|failure| failure.to_string())
+}
+
+#[test]
+fn a_list_whose_quotes_were_forgotten_is_a_failure() {
+    for (line, subject) in [
+        ("guest_init.modules=a; b", "guest_init.modules=a; b"),
+        ("x guest-init.modules=a;b; quiet -- c", "guest-init.modules=a;b; quiet"),
+        ("guest_init.modules=a ; b", "guest_init.modules=a ;"),
+        ("guest_init.modules=a ;b", "guest_init.modules=a ;b"),
+        ("guest_init.modules=a x=1; b", "guest_init.modules=a x=1;"),
+        ("guest_init.modules=a; guest_init.modules=b", "guest_init.modules=a; guest_init.modules=b"),
+    ] {
+        let expected = format!("read {subject}: EINVAL: the list ends at the blank, because it has no quotes: ");
+        let failure = verdict(line).expect_err(line);
+        assert!(failure.starts_with(&expected), "{line}: {failure}");
+    }
+    for line in [
+        "guest_init.modules=a;",
+        "guest_init.modules=a;b; -- c;",
+        "guest_init.modules=a;b x=1",
+        "guest_init.modules=\"a; b;\" x",
+        "\"guest_init.modules=a; b;\" x",
+        "guest_init.modules=a x=1 y;",
+        "y; guest_init.modules=a guest_init.modules=b;",
+    ] {
+        assert_eq!(verdict(line), Ok(()), "{line}");
+    }
+}
+
+#[test]
+fn arguments_that_were_meant_for_the_kernel_are_found() {
+    let line = b"root=/dev/vda -- root=/dev/vdb --root=x root guest-init.log=debug virtio-mmio.device=4K@0:5 a.b=1 guest_init.x";
+    let mut log = |_: &Failure| {};
+    let request = Request::parse(line, &mut Report::new(&mut log));
+    let found: Vec<_> = request.misplaced().map(|word| word.to_string()).collect();
+    let expected = ["root=/dev/vdb", "guest-init.log=debug", "virtio-mmio.device=4K@0:5", "guest_init.x"];
+    let text = ": only an argument of the agent, because it stands behind ` -- `: put it before ` -- `";
+    assert_eq!(found, expected.map(|word| format!("{word}{text}")));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The beginning of the program and of a thread, and the symbols that libraries of the compiler ask for at link time.
 //!
-//! The assembly lies in one file an architecture. A further architecture is a further file, with `_start` and `clone`
-//! in it, and a line below.
+//! The assembly lies in one file an architecture. A further architecture is a further file, with `_start`, `clone` and
+//! `COMMAND_LINE_SIZE` in it, and a line below.
 
 #[cfg(feature = "bare")]
 use super::heap::Heap;
@@ -10,7 +10,7 @@ use super::heap::Heap;
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 mod arch;
 
-pub use arch::clone;
+pub use arch::{COMMAND_LINE_SIZE, clone};
 
 #[cfg(feature = "bare")]
 #[global_allocator]

@@ -8,6 +8,10 @@ use core::sync::atomic::AtomicU32;
 
 use linux_raw_sys::general as linux;
 
+/// The size of the kernel's buffer for its command line, in bytes, the NUL at the end included
+/// (arch/x86/include/asm/setup.h).
+pub const COMMAND_LINE_SIZE: usize = 2048;
+
 /// Where the kernel starts the program. On the stack it leaves the number of arguments, the arguments, a null pointer,
 /// the environment and a null pointer (System V ABI, AMD64 supplement, "Initial Stack and Register State").
 ///

@@ -4,6 +4,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
+use crate::bare::start::COMMAND_LINE_SIZE;
 use crate::failure::{Code, Failure, Report};
 use crate::guest::system::files::{read_head, read_path};
 use crate::request::Request;
@@ -21,18 +22,38 @@ pub fn read() -> Result<&'static [u8], Failure> {
         Failure::from_errno(Code::CommandLineUnreadable, "/proc/cmdline", error, "it can't be read, or is over 64 KiB")
     };
     let line: &'static [u8] = read_path(c"/proc/cmdline", LONGEST).map_err(failure)?.leak();
-    Ok(line.trim_ascii_end())
+    Ok(line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+/// The part of a command line that the kernel keeps (setup_arch in arch/x86/kernel/setup.c,
+/// early_init_dt_scan_chosen in drivers/of/fdt.c).
+pub fn kept(line: &[u8]) -> &[u8] {
+    line.get(..COMMAND_LINE_SIZE - 1).unwrap_or(line)
 }
 
 /// Parses the command line into a request. Every mistake in it is added to `report`.
 ///
-/// Failures: those of [`Request::read`].
+/// Failures: [`Code::CommandLineCut`], and those of [`Request::read`].
 pub fn parse<'a>(line: &'a [u8], report: &mut Report<'_>) -> Box<Request<'a>> {
+    // With words of a bootconfig the line is longer than the buffer. Nobody can tell whether the rest of it was cut.
+    if line.len() == COMMAND_LINE_SIZE - 1 {
+        let reason = format_args!(
+            "it has {} bytes, as many as this kernel keeps, so words may be missing: put the list into a file and name \
+             it with guest_init.modules_file",
+            line.len()
+        );
+        report.add(Failure::new(Code::CommandLineCut, "/proc/cmdline", reason));
+    }
     // Made on the heap. On the stack, the kernel would have to map every page that a request spans, though most stay
     // unused.
     let mut request = Box::write(Box::new_uninit(), Request::new());
     request.read(line, report);
     request
+}
+
+/// Logs a warning for each argument of the agent that was most likely meant for the kernel or for guest-init.
+pub fn warn_of_misplaced(request: &Request<'_>) {
+    request.misplaced().for_each(|word| log::warn!("{word}"));
 }
 
 /// Reads the words for the kernel, without the heap, for the report of a crash. Words that do not fit into the buffer

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use anyhow::anyhow;
 use guest_init::failure::{Code, Failure, Report};
+use guest_init::guest::boot::command_line;
 use guest_init::guest::modules::findings::Finding;
 use guest_init::guest::modules::loader::{LoadOptions, Loader, plan_entries};
 use guest_init::guest::modules::tree::ModuleTree;
@@ -15,7 +16,7 @@ use guest_init::resolve::plan::Plan;
 use guest_init::resolve::plan::consequence::Consequence;
 
 use super::agent;
-use super::findings::{Findings, Remark};
+use super::findings::{Findings, Remark, Topic};
 use super::inspection::Inspection;
 use super::kernel_image::KernelImage;
 use super::kernel_verdict::KernelFacts;
@@ -87,7 +88,9 @@ impl DryRun<'_> {
     /// Does what PID 1 does before the first load. Returns the failures with which loads and the agent would end, as far
     /// as the files show them.
     fn walk(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>, Stop> {
-        let mut request = Request::parse(self.vm.cmdline.as_bytes(), report);
+        let mut request = command_line::parse(command_line::kept(self.vm.cmdline.as_bytes()), report);
+        let misplaced = request.misplaced().map(|word| Remark::new(Topic::CommandLine, None, word.to_string()));
+        findings.warnings.extend(misplaced);
         request.strict |= self.vm.strict;
         report.verdict()?;
         self.add_lists(&mut request, lists, report)?;

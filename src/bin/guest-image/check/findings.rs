@@ -99,6 +99,8 @@ pub enum Topic {
     Kernel,
     /// The agent, if it is missing or was not looked for.
     Agent,
+    /// A word that has no effect where it stands on the kernel command line.
+    CommandLine,
 }
 
 /// A parameter of a module.

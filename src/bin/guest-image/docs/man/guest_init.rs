@@ -26,9 +26,16 @@ const INTRODUCTION: &[Section] = &[
     ),
     (
         "KERNEL COMMAND LINE",
-        &["An unknown key, a key that may stand once and stands twice, and a malformed value are failures that name \
+        &[
+            "An unknown key, a key that may stand once and stands twice, and a malformed value are failures that name \
              the word. Quoting is the kernel's: `\"` around a whole word or a value keeps its blanks, and there are no \
-             escapes. Words behind ` -- ` are the agent's arguments."],
+             escapes. A list with blanks needs quotes: `guest_init.modules=\"e1000e; i915\"`. Words behind ` -- ` are the \
+             agent's arguments. If one of them looks like a word for guest-init or the kernel, such as `root=`, \
+             guest-init logs a warning, because some VMMs add their words to the end of the command line.",
+            "The kernel cuts a command line that is longer than its limit: 2,047 bytes on x86_64 and aarch64. A command \
+             line of exactly that length is a failure, because half a list may be missing. Put a long list into a file, \
+             and name the file with `guest_init.modules_file=`.",
+        ],
     ),
 ];
 
@@ -42,7 +49,10 @@ const OPERATION: &[Section] = &[
              keeps blanks and `;` inside a value. A `?` before the name makes the entry optional: its failure is \
              logged, and the boot goes on. Only a module index that is damaged or can't be read ends the VM all the \
              same, because it may hide other modules. A line that begins with `#` is a comment. Kata's array, \
-             `[\"e1000e EEE=1\", \"i915\"]`, is a list as well.",
+             `[\"e1000e EEE=1\", \"i915\"]`, is a list as well. As in TOML, it may have several lines and comments. Lines may \
+             end in CR LF, and a file may begin with a byte order mark.",
+            "Four forms of other tools have two meanings, and are failures that say what to write: entries between \
+             commas, a module's name in place of a parameter, single quotes, and a line that begins with `;`.",
             "A list on the command line can't contain a value with blanks. Write `module.parameter=\"a b\"` beside the \
              list, or put the list into a file.",
             "A name begins with a letter, a digit or `_` and contains no `/`, so that no name is taken for an option \
@@ -68,6 +78,20 @@ const OPERATION: &[Section] = &[
              reported is the one that `guest_init.jobs=1` would report. Only `guest_init.jobs=1` keeps the order of \
              the plan exactly, so only it fixes which of two drivers names its device first (`eth0`).",
             "The files of loaded modules are removed from an initramfs, to free their memory.",
+        ],
+    ),
+    (
+        "INSTALL COMMANDS",
+        &[
+            "An `install` line of modprobe.d replaces the load of a module by a command. `/bin/true` and `:` leave the \
+             module out, and `/bin/false` refuses it. A command that consists of calls of `modprobe`, `/sbin/modprobe` or \
+             `/usr/sbin/modprobe` is understood as well. A call names one module and may have parameters, the options \
+             `-i`, `-b`, `-q`, `-v` and `-s` or their long forms, and `$CMDLINE_OPTS`. Calls, `true`, `:` and `false` may \
+             be joined by `;`, `&&`, `||` and `{ ...; }`, and redirected to `/dev/null`. They succeed and fail as in a \
+             shell: `modprobe -i a || true` passes over a failure of a.",
+            "Other programs are passed over with a line in the log, if they follow a call behind `;` or `&&`, and no \
+             further call depends on their exit status: `modprobe -i sunrpc $CMDLINE_OPTS && /sbin/sysctl -q --system`. \
+             Any other command is a failure that quotes it.",
         ],
     ),
     (
@@ -112,8 +136,9 @@ const OPERATION: &[Section] = &[
             "guest-init differs from modprobe on purpose in the following. Names in `modprobe.blacklist=` are \
              normalised. A dependency whose file is missing is an error that names the file. A module that the kernel \
              can't decompress is decompressed. If a `.bin` index does not exist, the text index is read. \
-             `/proc/cmdline` is read to its end, up to ` -- `. Of `install` commands, `/bin/true` and `/bin/false` are \
-             understood, and others are refused, because there is no shell.",
+             `/proc/cmdline` is read to its end, up to ` -- `. There is no shell for `install` commands.",
+            "If the kernel names another program for module requests in `/proc/sys/kernel/modprobe`, and that program \
+             does not exist, PID 1 sets the path to `/sbin/modprobe` or `/usr/sbin/modprobe`, whichever is guest-init.",
         ],
     ),
     (
