@@ -4,6 +4,7 @@
 //! or [`Failure`](crate::failure::Failure)s. Nothing here makes a system call or allocates. `MODPROBE.md` in this
 //! folder states the rules of modprobe that the code follows.
 
+pub mod command;
 pub mod lookup;
 pub mod modinfo;
 pub mod nearest;

@@ -3,24 +3,28 @@
 use core::fmt;
 
 use crate::failure::{Code, Failure};
-use crate::request::kernel::words::words;
+use crate::request::kernel::words::{Word, words};
 use crate::request::name::same;
+use crate::resolve::command::Argument;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::nearest::Nearest;
+use crate::resolve::plan::{Plan, Step};
 use crate::resolve::tree::config::Directive;
 use crate::resolve::tree::module::Module;
 use crate::text::{Shown, Text};
 
 /// All parameters of a step: the options that the configuration has for its module, then those of its entry
 /// (MODPROBE.md 8.1, 8.2). The kernel applies them from left to right, so the entry wins (MODPROBE.md 8.3).
-#[derive(Clone, Copy, Debug)]
-pub struct Parameters<'a> {
-    pub(super) config: &'a [Directive<'a>],
-    pub(super) module: Module<'a>,
-    pub(super) entry_parameters: &'a [u8],
+///
+/// If a call of an install command loads the module, the parameters in the call take the place of the entry's. The call
+/// may pass on the parameters of the module that the command is for (MODPROBE.md 5.6).
+#[derive(Clone, Copy)]
+pub struct Parameters<'p, 'a> {
+    pub(super) plan: &'p Plan<'a>,
+    pub(super) step: &'p Step<'a>,
 }
 
-impl<'a> Parameters<'a> {
+impl Parameters<'_, '_> {
     /// Passes the text to `push`, piece by piece, so that no room for the whole is needed. The text is that of
     /// modprobe: one blank between two options, and blanks for the tabs of the configuration (MODPROBE.md 8.2).
     pub fn each_piece(&self, push: &mut dyn FnMut(&[u8])) {
@@ -30,26 +34,62 @@ impl<'a> Parameters<'a> {
                 push(b" ");
             }
         };
-        for directive in self.config {
-            let pieces = match directive {
-                Directive::Options { module, text } if self.are_for(module) => [text, &b""[..], b""],
-                Directive::QuotedOption { module, parameter, value } if self.are_for(module) => {
-                    [parameter, &b"=\""[..], value]
-                }
-                _ => continue,
-            };
+        self.each_option(&mut |pieces| {
             separate(push);
             pieces.into_iter().for_each(|piece| with_blanks(piece, push));
-        }
-        if !self.entry_parameters.is_empty() {
+        });
+        self.each_argument(&mut |pieces| {
             separate(push);
-            push(self.entry_parameters);
+            pieces.into_iter().for_each(&mut *push);
+        });
+    }
+
+    /// Passes each option of the configuration to `found`, in pieces.
+    fn each_option(&self, found: &mut dyn FnMut([&[u8]; 3])) {
+        for directive in self.plan.sources().config {
+            match directive {
+                Directive::Options { module, text } if self.are_for(module) => found([text, b"", b""]),
+                Directive::QuotedOption { module, parameter, value } if self.are_for(module) => {
+                    found([parameter, b"=\"", value]);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Passes the entry's parameters to `found`, or those of the call that loads the module.
+    fn each_argument(&self, found: &mut dyn FnMut([&[u8]; 3])) {
+        match self.step.is_called() && self.step.asked_for {
+            true => self.each_argument_of_call(found),
+            false if self.step.entry_parameters.is_empty() => {}
+            false => found([self.step.entry_parameters, b"", b""]),
+        }
+    }
+
+    /// Passes the parameters of the call that loads the module to `found`. Out of line, because few modules are loaded
+    /// by a call.
+    #[inline(never)]
+    fn each_argument_of_call(&self, found: &mut dyn FnMut([&[u8]; 3])) {
+        let Some((command, call)) = self.plan.call_of(self.step) else { return };
+        for argument in call.arguments() {
+            match argument {
+                Argument::Written(word) => found([word, b"", b""]),
+                Argument::Parameters => {
+                    let passed_on = Parameters { plan: self.plan, step: command };
+                    // With -i the module is most often the command's own, and has these options already.
+                    if !command.module.is(&self.step.module) {
+                        passed_on.each_option(found);
+                    }
+                    passed_on.each_argument(found);
+                }
+            }
         }
     }
 
     /// Whether options for `name` are for the module: it is the module's name, or the alias that it was found by.
     fn are_for(&self, name: &[u8]) -> bool {
-        same(name, self.module.name) || self.module.alias.is_some_and(|alias| same(name, alias))
+        let module = &self.step.module;
+        same(name, module.name) || module.alias.is_some_and(|alias| same(name, alias))
     }
 }
 
@@ -66,27 +106,45 @@ fn with_blanks(text: &[u8], push: &mut dyn FnMut(&[u8])) {
 /// Finds the words of `text` that name no parameter of the module. `found` is called with a failure for each, which
 /// proposes the nearest names (MODPROBE.md 12.5). Every module has `dyndbg` and `async_probe` (MODPROBE.md 8.4).
 ///
+/// The last `of_entry` bytes of the text are the parameters of an entry. If one of them names a module, the entry should
+/// most likely have ended before it, so that is a [`Code::BadEntry`].
+///
 /// The kernel ignores what follows `--` (MODPROBE.md 8.3), so that is one more failure.
-pub fn unknown(module: &Module<'_>, text: &[u8], info: &ModInfo<'_>, found: &mut dyn FnMut(Failure)) {
+pub fn unknown(
+    module: &Module<'_>,
+    text: &[u8],
+    of_entry: usize,
+    info: &ModInfo<'_>,
+    names_a_module: &dyn Fn(&[u8]) -> bool,
+    found: &mut dyn FnMut(Failure),
+) {
     const EVERY_MODULES: [&[u8]; 2] = [b"dyndbg", b"async_probe"];
+    let failure = |code, word: &Word<'_>, reason: &dyn fmt::Display| {
+        Failure::new(code, Text::<256>::of(format_args!("{module} {}", Shown(word.raw))), reason)
+    };
     let mut words = words(text);
     for word in words.by_ref().take_while(|word| !word.is_end()) {
         if info.has_parameter(word.name) || EVERY_MODULES.contains(&word.name) {
             continue;
         }
+        let is_of_entry = word.offset_in(text) + of_entry >= text.len();
+        if is_of_entry && word.value.is_none() && names_a_module(word.name) {
+            let reason = "the module has no such parameter, but there is a module of that name: entries end at `;`";
+            found(failure(Code::BadEntry, &word, &reason));
+            continue;
+        }
         let mut nearest = Nearest::to(word.name);
         info.parameters().chain(EVERY_MODULES).for_each(|name| nearest.consider(name, ""));
-        let subject = Text::<256>::of(format_args!("{module} {}", Shown(word.raw)));
-        let reason = Text::<256>::of(format_args!("the module has no such parameter{nearest}"));
-        found(Failure::new(Code::UnknownParameter, subject, reason));
+        let quote = if word.raw.contains(&b'\'') { "; `'` is no quote, `\"` is" } else { "" };
+        let reason = format_args!("the module has no such parameter{quote}{nearest}");
+        found(failure(Code::UnknownParameter, &word, &reason));
     }
     if let Some(word) = words.next() {
-        let subject = Text::<256>::of(format_args!("{module} {}", Shown(word.raw)));
-        found(Failure::new(Code::UnknownParameter, subject, "the kernel ignores the words after `--`"));
+        found(failure(Code::UnknownParameter, &word, &"the kernel ignores the words after `--`"));
     }
 }
 
-impl fmt::Display for Parameters<'_> {
+impl fmt::Display for Parameters<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut result = Ok(());
         self.each_piece(&mut |piece| result = result.and_then(|()| Shown(piece).fmt(f)));

@@ -173,6 +173,40 @@ fn modprobe_explains_why_a_module_cannot_be_loaded() {
 }
 
 #[test]
+fn install_commands_that_call_modprobe_are_done() {
+    let lines = "install loop /sbin/modprobe -i loop $CMDLINE_OPTS && /sbin/sysctl -q --system
+                 install renamed { modprobe -q nosuch; modprobe -i dummy $CMDLINE_OPTS || true; }
+                 install either modprobe overlay metacopy=many || modprobe nls_ascii
+                 install neither modprobe overlay metacopy=many
+                 options renamed numdummies=3\n";
+    let image = image().file("/etc/modprobe.d/install.conf", lines.replace("  ", ""), 0o644);
+    let calls = ["-v loop", "--first-time loop", "-v either", "neither"];
+    let console = boot(image, "guest_init.modules=\"renamed; loop max_part=7\"", &calls.map(call).concat());
+    let could_not = |name: &str, why: &str| prints(&format!("modprobe: ERROR: could not insert '{name}': {why}"));
+    calls_print(
+        &console,
+        &[
+            exits(0),
+            could_not("loop", "Module already in kernel"),
+            exits(1),
+            prints("install modprobe overlay metacopy=many || modprobe nls_ascii "),
+            prints(&format!("insmod {} metacopy=many ", file_of("overlay"))),
+            prints(&format!("insmod {} ", file_of("nls_ascii"))),
+            exits(0),
+            could_not("neither", "Invalid argument"),
+            prints(
+                "modprobe: ERROR: load overlay: EINVAL: the kernel says: overlay: `many' invalid for parameter `metacopy'",
+            ),
+            exits(1),
+        ],
+    );
+    let console = console.has("guest-init: loop: its install command has `/sbin/sysctl -q --system`: passed over");
+    let console = console.has("guest-init: plan nosuch: ENOENT: an install command of modprobe.d loads it");
+    assert_eq!(console.modules(), ["dummy", "loop", "nls_ascii"]);
+    console.has("  dummy2  ").has_not("  dummy3  ").has("max_part=7");
+}
+
+#[test]
 fn the_kernel_command_line_counts_for_modules_that_are_loaded_later() {
     let words = "modprobe.blacklist=overlay loop.max_loop=3";
     let agent = format!("loop.max_part=7 --mount overlay none /mnt {}", call("-v loop"));

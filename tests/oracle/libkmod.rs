@@ -46,7 +46,8 @@ impl fmt::Debug for Step {
 
 /// The steps of one of guest-init's plans.
 pub fn steps(plan: &Plan<'_>) -> Vec<Step> {
-    let steps = plan.steps().iter().filter_map(|step| {
+    // libkmod leaves the calls of an install command to a shell.
+    let steps = plan.steps().iter().filter(|step| !step.is_called()).filter_map(|step| {
         let (what, subject) = match step.action {
             Action::Load(path) => ("insmod", path),
             Action::Install(command) => ("install", command),

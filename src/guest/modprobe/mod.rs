@@ -33,6 +33,7 @@ use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::request::kernel::ModuleWords;
 use crate::request::modprobe::call::{Asked, Call, ERROR, FATAL, WARNING, environment_words, quoted};
 use crate::resolve::lookup::lookup;
+use crate::resolve::plan::calls::PassedOver;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, Options, Plan, Step};
 use crate::resolve::tree::Sources;
@@ -232,12 +233,19 @@ impl<'a> Modprobe<'_, 'a> {
         }
         let Call { ignore_install, use_blacklist, .. } = *self.call;
         self.plan.only(*module, parameters, Options { ignore_install, use_blacklist })?;
+        let mut passed_over = PassedOver::default();
         for number in 0..self.plan.steps().len() {
             let Some(&step) = self.plan.steps().get(number) else { break };
+            // A dry run does not run install commands.
+            if self.call.dry_run && step.is_called() || !self.plan.is_reached(&step, &passed_over) {
+                continue;
+            }
             match self.do_step(&step) {
                 // Another process loaded the module meanwhile.
                 Ok(false) if self.call.first_time && step.module.is(module) => return Ok(false),
-                Err(failure) if step.consequence != Consequence::Nothing => return Err(failure),
+                Err(failure) if self.plan.fail(&step, &mut passed_over) == Consequence::EndsTheVm => {
+                    return Err(failure);
+                }
                 _ => {}
             }
         }
@@ -262,7 +270,7 @@ impl<'a> Modprobe<'_, 'a> {
                 let messages = self.messages.get_or_insert_with(KernelMessages::shared);
                 insert(step, &file, &options, format, &self.words, messages)
             }
-            Action::Install(command) => run_install_command(step, command).map(|()| true),
+            Action::Install(command) => run_install_command(step, command, &mut |_| {}).map(|()| true),
             Action::Missing => Err(missing_module(step)),
             Action::Blacklisted | Action::BuiltIn | Action::Adjust => Ok(true),
         }

@@ -14,6 +14,7 @@ use crate::guest::modules::refusal::to_failure;
 use crate::guest::modules::unpack::Format;
 use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::request::kernel::ModuleWords;
+use crate::resolve::command::Command;
 use crate::resolve::plan::Step;
 use crate::text::Shown;
 
@@ -39,25 +40,37 @@ pub fn insert(
     }
 }
 
-/// The failure of a step whose module does not exist, though an alias of modprobe.d means it.
+/// The failure of a step whose module does not exist, though modprobe.d means it.
 pub fn missing_module(step: &Step<'_>) -> Failure {
-    Failure::new(Code::UnknownModule, step.module, "an alias of modprobe.d means it, and it does not exist")
+    let reason = match step.is_called() {
+        true => "an install command of modprobe.d loads it, and it does not exist",
+        false => "an alias of modprobe.d means it, and it does not exist",
+    };
+    Failure::new(Code::UnknownModule, step.module, reason)
 }
 
-/// Does an install command. Only `true`, which leaves the module out, and `false`, which refuses it, are understood,
-/// because there is no shell (MODPROBE.md 12.7).
+/// Does an install command, as far as it is understood without a shell (MODPROBE.md 12.7). If it calls modprobe, the
+/// plan has the steps of these calls. `pass_over` is called with each program that is passed over.
 ///
 /// Failure: [`Code::InstallCommand`].
-pub fn run_install_command(step: &Step<'_>, command: &[u8]) -> Result<(), Failure> {
-    let program = Shown(command.trim_ascii());
-    match program.0.rsplit(|&b| b == b'/').next().unwrap_or_default() {
-        b"true" | b":" => Ok(()),
-        b"false" => {
-            let reason = format_args!("modprobe.d has `install {program}` for it");
+pub fn run_install_command(
+    step: &Step<'_>,
+    command: &[u8],
+    pass_over: &mut dyn FnMut(Shown<'_>),
+) -> Result<(), Failure> {
+    let text = Shown(command.trim_ascii());
+    match Command::read(command) {
+        Command::LeavesOut => Ok(()),
+        Command::Refuses => {
+            let reason = format_args!("modprobe.d has `install {text}` for it");
             Err(Failure::from_errno(Code::InstallCommand, step.module, Errno::EPERM, reason))
         }
-        _ => {
-            let reason = format_args!("modprobe.d has `install {program}` for it, and there is no shell to run that");
+        Command::Calls(calls) => {
+            calls.each_passed_over(&mut |program| pass_over(Shown(program)));
+            Ok(())
+        }
+        Command::Unclear => {
+            let reason = format_args!("modprobe.d has `install {text}` for it, and there is no shell to run that");
             Err(Failure::new(Code::InstallCommand, step.module, reason))
         }
     }

@@ -28,6 +28,8 @@ use crate::request::Request;
 use crate::request::kernel::ModuleWords;
 use crate::request::kernel::words::words;
 use crate::request::list::Entry;
+use crate::resolve::command::Command;
+use crate::resolve::lookup::lookup;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::parameters;
 use crate::resolve::plan::consequence::Consequence;
@@ -99,7 +101,7 @@ impl<'p, 'a> Loader<'p, 'a> {
     /// Opens the files of a plan, and checks the parameters. Calls `found` with each mistake.
     ///
     /// Findings: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`],
-    /// [`Code::InstallCommand`], [`Code::UnknownParameter`].
+    /// [`Code::InstallCommand`], [`Code::UnknownParameter`], [`Code::BadEntry`].
     pub fn open(
         plan: &'p Plan<'a>,
         tree: &'p ModuleTree,
@@ -131,7 +133,7 @@ impl<'p, 'a> Loader<'p, 'a> {
             Action::Load(_) if parameters.is_empty() && self.is_open_for_earlier_step(step) => Ok(None),
             Action::Load(path) => self.open_file(step, path),
             Action::Missing => Err(missing_module(step)),
-            Action::Install(command) => run_install_command(step, command).map(|()| None),
+            Action::Install(command) => run_install_command(step, command, &mut |_| {}).map(|()| None),
             Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(None),
         };
         let file = file.unwrap_or_else(|failure| {
@@ -140,8 +142,7 @@ impl<'p, 'a> Loader<'p, 'a> {
         });
         match &file {
             Some(file) if !parameters.is_empty() => self.check_parameters(step, &parameters, file, found),
-            _ if matches!(step.action, Action::Install(_)) => self.check_replaced_parameters(step, found),
-            _ => {}
+            _ => self.check_replaced_parameters(step, found),
         }
         PreparedStep { file, parameters, is_loaded: false }
     }
@@ -169,7 +170,10 @@ impl<'p, 'a> Loader<'p, 'a> {
         match file.contents(&step.module) {
             Ok(contents) => {
                 let Some(info) = ModInfo::find(&contents) else { return };
-                parameters::unknown(&step.module, parameters, &info, &mut |failure| {
+                let names_a_module =
+                    |name: &[u8]| lookup(self.plan.sources(), name).is_ok_and(|found| !found.is_empty());
+                let of_entry = step.entry_parameters.len();
+                parameters::unknown(&step.module, parameters, of_entry, &info, &names_a_module, &mut |failure| {
                     self.not_applied(step, failure, found);
                 });
             }
@@ -177,8 +181,13 @@ impl<'p, 'a> Loader<'p, 'a> {
         }
     }
 
-    /// Finds the parameters of an entry whose module is never loaded, because an install command replaces it.
+    /// Finds the parameters of an entry whose module is never loaded, because an install command replaces it and does
+    /// not pass them on.
     fn check_replaced_parameters(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) {
+        let Action::Install(command) = step.action else { return };
+        if matches!(Command::read(command), Command::Calls(calls) if calls.take_parameters()) {
+            return;
+        }
         for word in words(step.entry_parameters) {
             let subject = Text::<256>::of(format_args!("{} {}", step.module, Shown(word.raw)));
             let reason = "an install command of modprobe.d replaces the module";
@@ -186,10 +195,11 @@ impl<'p, 'a> Loader<'p, 'a> {
         }
     }
 
-    /// Calls `found` with a parameter that will not be applied. With `strict`, the step fails if its failure ends the
-    /// VM.
+    /// Calls `found` with a parameter that will not be applied. With `strict`, or if it is the name of a module that
+    /// would not be loaded, the step fails if its failure ends the VM.
     fn not_applied(&self, step: &'p Step<'a>, failure: Failure, found: &mut dyn FnMut(Finding<'p, 'a>)) {
-        match self.options.strict && step.consequence == Consequence::EndsTheVm {
+        let is_failure = self.options.strict || failure.code == Code::BadEntry;
+        match is_failure && step.consequence == Consequence::EndsTheVm {
             true => found(Finding::StepFails { step, failure }),
             false => found(Finding::ParameterIgnored { step, failure }),
         }
@@ -233,7 +243,12 @@ impl<'p, 'a> Loader<'p, 'a> {
         let path = match step.action {
             Action::Load(path) => path,
             Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
-            Action::Install(command) => return run_install_command(step, command).map(|()| false),
+            Action::Install(command) => {
+                let done = run_install_command(step, command, &mut |program| {
+                    log::info!("{}: its install command has `{program}`: passed over", step.module);
+                });
+                return done.map(|()| false);
+            }
             Action::Blacklisted => {
                 log::info!("{}: not loaded: it is blacklisted, and was asked for by an alias", step.module);
                 return Ok(false);

@@ -13,6 +13,7 @@ use rustix_futex_sync::{Condvar, Mutex, MutexGuard};
 use crate::failure::Failure;
 use crate::guest::modules::file::ModuleFile;
 use crate::guest::watch::logger::log_passed_over;
+use crate::resolve::plan::calls::PassedOver;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::waits::each_dependency;
 use crate::resolve::plan::{Action, Plan, Step};
@@ -45,8 +46,8 @@ struct Progress {
     end: usize,
     /// The failure that ends the VM.
     failure: Option<Failure>,
-    /// The numbers of wanted modules that are passed over, because one of their steps failed.
-    passed_over: Vec<u16>,
+    /// The wanted modules that are passed over.
+    passed_over: PassedOver,
     /// The number of modules that were loaded.
     loaded: usize,
     /// The number of threads that wait for a step to begin.
@@ -85,7 +86,8 @@ impl<'p, 'a> Schedule<'p, 'a> {
             })?;
         }
         let end = states.len();
-        let progress = Progress { states, first: 0, end, failure: None, passed_over: Vec::new(), loaded: 0, idle: 0 };
+        let passed_over = PassedOver::default();
+        let progress = Progress { states, first: 0, end, failure: None, passed_over, loaded: 0, idle: 0 };
         Ok(Self { plan, progress: Mutex::new(progress), step_done: Condvar::new() })
     }
 
@@ -101,7 +103,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
             };
             let prepared = progress.begin(number);
             match self.plan.steps().get(number) {
-                Some(step) if !progress.passed_over.contains(&step.wanted) => {
+                Some(step) if self.plan.is_reached(step, &progress.passed_over) => {
                     // Logged while the lock is held, so that the lines are in the order in which the steps begin.
                     log::debug!("{}", self.plan.show(step));
                     let is_loaded = self.plan.earlier_steps(step).any(|(earlier, _)| progress.is_loaded(earlier));
@@ -123,12 +125,9 @@ impl<'p, 'a> Schedule<'p, 'a> {
                     state.is_loaded = matches!(step.action, Action::Load(_));
                 }
             }
-            Err(failure) => match step.consequence {
+            Err(failure) => match self.plan.fail(step, &mut progress.passed_over) {
                 Consequence::Nothing => log::info!("{failure}: a soft dependency, passed over"),
-                Consequence::EndsItsEntry => {
-                    log_passed_over(&failure);
-                    progress.passed_over.push(step.wanted);
-                }
+                Consequence::EndsItsEntry => log_passed_over(&failure),
                 Consequence::EndsTheVm if number < progress.end => {
                     progress.end = number;
                     progress.failure = Some(failure);

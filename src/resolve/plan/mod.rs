@@ -4,6 +4,7 @@
 //! `walk` finds the steps for one module as libkmod does (MODPROBE.md 5). A plan for a list differs from modprobe in
 //! that a later entry does not load again what an earlier entry loads (MODPROBE.md 12.10).
 
+pub mod calls;
 pub mod consequence;
 pub mod steps_by_name;
 pub mod waits;
@@ -48,6 +49,10 @@ pub struct Step<'a> {
     pub entry: u16,
     /// The number of the wanted module that the step belongs to, counted from 0.
     pub wanted: u16,
+    /// The call of an install command that the step belongs to, if it does.
+    call: CallLink,
+    /// For an install command: the number of the module that its first call wants. Those of its further calls follow.
+    first_called: u16,
     /// The step before this one in its chain of [`StepsByName`].
     before: Link,
 }
@@ -61,7 +66,7 @@ pub enum Action<'a> {
     Adjust,
     /// Set the parameters in sysfs, because the module is built in.
     BuiltIn,
-    /// Follow this install command, which replaces the load.
+    /// Follow this install command, which replaces the load. The steps of its calls of modprobe come after this one.
     Install(&'a [u8]),
     /// Do nothing. The module is blacklisted and was found by an alias.
     Blacklisted,
@@ -69,7 +74,7 @@ pub enum Action<'a> {
     Missing,
 }
 
-/// A module that an entry's name means.
+/// A module that an entry's name means, or the name in a call of an install command.
 #[derive(Clone, Copy, Debug)]
 struct Wanted<'a> {
     module: Module<'a>,
@@ -77,6 +82,18 @@ struct Wanted<'a> {
     parameters: &'a [u8],
     /// Whether its failure is passed over: its entry has a `?`, or a further module of the same alias decides.
     is_optional: bool,
+    /// Its number. `None`: the next one.
+    number: Option<u16>,
+    call: CallLink,
+}
+
+/// The link from a step to the call of an install command that it belongs to.
+#[derive(Clone, Copy, Debug, Default)]
+struct CallLink {
+    /// The step of the command. The end of the chain: the step belongs to no call.
+    command: Link,
+    /// The number of the call in the command.
+    number: u8,
 }
 
 /// Options of modprobe that change a plan.
@@ -144,7 +161,8 @@ impl<'a> Plan<'a> {
     pub fn only(&mut self, module: Module<'a>, parameters: &'a [u8], options: Options) -> Result<(), Failure> {
         self.truncate(0, 0);
         self.keeps_repeats = true;
-        self.want(Wanted { module, parameters, is_optional: false }, options)
+        let wanted = Wanted { module, parameters, is_optional: false, number: None, call: CallLink::default() };
+        self.want(wanted, options)
     }
 
     /// Adds the steps for each entry. `refused` is called with each entry that can't be planned, and the reason.
@@ -179,17 +197,34 @@ impl<'a> Plan<'a> {
         self.wanted = wanted;
     }
 
-    /// Adds the steps for every module that an entry's name means. All but the last are optional, because only the last
-    /// decides (MODPROBE.md 4.4).
+    /// Adds the steps for every module that an entry's name means.
     fn add_found(&mut self, entry: &Entry<'a>, options: Options) -> Result<(), Failure> {
         let found = lookup(&self.sources, entry.name.as_bytes())?;
         let Some((last, others)) = found.split_last() else {
             return Err(nearest::unknown_module(&self.sources, entry.name));
         };
+        let Entry { parameters, optional: is_optional, .. } = *entry;
+        let wanted = Wanted { module: *last, parameters, is_optional, number: None, call: CallLink::default() };
+        self.want_all(others, wanted, options)
+    }
+
+    /// Adds the steps for every module that a name means. All but the last are optional, because only the last decides
+    /// (MODPROBE.md 4.4).
+    fn want_all(&mut self, others: &[Module<'a>], last: Wanted<'a>, options: Options) -> Result<(), Failure> {
         for module in others {
-            self.want(Wanted { module: *module, parameters: entry.parameters, is_optional: true }, options)?;
+            self.want(Wanted { module: *module, is_optional: true, number: None, ..last }, options)?;
         }
-        self.want(Wanted { module: *last, parameters: entry.parameters, is_optional: entry.optional }, options)
+        self.want(last, options)
+    }
+
+    /// Takes numbers for wanted modules. Returns the first of them.
+    fn number(&mut self, count: u8, module: &Module<'a>) -> Result<u16, Failure> {
+        let first = self.wanted;
+        if first + u16::from(count) > MOST_WANTED {
+            return Err(too_large(Shown(module.name), "more than 1,024 modules asked for"));
+        }
+        self.wanted += u16::from(count);
+        Ok(first)
     }
 
     /// The tree and the configuration that the plan is made for.
@@ -227,19 +262,15 @@ impl<'a> Plan<'a> {
     }
 
     /// The parameters of a step: those of the configuration and the kernel command line, then those of the entry.
-    pub fn parameters(&self, step: &Step<'a>) -> Parameters<'a> {
-        Parameters { config: self.sources.config, module: step.module, entry_parameters: step.entry_parameters }
+    pub const fn parameters<'p>(&'p self, step: &'p Step<'a>) -> Parameters<'p, 'a> {
+        Parameters { plan: self, step }
     }
 
     /// Adds the steps for one wanted module.
     fn want(&mut self, wanted: Wanted<'a>, options: Options) -> Result<(), Failure> {
         let Wanted { module, .. } = wanted;
         let line = self.sources.line_of(&module)?;
-        let number = self.wanted;
-        if number == MOST_WANTED {
-            return Err(too_large(Shown(module.name), "more than 1,024 modules asked for"));
-        }
-        self.wanted += 1;
+        let number = wanted.number.map_or_else(|| self.number(1, &module), Ok)?;
         let blacklist_counts = module.alias.is_some() || options.use_blacklist;
         let is_out = blacklist_counts && is_blacklisted(self.sources.config, module.name);
         let mut walk = Walk::new(self, wanted, line, number, options);
@@ -253,13 +284,14 @@ impl<'a> Plan<'a> {
     ///
     /// An earlier step settles it if both belong to one wanted module, or if its failure would end the VM. Then only an
     /// [`Action::Adjust`] remains, for the entry's own parameters. A blacklisted step settles nothing: a module that
-    /// depends on the blacklisted one still loads it.
+    /// depends on the blacklisted one still loads it. An install command does not settle the load in one of its calls.
     fn push(&mut self, step: Step<'a>) -> Result<(), Failure> {
         let name = step.module.name;
         let last = self.steps_for(name).next().map(|(number, _)| number);
         let settled = self.steps_for(name).find(|(_, earlier)| {
             let is_sure = earlier.consequence == Consequence::EndsTheVm && earlier.action != Action::Blacklisted;
-            !self.keeps_repeats && (earlier.wanted == step.wanted || is_sure)
+            let is_call = matches!((earlier.action, step.action), (Action::Install(_), Action::Load(_)));
+            !self.keeps_repeats && !is_call && (earlier.wanted == step.wanted || is_sure)
         });
         let action = match settled {
             Some(_) if step.entry_parameters.is_empty() => return Ok(()),

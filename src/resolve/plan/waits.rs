@@ -9,6 +9,7 @@ use crate::resolve::tree::dep::module_of;
 /// Calls `wait(earlier, later)` with the numbers of two steps if the later one must wait for the earlier one:
 ///
 /// * the earlier step is for the same module;
+/// * both belong to one install command, whose calls are done one after another;
 /// * its module is on the later module's line of modules.dep;
 /// * it is a soft dependency `pre:` of the later module, or the later one is a soft dependency `post:` of it.
 ///
@@ -20,6 +21,9 @@ pub fn each_dependency(plan: &Plan<'_>, wait: &mut dyn FnMut(usize, usize)) -> R
     let sources = plan.sources();
     for (number, step) in plan.steps().iter().enumerate() {
         plan.earlier_steps(step).for_each(|(earlier, _)| wait(earlier, number));
+        if let Some((command, _)) = plan.command_of(step) {
+            (command..number).for_each(|earlier| wait(earlier, number));
+        }
         for path in sources.line_of(&step.module)?.dependencies() {
             wait_for_earlier(plan, number, module_of(path), wait);
         }
@@ -35,10 +39,12 @@ pub fn each_dependency(plan: &Plan<'_>, wait: &mut dyn FnMut(usize, usize)) -> R
     Ok(())
 }
 
-/// The step waits for all earlier steps for a module.
+/// The step waits for all earlier steps for a module, and for the calls if one of them is an install command.
 fn wait_for_earlier(plan: &Plan<'_>, number: usize, name: &[u8], wait: &mut dyn FnMut(usize, usize)) {
     let earlier = plan.steps_for(name).filter(|(other, _)| *other < number);
-    earlier.for_each(|(other, _)| wait(other, number));
+    earlier.flat_map(|(other, _)| other..=plan.last_called(other)).filter(|other| *other < number).for_each(|other| {
+        wait(other, number);
+    });
 }
 
 /// All later steps for a module wait for the step.

@@ -9,6 +9,7 @@ use guest_init::guest::modules::file::unreadable;
 use guest_init::guest::system::files::Directory;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
+use guest_init::resolve::plan::calls::PassedOver;
 use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::resolve::tree::Sources;
@@ -60,10 +61,11 @@ impl Selection {
             _ => passed_over.push(failure),
         });
         let mut selection = Self::default();
+        let mut failed = PassedOver::default();
         for step in plan.steps() {
             let entry = entries.get(usize::from(step.entry)).map(|entry| entry.name.to_string()).unwrap_or_default();
             let Err(failure) = selection.select_step(directory, step, &entry) else { continue };
-            match step.consequence {
+            match plan.fail(step, &mut failed) {
                 Consequence::EndsTheVm => failures.0.push(failure),
                 Consequence::EndsItsEntry => passed_over.push(failure),
                 Consequence::Nothing => {}
@@ -110,8 +112,10 @@ impl Selection {
     fn select_step(&mut self, directory: &Directory, step: &Step<'_>, why: &str) -> Result<(), Failure> {
         match step.action {
             Action::Load(path) => self.select_file(directory, path, why),
+            Action::Install(command) => actions::run_install_command(step, command, &mut |program| {
+                warn(format_args!("{}: its install command has `{program}`: a VM passes over it", step.module));
+            }),
             Action::Missing => Err(actions::missing_module(step)),
-            Action::Install(command) => actions::run_install_command(step, command),
             Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(()),
         }
     }

@@ -11,6 +11,7 @@ use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::guest::modules::unpack::Format;
 use guest_init::request::list::Entry;
 use guest_init::resolve::modinfo::ModInfo;
+use guest_init::resolve::plan::calls::PassedOver;
 use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::resolve::tree::Sources;
@@ -53,26 +54,32 @@ impl<'i> Inspection<'i> {
 
     /// Inspects all steps of a plan, in order.
     pub fn steps(&mut self, plan: &Plan<'_>, loader: &Loader<'_, '_>, entries: &[Entry<'_>]) {
-        let mut given_up = None;
+        let mut given_up = PassedOver::default();
         for (number, step) in plan.steps().iter().enumerate() {
             // If a step of an optional entry fails, PID 1 does not try the entry's other steps.
-            let passed_over = given_up == Some(step.wanted) || !self.step(plan, step, loader.file(number));
-            if passed_over && step.consequence != Consequence::Nothing {
-                given_up = Some(step.wanted);
+            let outcome = match plan.is_reached(step, &given_up) {
+                true => Some(self.step(plan, step, loader.file(number))),
+                false => None,
+            };
+            let passed_over = !matches!(outcome, Some(Ok(())));
+            if let Some(Err(failure)) = outcome {
+                self.failed(step, failure, plan.fail(step, &mut given_up));
             }
             let Some(entry) = entries.get(usize::from(step.entry)) else { continue };
             self.findings.steps.push(PlannedStep::new(plan, step, entry, passed_over));
         }
     }
 
-    /// Inspects a step. `opened` is its module file, if PID 1's code left it open. Returns false if the step would
-    /// fail.
-    fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>, opened: Option<&ModuleFile>) -> bool {
-        let outcome = match step.action {
+    /// Inspects a step. `opened` is its module file, if PID 1's code left it open. The error is that of the step.
+    fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>, opened: Option<&ModuleFile>) -> Result<(), Failure> {
+        match step.action {
             Action::Load(path) => self.file(step, path, opened),
             Action::Install(command) => {
                 self.parameters(step, None);
-                actions::run_install_command(step, command)
+                actions::run_install_command(step, command, &mut |program| {
+                    let text = format!("{}: its install command has `{program}`: passed over", step.module);
+                    self.note(Topic::PassedOver, step, text);
+                })
             }
             Action::Missing => Err(actions::missing_module(step)),
             Action::Adjust | Action::BuiltIn => {
@@ -84,9 +91,12 @@ impl<'i> Inspection<'i> {
                 self.warn(Topic::Blacklisted, step, text);
                 Ok(())
             }
-        };
-        let Err(failure) = outcome else { return true };
-        match step.consequence {
+        }
+    }
+
+    /// Takes the failure of a step, with its consequence.
+    fn failed(&mut self, step: &Step<'_>, failure: Failure, consequence: Consequence) {
+        match consequence {
             Consequence::Nothing => {
                 let text = format!("{}: a soft dependency, passed over: {}", failure.subject, failure.reason);
                 self.note(Topic::PassedOver, step, text);
@@ -94,7 +104,6 @@ impl<'i> Inspection<'i> {
             Consequence::EndsItsEntry => self.findings.warnings.push(Remark::passed_over(&failure)),
             Consequence::EndsTheVm => self.failures.push(failure),
         }
-        false
     }
 
     /// Adds the remarks that are about several steps or none. Returns the failures with which loads would end.
