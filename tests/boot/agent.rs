@@ -2,6 +2,7 @@
 //! process.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use guest_init::guest::modules::unpack::Format;
 
@@ -52,6 +53,24 @@ fn a_module_that_is_needed_twice_is_loaded_once() {
     assert_eq!(modules.len(), modules.iter().collect::<BTreeSet<_>>().len(), "{modules:?}");
     let place = |name| modules.iter().position(|module| *module == name);
     assert!(place("jbd2") < place("ext4") && place("ext4") < place("dummy"), "{modules:?}");
+}
+
+#[test]
+fn the_words_for_a_pods_annotation_load_the_list_that_they_stand_for() {
+    let card = Machine::under_test().card;
+    let pod = tempfile::NamedTempFile::with_suffix(".yaml").expect("a temporary file");
+    let list = format!("io.katacontainers.config.agent.kernel_modules: {}; dummy numdummies=2", card.entry);
+    std::fs::write(&pod, format!("kind: Pod\nmetadata:\n  annotations:\n    {list}\n")).expect("it can be written");
+    let mut kata = Command::new(env!("CARGO_BIN_EXE_guest-image"));
+    let output = kata.args(["kata", "--annotation"]).arg(pod.path()).output().expect("guest-image runs");
+    let words = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success() && !words.contains('"'), "{words}");
+    let image = Image::new().modules(&format!("{}; dummy", card.driver)).build();
+    let console = Vm::new(&image).options(["--nic", card.nic]).append(words.trim_end()).run().agent_ran();
+    let missing = format!("plan {} EEE=1: EINVAL: the module has no such parameter: ignored", card.driver);
+    let console = console.has(card.effect).has(&missing);
+    assert_eq!(console.modules().last(), Some(&"dummy"));
+    assert!(console.report().any(|line| line.contains("dummy1")), "{console}");
 }
 
 #[test]
