@@ -79,20 +79,19 @@ fn a_virtio_console_without_a_device_delays_nothing() {
     boot(with_virtio_console(small()), &words).failed(Code::AgentMissing, LINE);
 }
 
-/// Devices that report a panic, as arguments of QEMU, with their drivers. The machine has none if it has no driver.
-fn panic_devices() -> &'static [(&'static str, &'static str)] {
-    match Machine::under_test().pvpanic {
-        true => &[("pvpanic-pci", "pvpanic_pci"), ("pvpanic", "pvpanic_mmio")],
-        false => &[],
+/// An image, arguments of QEMU and words for a VM with a device that reports a panic, if the machine has one.
+fn with_pvpanic() -> (Built, Vec<&'static str>, String) {
+    match Machine::under_test().panic_devices.first() {
+        Some((device, driver)) => {
+            (small().modules(driver).build(), vec!["-device", device], format!("guest_init.modules={driver}"))
+        }
+        None => (small().build(), Vec::new(), String::new()),
     }
 }
 
-/// An image, an option of scripts/vm and words for a VM with a device that reports a panic, if the machine has one.
-fn with_pvpanic() -> (Built, Option<&'static str>, &'static str) {
-    match Machine::under_test().pvpanic {
-        true => (small().modules("pvpanic_pci").build(), Some("--pvpanic"), "guest_init.modules=pvpanic_pci"),
-        false => (small().build(), None, ""),
-    }
+/// Whether the machine has a device that reports a panic.
+fn reports_panics() -> bool {
+    !Machine::under_test().panic_devices.is_empty()
 }
 
 /// Boots with a control socket, and returns the console and QEMU's events.
@@ -106,19 +105,19 @@ fn with_events(vm: Vm) -> (Console, String) {
 
 #[test]
 fn a_failure_without_a_console_is_a_panic_event_and_a_reset() {
-    let (image, option, list) = with_pvpanic();
+    let (image, device, list) = with_pvpanic();
     // Some machines name a console of their own. Nobody sees what tty0 shows.
     let words = format!("console=tty0 panic=-1 {FAILING} {list}");
-    let (console, events) = with_events(Vm::new(&image).options(option).bare().append(&words));
+    let (console, events) = with_events(Vm::new(&image).devices(device).bare().append(&words));
     console.has_not("guest-init");
-    assert_eq!(events.contains("GUEST_PANICKED"), Machine::under_test().pvpanic, "{events}");
+    assert_eq!(events.contains("GUEST_PANICKED"), reports_panics(), "{events}");
     assert!(events.contains(RESET), "{events}");
 }
 
 #[test]
 fn a_failure_before_the_first_load_is_a_panic_event() {
     let line = "plan nosuch: ENOENT: no module, alias or built-in of";
-    for (device, driver) in panic_devices() {
+    for (device, driver) in Machine::under_test().panic_devices {
         let image = small().modules(driver).build();
         let words = format!("guest_init.modules=\"{driver}; nosuch\"");
         let (console, events) = with_events(Vm::new(&image).devices(["-device", device]).append(&words));
@@ -135,32 +134,30 @@ const EXIT_FAILURE: [&str; 2] = ["-action", "panic=exit-failure"];
 
 #[test]
 fn a_failure_before_the_first_load_is_an_exit_status() {
-    let (image, option, _) = with_pvpanic();
-    let status = i32::from(Machine::under_test().pvpanic);
+    let (image, device, _) = with_pvpanic();
     Vm::new(&image)
-        .options(option)
+        .devices(device)
         .devices(EXIT_FAILURE)
         .append("guest_init.modules=nosuch")
-        .status(status)
+        .status(i32::from(reports_panics()))
         .run()
         .failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
 }
 
 #[test]
 fn an_agent_that_ends_is_an_exit_status_if_the_list_loads_the_driver() {
-    let (image, option, list) = with_pvpanic();
-    let status = i32::from(Machine::under_test().pvpanic);
-    for (list, status) in [(list, status), ("", 0)] {
+    let (image, device, list) = with_pvpanic();
+    for (list, status) in [(list.as_str(), i32::from(reports_panics())), ("", 0)] {
         let words = format!("{list} -- --exit 50");
-        let vm = Vm::new(&image).options(option).devices(EXIT_FAILURE).append(&words);
+        let vm = Vm::new(&image).devices(device.clone()).devices(EXIT_FAILURE).append(&words);
         vm.status(status).run().has("exitcode=0x00003200").has_not("guest-init: failed");
     }
 }
 
 #[test]
 fn an_agent_that_powers_off_is_a_shutdown_event_alone() {
-    let (image, option, list) = with_pvpanic();
-    let (console, events) = with_events(Vm::new(&image).options(option).append(list).devices(EXIT_FAILURE));
+    let (image, device, list) = with_pvpanic();
+    let (console, events) = with_events(Vm::new(&image).devices(device).devices(EXIT_FAILURE).append(&list));
     console.agent_ran();
     assert!(!events.contains("GUEST_PANICKED") && !events.contains(RESET) && events.contains("SHUTDOWN"), "{events}");
 }

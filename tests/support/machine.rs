@@ -56,8 +56,9 @@ pub struct Machine {
     /// The end of QEMU's names of virtio devices.
     pub bus: &'static str,
     pub card: &'static Card,
-    /// Whether a device can report a panic to the host. Debian's arm64 kernels have no driver for it.
-    pub pvpanic: bool,
+    /// Devices that report a panic to the host, as QEMU names them, with their drivers. Debian's arm64 kernels have no
+    /// driver for any.
+    pub panic_devices: &'static [(&'static str, &'static str)],
 }
 
 static X86_64: Arch = Arch {
@@ -108,16 +109,30 @@ static VIRTIO_NET: Card = Card {
 
 /// The first machine of an architecture is the one that is meant if none is named.
 static MACHINES: [Machine; 4] = [
-    Machine { arch: &X86_64, name: "q35", virtio: "virtio_pci", bus: "pci", card: &E1000E, pvpanic: true },
-    Machine { arch: &X86_64, name: "microvm", virtio: "virtio_mmio", bus: "device", card: &VIRTIO_NET, pvpanic: false },
-    Machine { arch: &AARCH64, name: "virt", virtio: "virtio_pci", bus: "pci", card: &E1000E, pvpanic: false },
+    Machine {
+        arch: &X86_64,
+        name: "q35",
+        virtio: "virtio_pci",
+        bus: "pci",
+        card: &E1000E,
+        panic_devices: &[("pvpanic-pci", "pvpanic_pci"), ("pvpanic", "pvpanic_mmio")],
+    },
+    Machine {
+        arch: &X86_64,
+        name: "microvm",
+        virtio: "virtio_mmio",
+        bus: "device",
+        card: &VIRTIO_NET,
+        panic_devices: &[("pvpanic", "pvpanic_mmio")],
+    },
+    Machine { arch: &AARCH64, name: "virt", virtio: "virtio_pci", bus: "pci", card: &E1000E, panic_devices: &[] },
     Machine {
         arch: &AARCH64,
         name: "virt-mmio",
         virtio: "virtio_mmio",
         bus: "device",
         card: &VIRTIO_NET,
-        pvpanic: false,
+        panic_devices: &[],
     },
 ];
 
