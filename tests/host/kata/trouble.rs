@@ -57,12 +57,14 @@ fn a_list_in_the_wrong_table_is_reported() {
     let list = "kernel_modules = [\"a\"]";
     work.file("hypervisor.toml", &format!("[hypervisor.qemu]\n{list}\n[agent.kata]\n"));
     work.file("top.toml", &format!("{list}\n[agent.kata]\n"));
+    work.file("other.toml", &format!("[agent.mine]\n{list}\n"));
     work.file("deep.toml", &format!("[agent.kata.mem_agent]\n{list}\n"));
     work.file("spelling.toml", "[agent.kata]\nkernel-module = [\"a\"]\n");
     let belongs = "where Kata ignores it; it belongs in [agent.kata]";
     for (file, warning) in [
         ("hypervisor.toml", format!("hypervisor.toml:2: kernel_modules is in [hypervisor.qemu], {belongs}")),
         ("top.toml", format!("top.toml:1: kernel_modules is in no table, {belongs}")),
+        ("other.toml", "other.toml: kernel_modules is in [agent.mine]; the agent is [agent.kata]".into()),
         ("deep.toml", format!("deep.toml:2: kernel_modules is in [agent.kata.mem_agent], {belongs}")),
         (
             "spelling.toml",

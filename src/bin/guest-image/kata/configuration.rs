@@ -66,6 +66,10 @@ impl Configuration {
         if of_rust && !file.agents.contains_key(name) {
             bail!("{title}: [runtime] asks for the agent {name:?}, and there is no [agent.{name}]");
         }
+        let others = file.agents.iter().filter(|(other, list)| *other != name && list.is_some());
+        let ignored =
+            others.map(|(other, _)| format!("{title}: {KEY} is in [agent.{other}]; the agent is [agent.{name}]"));
+        file.warnings.extend(ignored.collect::<Vec<_>>());
         let hypervisor = file.hypervisor_name.or_else(|| file.hypervisors.keys().next().cloned());
         let kernel_params = hypervisor.as_ref().and_then(|name| file.hypervisors.remove(name)).flatten();
         Ok(Self {
