@@ -2,15 +2,12 @@
 
 use std::process::{ExitCode, Termination};
 
-/// The end of every help text and manual page.
+/// The end of a help text and manual page, unless the command has its own.
 pub const STATUS: &str = "\
 Exit status:
-  0  success; check: nothing was found that keeps the VM from starting its agent; explain: the failure is explained, or
-     the log has none
-  1  failure; check: the VM would panic, or --deny-warnings is given and there are warnings; explain: the log has no
-     line of guest-init, or its agent ended
-  2  wrong arguments; check: or a file on this host can't be read, so nothing is known about the VM; explain: or the
-     log can't be read";
+  0  success; check: nothing was found that keeps the VM from starting its agent
+  1  failure; check: the VM would panic, or --deny-warnings is given and there are warnings
+  2  wrong arguments; check: or a file on this host can't be read, so nothing is known about the VM";
 
 /// An exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use clap::Args;
 use guest_init::failure::Code;
 use serde::Serialize;
 
-use crate::cli::exit::{self, Exit};
+use crate::cli::exit::Exit;
 use crate::cli::stderr;
 use crate::cli::stdout::{BAD, print, print_json, styled};
 
@@ -29,6 +29,12 @@ Examples:
   guest-image explain 'Kernel panic - not syncing: Attempted to kill init! exitcode=0x00004200'
   journalctl -t kata | guest-image explain -";
 
+const STATUS: &str = "\
+Exit status:
+  0  the failure is explained, or guest-init reports none
+  1  the log has no line of guest-init, or its agent ended
+  2  wrong arguments, or the log can't be read";
+
 /// Explains the failures of guest-init, and what to look at.
 ///
 /// WHAT is a file with a console's log, or `-` for standard input. guest-init's own line is printed, and then the
@@ -41,7 +47,7 @@ Examples:
 /// --json prints an array with an object for each failure: "code", "number", "name", "stage", "meaning", "look", and
 /// "line" (guest-init's own, or null).
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{STATUS}"))]
 pub struct Arguments {
     /// A file with a console's log, `-`, a code, or a panic line
     #[arg(value_name = "WHAT")]

@@ -65,7 +65,7 @@ fn page(man: &Man, command: &Command) -> io::Result<Vec<u8>> {
 /// The end of a help text: the examples and the exit status. Each is a line `Heading:` with lines below it.
 fn after_help(command: &Command) -> Vec<(String, String)> {
     let text = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string).unwrap_or_default();
-    let status = if text.contains(exit::STATUS) { "" } else { exit::STATUS };
+    let status = if text.contains("Exit status:\n") { "" } else { exit::STATUS };
     let blocks = text.split("\n\n").chain([status]).filter_map(|block| block.split_once(":\n"));
     blocks.map(|(heading, lines)| (heading.to_string(), lines.trim_end().to_string())).collect()
 }
