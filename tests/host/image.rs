@@ -11,6 +11,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::support::module::{init, linked_dynamically, module};
+use crate::support::scene::for_riscv;
 use work::{AGENT, Work, listing, text_of, unpack};
 
 /// top-mod needs mid and base, and has the soft dependencies soft, and absent, which does not exist. Nothing needs
@@ -381,7 +382,7 @@ fn an_agent_without_its_interpreter_is_refused() {
     for (agent, interpreter) in [("dynamic", "/lib/ld.so"), ("script", "/bin/sh")] {
         let failure = format!("start /sbin/agent: ENOENT: its interpreter {interpreter} is not there");
         let printed = work.fails(&["--agent", agent]);
-        let hint = "put what is missing into the image with --add, or only warn of it with --allow-missing";
+        let hint = "put it into the image with --add, or only warn of it with --allow-missing";
         assert_eq!(printed, format!("guest-image: {failure}; {hint}\n"));
         let printed = work.build(&["--agent", agent, "--allow-missing"]);
         assert_eq!(printed, format!("guest-image: warning: {failure}\ninitramfs.img: 0 modules"));
@@ -389,6 +390,14 @@ fn an_agent_without_its_interpreter_is_refused() {
         assert_eq!(printed, "initramfs.img: 0 modules");
         work.remove_image();
     }
+}
+
+#[test]
+fn an_agent_for_another_machine_is_refused() {
+    let work = Work::new();
+    work.file("foreign", for_riscv(init()));
+    let printed = work.fails(&["--agent", "foreign"]);
+    assert_eq!(printed, "guest-image: start /sbin/agent: ENOEXEC: built for riscv64, this machine is x86_64\n");
 }
 
 #[test]

@@ -99,4 +99,9 @@ fn a_root_with_modules_and_firmware_below_usr_alone_is_found() {
     let firmware = "warning: net: 1 of 2 firmware files not in root/usr/lib/firmware: net/b-*.bin";
     let found = outcome.out.lines().filter(|line| line.starts_with("insmod ") || *line == firmware).count();
     assert_eq!((outcome.status, found), (0, 3), "{outcome:?}");
+    let remark = "root/usr/lib/modules: a guest looks in /lib/modules; it needs /lib as a link to usr/lib";
+    assert!(outcome.out.contains(&format!("note: {remark}\n")), "{outcome:?}");
+    place.file("root/sbin/guest-init", init());
+    let outcome = place.check(&["net"]);
+    assert!(outcome.out.contains(&format!("warning: {remark}\n")), "{outcome:?}");
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use guest_init::failure::Code;
 use guest_init::guest::modules::tree::{CONFIG, MODULES, ModuleTree};
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
@@ -123,17 +124,18 @@ struct Modules {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    init::check(&arguments.init)?;
+    let init = arguments.modules.tree.on_host(&arguments.init);
+    let machine = init::check(&init)?;
     let existing = arguments.append.as_deref().map(ExistingImage::read).transpose()?;
     let mut archive = Archive::append_to(existing.unwrap_or_default());
     let layout = Layout::read(arguments.layout.as_deref())?;
     let agent = arguments.agent.as_deref().map(|agent| arguments.modules.tree.on_host(agent));
-    layout.add_to(&mut archive, &arguments.init, agent.as_deref(), arguments.no_agent)?;
+    layout.add_to(&mut archive, &init, agent.as_deref(), arguments.no_agent)?;
     let added = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
     add_config(&mut archive, &arguments.config, &arguments.modules.tree)?;
     arguments.add.iter().try_for_each(|addition| addition.add_to(&mut archive, &arguments.modules.tree))?;
     if let (Some(_), Some(path)) = (agent, layout.agent()) {
-        check_agent(&archive, path, arguments.modules.allow_missing)?;
+        check_agent(&archive, path, machine, arguments.modules.allow_missing)?;
     }
 
     let mtime = source_date_epoch()?;
@@ -157,15 +159,18 @@ impl Arguments {
 }
 
 /// Checks that the kernel can execute the agent of the image, with its interpreter.
-fn check_agent(archive: &Archive, path: &str, allow_missing: bool) -> Result<()> {
-    match program::check(path, &|path| archive.find(path)) {
-        Err(failure) if allow_missing => warn(failure),
-        Err(failure) => {
-            bail!("{failure}; put what is missing into the image with --add, or only warn of it with --allow-missing")
+fn check_agent(archive: &Archive, path: &str, machine: Option<&str>, allow_missing: bool) -> Result<()> {
+    let Err(failure) = program::check(path, machine, &|path| archive.find(path)) else { return Ok(()) };
+    match (failure.code, allow_missing) {
+        (Code::InterpreterMissing, true) => {
+            warn(failure);
+            Ok(())
         }
-        Ok(()) => {}
+        (Code::InterpreterMissing, false) => {
+            bail!("{failure}; put it into the image with --add, or only warn of it with --allow-missing")
+        }
+        _ => Err(Failures::from(failure).into()),
     }
-    Ok(())
 }
 
 /// Adds the modules of the lists and their firmware. Does not look for a module tree if the arguments ask for no module

@@ -19,16 +19,20 @@ const GUEST_INIT: &str = "sbin/guest-init";
 ///
 /// A root without the agent is the VM's image only if it has guest-init. Else the image may be made of it with `build
 /// --agent`, so that nothing is known but that the agent is not there, which is a warning.
-pub fn inspect(request: &Request<'_>, root: Option<&Folder>, findings: &mut Findings) -> Option<Failure> {
+pub fn inspect(
+    request: &Request<'_>,
+    machine: Option<&str>,
+    root: Option<&Folder>,
+    findings: &mut Findings,
+) -> Option<Failure> {
     let agent = Shown(request.agent).to_string();
     let Some(root) = root else {
         let text = format!("{agent}: the agent was not looked for; name the guest's root with --root");
         findings.notes.push(Remark::new(Topic::Agent, None, text));
         return None;
     };
-    let failure = program::check(&agent, &|path| look_up(root, path).unwrap_or_else(not_opened)).err()?;
-    let is_image = root.file(GUEST_INIT).is_ok() && request.kernel.root.is_none();
-    if failure.code != Code::AgentMissing || is_image {
+    let failure = program::check(&agent, machine, &|path| look_up(root, path).unwrap_or_else(not_opened)).err()?;
+    if failure.code != Code::AgentMissing || (is_image(root) && request.kernel.root.is_none()) {
         return Some(failure);
     }
     let (path, code) = (root.path.display(), failure.code);
@@ -37,6 +41,11 @@ pub fn inspect(request: &Request<'_>, root: Option<&Folder>, findings: &mut Find
     findings.warnings.push(Remark::new(Topic::Agent, None, text));
     findings.lacks_agent = true;
     None
+}
+
+/// Whether a root is the image of a VM: it has guest-init.
+pub fn is_image(root: &Folder) -> bool {
+    root.file(GUEST_INIT).is_ok()
 }
 
 fn look_up(root: &Folder, path: &str) -> io::Result<Found<'static>> {

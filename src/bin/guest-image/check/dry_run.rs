@@ -8,7 +8,7 @@ use guest_init::failure::{Code, Failure, Report};
 use guest_init::guest::boot::command_line;
 use guest_init::guest::modules::findings::Finding;
 use guest_init::guest::modules::loader::{LoadOptions, Loader, plan_entries};
-use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::tree::{MODULES, ModuleTree};
 use guest_init::request::list;
 use guest_init::request::location::Location;
 use guest_init::request::{MOST_ENTRIES, Request};
@@ -21,6 +21,7 @@ use super::inspection::Inspection;
 use super::kernel_image::KernelImage;
 use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
+use crate::shared::folder::Folder;
 use crate::shared::lists::List;
 
 /// The answer of a dry run.
@@ -136,7 +137,8 @@ impl DryRun<'_> {
 
     /// The failure of the agent, if it is known to fail.
     fn agent(&self, request: &Request<'_>, findings: &mut Findings) -> Vec<Failure> {
-        agent::inspect(request, self.vm.tree.root().as_ref(), findings).into_iter().collect()
+        let machine = self.kernel.as_ref().and_then(|kernel| kernel.machine);
+        agent::inspect(request, machine, self.vm.tree.root().as_ref(), findings).into_iter().collect()
     }
 
     /// Adds the entries of all lists to the request: first the lists that the command line names, then those given as
@@ -172,9 +174,22 @@ impl DryRun<'_> {
         Ok(())
     }
 
+    /// Remarks on modules that are only below `/usr` of the root. That keeps a root with guest-init from its agent. Other
+    /// roots are what an image is made of, and `build` puts the modules into the right place.
+    fn remark_on_place(&self, modules: &Folder, findings: &mut Findings) {
+        let Some(root) = self.vm.tree.root().filter(|root| modules.path == root.path.join("usr/lib/modules")) else {
+            return;
+        };
+        let path = modules.path.display();
+        let text = format!("{path}: a guest looks in {MODULES}; it needs /lib as a link to usr/lib");
+        let remarks = if agent::is_image(&root) { &mut findings.warnings } else { &mut findings.notes };
+        remarks.push(Remark::new(Topic::Tree, None, text));
+    }
+
     /// Opens the module tree of the kernel's release.
     fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<ModuleTree, Stop> {
         let folder = self.vm.module_dir(location)?;
+        self.remark_on_place(&folder, findings);
         let release = match (&self.kernel, self.vm.tree.named_release()) {
             (Some(kernel), Some(named)) => {
                 if kernel.release != named {

@@ -93,6 +93,8 @@ pub enum Topic {
     Firmware,
     /// An index file that is missing.
     Index,
+    /// A module tree that is not where the guest looks for it.
+    Tree,
     /// Compressed modules, and who decompresses them.
     Compression,
     /// The kernel's image, if it could not be read whole.

@@ -23,6 +23,8 @@ const MOST_LAYERS: usize = 4;
 pub struct KernelImage {
     /// The release, as `uname -r` prints it.
     pub release: String,
+    /// The machine that it is for, as `uname -m` prints it there, if it is known.
+    pub machine: Option<&'static str>,
     /// The version magic that its modules must have, if the kernel in the image could be read.
     pub vermagic: Option<Vec<u8>>,
     /// The text of its .config, if the kernel contains it (CONFIG_IKCONFIG).
@@ -55,9 +57,8 @@ impl KernelImage {
 
     /// Reads an uncompressed kernel.
     fn of_kernel(file: Vec<u8>) -> Result<Self> {
-        let is_raw = Elf::new(&file).is_some() || file.get(0x38..0x3c) == Some(b"ARM\x64");
         ensure!(
-            is_raw,
+            Elf::new(&file).is_some() || is_arm64(&file),
             "not a kernel image: neither bzImage, nor vmlinux, nor an Image of arm64, nor a unified kernel image; it \
              may be compressed with {}",
             decompress::names()
@@ -71,8 +72,14 @@ impl KernelImage {
         let vermagic = vermagic(image, &release);
         let unread = vermagic.is_none().then(|| "it has no version magic".into());
         let versions = SymbolVersions::of_kernel(image);
-        Self { vermagic, config: embedded_config(image), versions, unread, release }
+        let machine = Elf::new(image).map_or(is_arm64(image).then_some("aarch64"), |elf| elf.machine());
+        Self { machine, vermagic, config: embedded_config(image), versions, unread, release }
     }
+}
+
+/// Whether a file is an Image of arm64 (Documentation/arch/arm64/booting.rst).
+fn is_arm64(file: &[u8]) -> bool {
+    file.get(0x38..0x3c) == Some(b"ARM\x64")
 }
 
 /// The outermost layer of an image.
@@ -117,7 +124,14 @@ impl<'a> BzImage<'a> {
             Err(error) => {
                 let release = of_header.context("a bzImage whose header has no version")?;
                 let unread = Some(format!("{error:#}"));
-                Ok(KernelImage { release, vermagic: None, config: None, versions: None, unread })
+                Ok(KernelImage {
+                    release,
+                    machine: Some("x86_64"),
+                    vermagic: None,
+                    config: None,
+                    versions: None,
+                    unread,
+                })
             }
         }
     }

@@ -28,9 +28,9 @@ impl SymbolVersions {
     }
 }
 
-/// Adds the symbols of a table, which has a version for each of them in a second table. The third last number of an
-/// entry is the symbol, the second last is the distance from itself to the name (`struct kernel_symbol` in
-/// include/linux/export-internal.h).
+/// Adds the symbols of a table. A second table has a version for each of them. An entry begins with two numbers: the
+/// first leads to the symbol, and the second is the distance from itself to the name (`struct kernel_symbol` in
+/// kernel/module/internal.h, with CONFIG_HAVE_ARCH_PREL32_RELOCATIONS).
 fn read_tables(file: &object::File<'_>, (symbols, versions): (&str, &str), found: &mut HashMap<Vec<u8>, u32>) {
     const NUMBER: usize = size_of::<u32>();
     let section = |name| file.section_by_name(name).and_then(|section| Some((section.address(), section.data().ok()?)));
