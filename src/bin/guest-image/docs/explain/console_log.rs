@@ -10,6 +10,9 @@ use super::code;
 const RECORD: &str = "guest-init: ";
 /// The start of its last word on a failure.
 const FAILED: &str = "guest-init: failed: ";
+/// The ends of records of mistakes that do not end the VM.
+const PASSED: [&str; 3] =
+    [": optional, passed over", ": ignored, without guest_init.strict=1", ": a soft dependency, passed over"];
 /// The start of the kernel's number in its panic line, if PID 1 has ended.
 pub const EXIT_CODE: &str = "exitcode=";
 /// The start of the code in the last word. After a panic by sysrq there is no exit code, and the word is `code`.
@@ -18,8 +21,8 @@ pub const OWN_CODES: [&str; 2] = ["(exit ", "(code "];
 /// What a log says of its VM.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Log<'a> {
-    /// guest-init failed: its last words, each once, with their codes.
-    Failed(Vec<(&'a str, Code)>),
+    /// guest-init failed: its last words, each once.
+    Failed(Vec<LastWord<'a>>),
     /// PID 1 ended with this status, and the log has no last word of guest-init.
     Exited {
         /// The exit status.
@@ -37,15 +40,26 @@ pub enum Log<'a> {
     Silent(Option<&'a str>, Option<&'a str>),
 }
 
+/// The last word of guest-init on a failure.
+#[derive(Debug, PartialEq, Eq)]
+pub struct LastWord<'a> {
+    /// The line, without what the console or a log collector put around it.
+    pub line: &'a str,
+    /// The code that it ends in.
+    pub code: Code,
+    /// The lines before it that it sums up, if the stage found several mistakes.
+    pub mistakes: Vec<&'a str>,
+}
+
 impl<'a> Log<'a> {
     /// Reads a log.
     pub fn read(text: &'a str) -> Self {
         let mut seen = BTreeSet::new();
-        let failures: Vec<_> = text.lines().filter_map(last_word).filter(|(line, _)| seen.insert(*line)).collect();
+        let failures: Vec<_> = last_words(text).into_iter().filter(|failure| seen.insert(failure.line)).collect();
         if !failures.is_empty() {
             return Self::Failed(failures);
         }
-        let last_line = text.lines().filter_map(|line| Some(line.get(line.find(RECORD)?..)?.trim_end())).next_back();
+        let last_line = text.lines().filter_map(record).next_back();
         // Several boots may be in one log. The last one counts.
         let ended = text.rsplit_once(EXIT_CODE).and_then(|(_, rest)| number(leading(rest)));
         let panic = text.lines().filter_map(|line| line.get(line.find("Kernel panic")?..)).next_back();
@@ -55,7 +69,7 @@ impl<'a> Log<'a> {
         if let (Some([_, status, ..]), Some(line)) = (ended, cut)
             && let Some(code) = code(status.into())
         {
-            return Self::Failed(vec![(line, code)]);
+            return Self::Failed(vec![LastWord { line, code, mistakes: Vec::new() }]);
         }
         match (ended, last_line) {
             (Some([signal, ..]), _) if signal & 0x7f != 0 => Self::Killed(signal & 0x7f),
@@ -64,6 +78,28 @@ impl<'a> Log<'a> {
             (None, None) => Self::Silent(init(text), panic),
         }
     }
+}
+
+/// The last words of all boots in a log.
+fn last_words(text: &str) -> Vec<LastWord<'_>> {
+    let (mut found, mut records) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        if let Some((line, code)) = last_word(line) {
+            let stage = format!("{RECORD}{} ", code.stage());
+            let is_mistake =
+                |record: &&str| record.starts_with(&stage) && !PASSED.iter().any(|end| record.ends_with(end));
+            let mistakes = std::mem::take(&mut records).into_iter().filter(is_mistake).collect();
+            found.push(LastWord { line, code, mistakes });
+        } else {
+            records.extend(record(line));
+        }
+    }
+    found
+}
+
+/// A record of guest-init.
+fn record(line: &str) -> Option<&str> {
+    Some(line.get(line.find(RECORD)?..)?.trim_end())
 }
 
 /// The last word of guest-init on a line, without what the console or a log collector put around it, and its code.
@@ -115,15 +151,27 @@ mod tests {
     fn a_failure_is_guest_inits_own_line() {
         let line = "guest-init: failed: plan e1001e: ENOENT: no module, alias or built-in of 6.1.0-56-amd64; nearest: \
                     e1000e (exit 0x32)";
-        assert_eq!(Log::read(FAILURE), Log::Failed(vec![(line, Code::UnknownModule)]));
+        let unknown = || LastWord { line, code: Code::UnknownModule, mistakes: Vec::new() };
+        assert_eq!(Log::read(FAILURE), Log::Failed(vec![unknown()]));
         let twice = FAILURE.repeat(2).replace('\n', "\r\n");
-        assert_eq!(Log::read(&twice), Log::Failed(vec![(line, Code::UnknownModule)]));
+        assert_eq!(Log::read(&twice), Log::Failed(vec![unknown()]));
         let collected = format!("level=debug vmconsole=\"[    2.4] {line}\" sandbox=x");
-        assert_eq!(Log::read(&collected), Log::Failed(vec![(line, Code::UnknownModule)]));
+        assert_eq!(Log::read(&collected), Log::Failed(vec![unknown()]));
         let lost = FAILURE.replace(" (exit 0x32)", "");
-        assert!(matches!(&Log::read(&lost), Log::Failed(failures) if failures[0].1 == Code::UnknownModule));
+        assert!(matches!(&Log::read(&lost), Log::Failed(failures) if failures[0].code == Code::UnknownModule));
         let late = "guest-init: failed: deadline of 3 s: ETIMEDOUT: passed while loading (a) (code 0x60)";
-        assert_eq!(Log::read(late), Log::Failed(vec![(late, Code::DeadlinePassed)]));
+        let late = LastWord { line: late, code: Code::DeadlinePassed, mistakes: Vec::new() };
+        assert_eq!(Log::read(late.line), Log::Failed(vec![late]));
+    }
+
+    #[test]
+    fn the_mistakes_that_a_last_word_sums_up_are_found() {
+        let mistakes = ["guest-init: plan a: ENOENT: no module", "guest-init: plan b: ENOENT: no module"];
+        let passed = "guest-init: plan c: ENOENT: no module: optional, passed over";
+        let line = "guest-init: failed: plan a, b: ENOENT: a name is no module (exit 0x32)";
+        let text = format!("[1] {passed}\n[1] {}\r\n[1] {}\n[1] {line}\n", mistakes[0], mistakes[1]);
+        let expected = LastWord { line, code: Code::UnknownModule, mistakes: mistakes.to_vec() };
+        assert_eq!(Log::read(&text), Log::Failed(vec![expected]));
     }
 
     #[test]

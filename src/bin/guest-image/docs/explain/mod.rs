@@ -45,7 +45,7 @@ Exit status:
 /// (0x00004200), or that line. Without WHAT, the log is read from standard input.
 ///
 /// --json prints an array with an object for each failure: "code", "number", "name", "stage", "meaning", "look", and
-/// "line" (guest-init's own, or null).
+/// "line" (guest-init's own, after lines of mistakes that it sums up; or null).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{STATUS}"))]
 pub struct Arguments {
@@ -191,7 +191,10 @@ fn about_line(line: &str) -> Answer {
 /// The answer about a log.
 fn about_log(name: &str, text: &str) -> Answer {
     match Log::read(text) {
-        Log::Failed(failures) => Answer::codes(failures.into_iter().map(|(line, code)| explanation(code, Some(line)))),
+        Log::Failed(failures) => Answer::codes(failures.into_iter().map(|failure| {
+            let lines = failure.mistakes.into_iter().chain([failure.line]).collect::<Vec<_>>().join("\n");
+            explanation(failure.code, Some(&lines))
+        })),
         Log::Exited { status, is_agent, name: of_init } => {
             let what = match is_agent {
                 true => format!("the agent ended with status {status}: guest-init reports no failure in this log"),
