@@ -121,6 +121,14 @@ fn katas_two_examples_reach_guest_init_unchanged() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_file() {
+    let work = Work::new();
+    work.configuration("mark.toml", r#"["a"]"#);
+    work.file("mark.toml", &format!("\u{feff}{}", fs::read_to_string(work.path("mark.toml")).unwrap()));
+    assert_eq!(work.prints("mark.toml"), "guest_init.modules=a\n");
+}
+
+#[test]
 fn the_go_runtimes_annotation_replaces_the_configured_list() {
     let work = Work::new();
     assert_eq!(read(&work.prints("configuration-qemu-go.toml")), CONFIGURED);

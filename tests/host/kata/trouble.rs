@@ -141,6 +141,7 @@ fn bad_input_is_named() {
     );
     work.file("service.yaml", "kind: Service\n");
     work.file("empty.yaml", "");
+    fs::write(work.path("utf-16.toml"), b"\xff\xfe[\0").unwrap();
     work.configuration("string.toml", "\"a; b\"");
     let no_pod = "no pod, no template of pods, no sandbox of crictl, and not an OCI bundle's config.json";
     let example = "kernel_modules = [\"e1000e EEE=1\", \"i915\"]";
@@ -159,6 +160,7 @@ fn bad_input_is_named() {
         ("empty.yaml", &format!("empty.yaml: {no_pod}")),
         ("absent.yaml", "absent.yaml: No such file or directory (os error 2)"),
         ("/dev/zero", "/dev/zero: more than 16 MiB"),
+        ("utf-16.toml", "utf-16.toml: not a text in UTF-8"),
         (".", ".: Is a directory (os error 21)"),
         ("pods.yaml --pod x", "--pod x: no such pod; the files have pod1, pod2"),
         (

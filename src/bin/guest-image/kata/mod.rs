@@ -178,9 +178,12 @@ fn read(path: &Path) -> io::Result<String> {
     let source: Box<dyn Read> =
         if path == Path::new("-") { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
     let mut text = String::new();
-    match source.take(LONGEST + 1).read_to_string(&mut text)? as u64 {
-        length if length > LONGEST => Err(io::Error::other("more than 16 MiB")),
-        _ => Ok(text),
+    match source.take(LONGEST + 1).read_to_string(&mut text) {
+        Ok(length) if length as u64 > LONGEST => Err(io::Error::other("more than 16 MiB")),
+        // Editors on Windows begin a file with a byte order mark.
+        Ok(_) => Ok(text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(io::Error::other("not a text in UTF-8")),
+        Err(error) => Err(error),
     }
 }
 
