@@ -178,15 +178,17 @@ codes! {
     AgentRefused = 0x53, Start, ENOEXEC: "the kernel can't execute the agent",
         "the errno named; the agent's architecture";
     RootUnclear = 0x54, Start, EINVAL: "root= has a form that guest-init does not support",
-        "root=/dev/NAME; root=TAG with rootfstype=virtiofs";
+        "root=/dev/NAME, PARTUUID=, PARTLABEL=, UUID= or LABEL=; root=TAG with rootfstype=virtiofs or 9p";
     RootMissing = 0x55, Start, ENODEV: "the device of root= does not appear",
         "root=; the VM's disks; the drivers for them in the module tree";
     RootUnknownType = 0x56, Start, ENODEV: "neither the kernel nor the module tree has the file system of root=",
         "rootfstype=; the file system's module in the module tree";
     RootFailed = 0x57, Start, EINVAL: "the root can't be mounted",
-        "rootfstype= and rootflags=; the kernel's lines above; the disk";
+        "the kernel's words, in the line or in its own lines above; rootfstype= and rootflags=; the disk";
     RootUnfit = 0x58, Start, EINVAL: "guest-init can't switch to the root",
         "whether it has the directories /proc, /sys, /dev and /run";
+    RootAmbiguous = 0x59, Start, ENOTUNIQ: "several disks fit root=",
+        "the disks named; whether one is a copy of another; root=/dev/NAME";
 
     DeadlinePassed = 0x60, Deadline, ETIMEDOUT: "the deadline passed before the agent was started; the VM panics by sysrq, not by this exit code",
         "what was in progress, as the line says; guest_init.deadline";

@@ -9,7 +9,7 @@ use log::LevelFilter;
 
 use crate::failure::{Code, Report};
 use crate::request::location::Location;
-use crate::request::{Jobs, ListFile, MOST_JOBS, Request, read_list};
+use crate::request::{Jobs, ListFile, MOST_JOBS, Request, RootChoice, read_list};
 
 /// The longest deadline, in seconds: one day.
 const LONGEST_DEADLINE: u64 = 86_400;
@@ -76,6 +76,8 @@ keys! {
         "`1`: the files of loaded modules stay in an initramfs";
     lock_modules Once, Some("0"),
         "`1`: no module can be loaded after the agent has started (kernel.modules_disabled)";
+    root Once, Some("auto"),
+        "whether an initramfs gives way to `root=`: `auto`: only if it has no agent; `switch`: always; `stay`: never";
     deadline Once, Some("30"),
         "seconds from the start of guest-init to the start of the agent; after that the VM panics; `0`: no deadline";
     log Once, Some("info"),
@@ -125,6 +127,16 @@ fn lock_modules<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'
     switch(value).map(|lock| request.lock_modules = lock)
 }
 
+fn root<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    request.root = match value {
+        b"auto" => RootChoice::Auto,
+        b"switch" => RootChoice::Switch,
+        b"stay" => RootChoice::Stay,
+        _ => return Err((Code::BadValue, "one of auto, switch, stay")),
+    };
+    Ok(())
+}
+
 fn deadline<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
     let seconds = number(value).filter(|&seconds| seconds <= LONGEST_DEADLINE);
     let seconds = seconds.ok_or((Code::BadValue, "whole seconds, at most 86,400; 0 is for ever"))?;
@@ -157,6 +169,6 @@ fn switch(value: &[u8]) -> Result<bool, Refusal> {
 }
 
 /// Reads a number of digits alone, without a sign or blanks.
-fn number<T: FromStr>(value: &[u8]) -> Option<T> {
+pub(super) fn number<T: FromStr>(value: &[u8]) -> Option<T> {
     str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }

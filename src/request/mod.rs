@@ -81,6 +81,8 @@ pub struct Request<'a> {
     pub keep_modules: bool,
     /// Whether loading modules is disabled before the agent starts.
     pub lock_modules: bool,
+    /// Whether an initramfs gives way to `root=`.
+    pub root: RootChoice,
     /// The time within which the agent must be started. Zero: there is no deadline.
     pub deadline: Duration,
     /// The values of the words before ` -- ` that are for the kernel and its modules.
@@ -94,6 +96,17 @@ pub enum Jobs {
     Number(usize),
     /// The number of CPUs, but at most [`MOST_JOBS`].
     Auto,
+}
+
+/// Whether an initramfs gives way to `root=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootChoice {
+    /// Only if the initramfs has no agent. Some runtimes write `root=` for VMs without any disk.
+    Auto,
+    /// Always.
+    Switch,
+    /// Never.
+    Stay,
 }
 
 /// A file with a list.
@@ -119,6 +132,7 @@ impl<'a> Request<'a> {
             jobs: Jobs::Number(1),
             keep_modules: false,
             lock_modules: false,
+            root: RootChoice::Auto,
             deadline: DEFAULT_DEADLINE,
             kernel: KernelWords::NONE,
         }

@@ -1,12 +1,14 @@
 //! The switch to a root that has the agent: a disk that is made here, or a share of the host's.
 
+mod disks;
+mod names;
+
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
 use guest_init::failure::Code;
 use tempfile::TempDir;
 
+use crate::support::disk::Disk;
 use crate::support::scene::{BARE, after, boot};
 use crate::support::{Console, Image, Machine, Vm, built};
 
@@ -27,36 +29,17 @@ fn tree(directories: &[&str]) -> TempDir {
 /// The directories that the mounts are moved to.
 const MOUNT_POINTS: &[&str] = &["proc", "sys", "dev", "run"];
 
-/// A disk, as a file beside the directory, with the directory's files on an ext4 file system.
-fn disk(tree: &TempDir) -> PathBuf {
-    let disk = tree.path().with_extension("disk");
-    fs::write(&disk, "").expect("a file can be written");
-    let status = Command::new("/sbin/mke2fs")
-        .args(["-q", "-q", "-F", "-t", "ext4", "-d"])
-        .args([tree.path(), &disk])
-        .arg("32M")
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "mke2fs");
-    disk
-}
+/// The word without which these initramfs, which have an agent as well, would stay the root.
+const SWITCH: &str = "guest_init.root=switch";
 
-/// Boots with a disk that has these files.
+/// Boots with a disk that has these files, and switches to it.
 fn with_disk(image: Image, tree: &TempDir, options: &[&str], words: &str) -> Console {
-    let disk = Removed(disk(tree));
+    let disk = Disk::ext4(tree.path(), &[]);
     Vm::new(&image.build())
-        .options(["--disk", disk.0.to_str().expect("a path in UTF-8")])
+        .options(["--disk", disk.path()])
         .options(options.iter().copied())
-        .append(words)
+        .append(&format!("{SWITCH} {words}"))
         .run()
-}
-
-/// A file that is removed with this value.
-struct Removed(PathBuf);
-
-impl Drop for Removed {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 /// A figure of the report's section on memory, in KiB.
@@ -70,6 +53,57 @@ fn an_initramfs_may_have_the_place_of_the_root_already() {
     let layout = BARE.replace("[directories]", "[directories]\n\"/.root\" = 0o700");
     let image = Image::new().modules(DRIVERS).layout(&layout);
     with_disk(image, &tree(MOUNT_POINTS), &[], "root=/dev/vda guest_init.modules=ext4").agent_ran();
+}
+
+#[test]
+fn an_initramfs_with_an_agent_stays_the_root_and_one_without_gives_way() {
+    // Kata's runtimes write this for Cloud Hypervisor, even for an initramfs without any disk.
+    let words = "root=/dev/vda1 rootflags=data=ordered,errors=remount-ro ro rootfstype=ext4 guest_init.modules=loop";
+    boot(Image::new().modules("loop"), words)
+        .agent_ran()
+        .has("guest-init: root=/dev/vda1: ignored: the initramfs has the agent, /sbin/agent");
+    let image = || Image::new().modules(DRIVERS);
+    let disk = Disk::ext4(tree(MOUNT_POINTS).path(), &[]);
+    let agent =
+        |image: Image, words: &str| Vm::new(&image.build()).options(["--disk", disk.path()]).append(words).run();
+    let without = BARE.replace("/sbin/agent", "/elsewhere");
+    agent(image().layout(&without), "root=/dev/vda -- --cat /etc/name")
+        .agent_ran()
+        .has("guest-init: root=/dev/vda: switching to it: the initramfs does not have the agent, /sbin/agent")
+        .has("agent: /etc/name: the root");
+    agent(image().layout(&without), "root=/dev/vda guest_init.root=stay")
+        .failed(Code::AgentMissing, "start /sbin/agent: ENOENT: there is no such file");
+}
+
+#[test]
+fn options_of_mount_are_attributes_and_an_unknown_option_is_quoted() {
+    let image = || Image::new().modules(DRIVERS);
+    let words = "root=/dev/vda rw rootflags=defaults,noatime,nodev,nosuid,sync,commit=7 -- --cat /proc/self/mounts";
+    with_disk(image(), &tree(&[]), &[], words).agent_ran().has("/dev/vda / ext4 rw,sync,nosuid,nodev,noatime,commit=7");
+    let line = "start root=/dev/vda: EINVAL: it can't be mounted as ext4: ext4: Unknown parameter 'comit'";
+    with_disk(image(), &tree(&[]), &[], "root=/dev/vda rootflags=comit=7").failed(Code::RootFailed, line);
+    let share = tree(&[]);
+    let words = "root=kataShared rootfstype=virtiofs rootflags=nosuch guest_init.root=switch";
+    Vm::new(&image().build())
+        .options(["--share", &format!("kataShared={}", share.path().display())])
+        .append(words)
+        .run()
+        .failed(Code::ShareFailed, "mount virtiofs:kataShared: EINVAL: virtiofs: Unknown parameter 'nosuch'");
+}
+
+#[test]
+fn a_9p_share_becomes_the_root() {
+    let root = tree(&[]);
+    let fsdev = format!("local,id=f,path={},security_model=none", root.path().display());
+    for tag in ["myroot", "/dev/root"] {
+        let device = format!("virtio-9p-{},fsdev=f,mount_tag={tag}", Machine::under_test().bus);
+        Vm::new(&Image::new().modules("virtio_pci; 9p; 9pnet_virtio").build())
+            .devices(["-fsdev", &fsdev, "-device", &device])
+            .append(&format!("{SWITCH} root={tag} rootfstype=9p rootflags=version=9p2000.L rw -- --cat /etc/name"))
+            .run()
+            .agent_ran()
+            .has("agent: /etc/name: the root");
+    }
 }
 
 #[test]
@@ -128,7 +162,7 @@ fn a_share_becomes_the_root() {
     let root = tree(&[]);
     fs::write(root.path().join("etc/list"), "loop").expect("a list can be written");
     let share = format!("kataShared={}", root.path().display());
-    let words = "root=kataShared rootfstype=virtiofs rw guest_init.modules_file=virtiofs:kataShared:/etc/list";
+    let words = "guest_init.root=switch root=kataShared rootfstype=virtiofs rw guest_init.modules_file=virtiofs:kataShared:/etc/list";
     let console = Vm::new(&Image::new().modules(DRIVERS).modules("loop").build())
         .options(["--share", &share])
         .append(&format!("{words} -- --cat /etc/name --mount virtiofs kataShared /mnt"))
@@ -146,15 +180,29 @@ fn a_share_becomes_the_root() {
 // Failures.
 
 #[test]
-fn a_root_by_its_uuid_is_refused() {
-    let line = "start root=UUID=d3adb33f: EINVAL: only /dev/NAME is understood, or a tag with rootfstype=virtiofs";
-    boot(Image::new(), "root=UUID=d3adb33f").failed(Code::RootUnclear, line);
+fn a_root_without_a_form_that_is_known_is_a_failure() {
+    let line = "start root=vda1: EINVAL: understood are /dev/NAME, PARTUUID=, PARTLABEL=, UUID=, LABEL=, and a tag with \
+                rootfstype=virtiofs or 9p; guest_init.root=stay ignores root=";
+    boot(Image::new(), "root=vda1 guest_init.root=switch").failed(Code::RootUnclear, line);
+    let line = "start guest_init.root=switch: EINVAL: the kernel command line has no root= to switch to";
+    boot(Image::new(), "guest_init.root=switch").failed(Code::RootUnclear, line);
 }
 
 #[test]
 fn a_disk_that_never_appears_is_a_failure_after_ten_seconds() {
-    let line = "start root=/dev/vdz: ENODEV: no such disk within 10 s";
+    let line = "start root=/dev/vdz: ENODEV: no such disk within 10 s; disks here: vda; rootwait waits longer, and \
+                guest_init.root=stay ignores root=";
     with_disk(Image::new().modules(DRIVERS), &tree(&[]), &[], "root=/dev/vdz").failed(Code::RootMissing, line);
+}
+
+#[test]
+fn rootwait_sets_the_time_that_a_disk_may_take() {
+    let line = "start root=LABEL=none: ENODEV: no such disk within 2 s; disks here: none; rootwait waits longer";
+    let words = "root=LABEL=none guest_init.root=switch rootwait=2";
+    boot(Image::new(), words).failed(Code::RootMissing, line);
+    let line = "deadline of 12 s: ETIMEDOUT: passed while waiting for root=/dev/vda";
+    let words = "root=/dev/vda guest_init.root=switch rootwait rootdelay=1 guest_init.deadline=12";
+    boot(Image::new(), words).timed_out(Code::DeadlinePassed, line);
 }
 
 #[test]
@@ -167,8 +215,9 @@ fn a_file_system_without_a_driver_is_a_failure() {
 #[test]
 fn a_disk_without_a_file_system_is_a_failure() {
     let image = Image::new().modules(DRIVERS).build();
-    let boot = |words: &str| Vm::new(&image).options(["--disk", env!("CARGO_BIN_EXE_guest-image")]).append(words).run();
-    let line = "start root=/dev/vda: EINVAL: it can't be mounted as ext4";
+    let options = ["--disk", env!("CARGO_BIN_EXE_guest-image")];
+    let boot = |words: &str| Vm::new(&image).options(options).append(&format!("{SWITCH} {words}")).run();
+    let line = "start root=/dev/vda: EINVAL: it can't be mounted as ext4: Invalid argument";
     boot("root=/dev/vda rootfstype=ext4").failed(Code::RootFailed, line);
     let line = "start root=/dev/vda: ENODEV: guest-init does not recognise its file system";
     boot("root=/dev/vda").failed(Code::RootUnknownType, line);
@@ -183,7 +232,8 @@ fn a_read_only_root_without_mount_points_is_a_failure() {
 #[test]
 fn a_root_on_an_unknown_share_is_a_failure() {
     let line = "mount virtiofs:nosuch: EINVAL: no virtio-fs device of this VM has this tag";
-    boot(Image::new().modules(DRIVERS), "root=nosuch rootfstype=virtiofs").failed(Code::ShareUnknown, line);
+    boot(Image::new().modules(DRIVERS), "guest_init.root=switch root=nosuch rootfstype=virtiofs")
+        .failed(Code::ShareUnknown, line);
 }
 
 #[test]

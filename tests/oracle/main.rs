@@ -1,8 +1,11 @@
-//! guest-init gives the same answers as kmod: the plans of libkmod, and the output of modprobe.
+//! guest-init gives the same answers as others: the plans of libkmod, the output of kmod's modprobe, and the names of
+//! disks of util-linux.
 //!
-//! Needs root, kmod 30, libkmod, `as` of binutils and the kernels of scripts/kernel. No module is ever loaded.
+//! Needs root, kmod 30, libkmod, `as` of binutils, the tools that make file systems, and the kernels of scripts/kernel.
+//! No module is ever loaded.
 
 mod cases;
+mod disks;
 mod libkmod;
 mod modprobe;
 mod plans;
@@ -11,6 +14,7 @@ mod plans;
 #[allow(dead_code, reason = "the boot tests use the rest")]
 #[path = "../support"]
 mod support {
+    pub mod disk;
     pub mod kernel;
     pub mod machine;
     pub mod random;

@@ -110,7 +110,8 @@ fn compare_case(
     for (name, parameters) in &case.queries {
         let Ok(name) = Name::new(name) else { continue };
         let entry = Entry { name, parameters: parameters.as_bytes(), optional: false };
-        let options = Options { ignore_install: random.percent(20), use_blacklist: random.percent(20) };
+        let (ignore_install, use_blacklist) = (random.percent(20), random.percent(20));
+        let options = Options { ignore_install, use_blacklist, ..Options::default() };
         let expected = oracle.plan(name.as_bytes(), entry.parameters, options);
         compare(&binary, &entry, options, &expected).map_err(|difference| format!(".bin: {difference}"))?;
         compare_text(&text, &entry, options, &expected).map_err(|difference| format!("text: {difference}"))?;

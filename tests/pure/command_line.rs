@@ -176,6 +176,7 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("strict", &["0", "1"], &["", "2", "yes"]),
     ("keep_modules", &["0", "1"], &["", "2", "yes"]),
     ("lock_modules", &["0", "1"], &["", "2", "yes"]),
+    ("root", &["auto", "switch", "stay"], &["", "1", "never"]),
     ("deadline", &["0", "86400"], &["", "86401", "-1", "1.5"]),
     ("log", &["error", "warn", "info", "debug", "trace"], &["", "loud"]),
 ];

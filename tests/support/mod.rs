@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod cost;
+pub mod disk;
 pub mod folder;
 pub mod image;
 pub mod kernel;

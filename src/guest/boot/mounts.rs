@@ -1,15 +1,11 @@
-//! Mounts: the table of file systems that guest-init and every agent need, and detached mounts for shares and roots.
+//! Mounts: the table of file systems that guest-init and every agent need.
 
 use core::ffi::CStr;
 use core::fmt::Display;
 
-use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, mkdir, stat, statfs};
 use rustix::io;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
-    fsmount, fsopen, mount,
-};
+use rustix::mount::{MountFlags, mount};
 
 use crate::failure::{Code, Failure};
 use crate::text::Shown;
@@ -75,27 +71,6 @@ fn ensure(table: &[Mount]) -> Result<(), Failure> {
         })?;
     }
     Ok(())
-}
-
-/// Makes a detached mount of `source` (fsmount(2)): no path leads to it, only the returned descriptor. `options` are
-/// the file system's own, separated by commas.
-pub fn mount_detached(
-    fs_type: &[u8],
-    source: &[u8],
-    options: &[u8],
-    attributes: MountAttrFlags,
-) -> io::Result<OwnedFd> {
-    let context = fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&context, "source", source)?;
-    for option in options.split(|&b| b == b',').filter(|option| !option.is_empty()) {
-        let mut parts = option.splitn(2, |&b| b == b'=');
-        match (parts.next().unwrap_or_default(), parts.next()) {
-            (name, Some(value)) => fsconfig_set_string(&context, name, value)?,
-            (name, None) => fsconfig_set_flag(&context, name)?,
-        }
-    }
-    fsconfig_create(&context)?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 impl Mount {

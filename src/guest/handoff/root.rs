@@ -1,60 +1,55 @@
-//! The root: if the VM starts from an initramfs and the command line has `root=`, that root is mounted and takes the
-//! place of the initramfs. The files of the initramfs are removed, which frees their memory. If the kernel mounted the
-//! root itself, nothing is done.
+//! The root: if the VM starts from an initramfs without an agent and the command line has `root=`, that root is mounted
+//! and takes the place of the initramfs. The files of the initramfs are removed, which frees their memory. If the kernel
+//! mounted the root itself, nothing is done.
 
 extern crate alloc;
 
 use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::time::Duration;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdir, open, openat, stat, statat, unlinkat};
+use rustix::fs::{Access, AtFlags, CWD, Dir, FileType, Mode, OFlags, access, fstat, mkdir, openat, statat, unlinkat};
 use rustix::io;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, mount_move, move_mount};
 use rustix::process::{chdir, chroot};
 
 use crate::failure::{Code, Failure};
 use crate::guest::boot::console;
-use crate::guest::boot::mounts::{mount_detached, mount_points};
+use crate::guest::boot::mounts::mount_points;
 use crate::guest::places::Places;
-use crate::guest::places::drivers::{DISKS, Drivers};
-use crate::guest::places::share::{VIRTIOFS, mount};
+use crate::guest::places::detached::mount_detached;
+use crate::guest::places::disk::file_system::FileSystem;
+use crate::guest::places::disk::{Disks, Fitting, open_disk};
+use crate::guest::places::drivers::Drivers;
+use crate::guest::places::share::Protocol;
 use crate::guest::system::clock::{now, sleep};
 use crate::guest::system::errno::strerror;
 use crate::guest::system::files::open_directory;
 use crate::guest::system::initramfs::root_is_initramfs;
 use crate::guest::watch::deadline::set_activity;
-use crate::request::Request;
+use crate::request::kernel::disk_name::{By, DiskName};
 use crate::request::kernel::root::Root;
+use crate::request::{Request, RootChoice};
 use crate::text::Shown;
 
-/// The time that a device may take to appear, and the time between two checks.
-const LIMIT: Duration = Duration::from_secs(10);
+/// The time between two looks for a disk.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The mount point of the new root until it becomes the root.
 const MOUNT_POINT: &CStr = c"/.root";
 const ROOT: &CStr = c"/";
-/// The signatures of file systems: the offset on the disk, the bytes at that offset, and the file system's type
-/// (include/uapi/linux/magic.h, and the headers of each file system).
-const SIGNATURES: [(u64, &[u8], &[u8]); 5] = [
-    (0x438, b"\x53\xef", b"ext4"),
-    (0, b"XFSB", b"xfs"),
-    (0x1_0040, b"_BHRfS_M", b"btrfs"),
-    (0x400, b"\xe2\xe1\xf5\xe0", b"erofs"),
-    (0, b"hsqs", b"squashfs"),
-];
-
-/// Switches to the root that the command line names, if it names one and the present root is an initramfs.
+/// Switches to the root that the command line names, if the present root is an initramfs that gives way to it.
 ///
-/// Failures: [`Code::RootUnclear`], [`Code::RootMissing`], [`Code::RootUnknownType`], [`Code::RootFailed`],
-/// [`Code::RootUnfit`], those of mounting a share, and those of loading drivers.
+/// Failures: [`Code::RootUnclear`], [`Code::RootMissing`], [`Code::RootAmbiguous`], [`Code::RootUnknownType`],
+/// [`Code::RootFailed`], [`Code::RootUnfit`], those of mounting a share, and those of loading drivers.
 pub fn switch_root<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), Failure> {
-    let Some(root) = request.kernel.root.filter(|_| root_is_initramfs()) else { return Ok(()) };
+    let Some(root) = root_to_switch_to(request)? else { return Ok(()) };
     let mut drivers = places.drivers_in(&request.module_dir)?;
-    let new = match root.fs_types {
-        Some(VIRTIOFS) => mount(&mut drivers, root.source, root.flags, attributes(&root))?,
-        _ => mount_disk(&root, &mut drivers)?,
+    let new = match root.fs_types.and_then(Protocol::of) {
+        Some(protocol) => protocol.mount(&mut drivers, root.source, root.flags, attributes(&root))?,
+        None => mount_disk(&root, &mut drivers)?,
     };
     become_root(&new).map_err(|(path, error)| {
         let reason = format!("{}: {}", Shown(path.to_bytes()), strerror(error));
@@ -62,6 +57,31 @@ pub fn switch_root<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result
     })?;
     // Descriptors 0 to 2 are opened anew, because the kernel opened them in the initramfs, whose files are removed.
     console::open()
+}
+
+/// The root that takes the place of the present one. `None`: the present root stays. To the kernel root= means nothing
+/// beside an initramfs, and some runtimes write it for every VM.
+fn root_to_switch_to<'a>(request: &Request<'a>) -> Result<Option<Root<'a>>, Failure> {
+    let root = match (request.kernel.root, request.root) {
+        (None, RootChoice::Switch) if root_is_initramfs() => {
+            let reason = "the kernel command line has no root= to switch to";
+            return Err(Failure::new(Code::RootUnclear, "guest_init.root=switch", reason));
+        }
+        (root, _) => root.filter(|_| root_is_initramfs()),
+    };
+    let Some(root) = root else { return Ok(None) };
+    let (name, agent) = (Shown(root.source), Shown(request.agent));
+    let (switches, why) = match request.root {
+        RootChoice::Switch => (true, "guest_init.root=switch"),
+        RootChoice::Stay => (false, "guest_init.root=stay"),
+        RootChoice::Auto if access(request.agent, Access::EXISTS).is_ok() => (false, "the initramfs has the agent"),
+        RootChoice::Auto => (true, "the initramfs does not have the agent"),
+    };
+    match switches {
+        true => log::info!("root={name}: switching to it: {why}, {agent}"),
+        false => log::info!("root={name}: ignored: {why}, {agent}"),
+    }
+    Ok(switches.then_some(root))
 }
 
 /// A failure about the root.
@@ -76,74 +96,84 @@ fn attributes(root: &Root<'_>) -> MountAttrFlags {
 
 /// Makes a detached mount of the disk: waits for it, and tries each of its file system types.
 fn mount_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<OwnedFd, Failure> {
-    if !root.source.starts_with(b"/dev/") {
-        let reason = "only /dev/NAME is understood, or a tag with rootfstype=virtiofs";
+    let Some(name) = DiskName::parse(root.source) else {
+        let reason = "understood are /dev/NAME, PARTUUID=, PARTLABEL=, UUID=, LABEL=, and a tag with \
+            rootfstype=virtiofs or 9p; guest_init.root=stay ignores root=";
         return Err(failure(Code::RootUnclear, root, io::Errno::INVAL, reason));
-    }
-    wait_for_disk(root, drivers)?;
+    };
+    let disk = wait_for_disk(root, &name, drivers)?;
+    let partitions = match Disks::list().partitions_of(&disk) {
+        partitions if partitions.is_empty() => String::new(),
+        partitions => format!("; it has partitions: {partitions}"),
+    };
+    let failure = |code, error, reason: &str| failure(code, root, error, &format!("{reason}{partitions}"));
     let fs_types = match root.fs_types {
         Some(fs_types) => fs_types,
-        None => recognise(root)?,
+        None => {
+            let file_system = open_disk(&disk).and_then(FileSystem::on);
+            let file_system = file_system.map_err(|error| failure(Code::RootFailed, error, "it can't be read"))?;
+            let reason = "guest-init does not recognise its file system: name it with rootfstype=";
+            file_system.ok_or_else(|| failure(Code::RootUnknownType, io::Errno::NODEV, reason))?.fs_type
+        }
     };
     let options = [root.flags, if root.read_only { b",ro" } else { b"" }].concat();
-    let (mut known, mut error) = (false, io::Errno::NODEV);
+    let mut last = None;
     for fs_type in fs_types.split(|&b| b == b',').filter(|fs_type| !fs_type.is_empty()) {
         if !drivers.load_file_system(fs_type)? {
             continue;
         }
-        known = true;
         set_activity(format_args!("mounting root={}", Shown(root.source)));
-        match mount_detached(fs_type, root.source, &options, attributes(root)) {
+        match mount_detached(fs_type, &disk, &options, attributes(root)) {
             Ok(root) => return Ok(root),
-            Err(other) => error = other,
+            Err(refusal) => last = Some(refusal),
         }
     }
-    Err(match known {
-        true => failure(Code::RootFailed, root, error, &format!("it can't be mounted as {}", Shown(fs_types))),
-        false => {
-            let reason = format!("neither the kernel nor the module tree has {}", Shown(fs_types));
-            failure(Code::RootUnknownType, root, error, &reason)
+    let fs_types = Shown(fs_types);
+    Err(match last {
+        Some(refusal) => {
+            failure(Code::RootFailed, refusal.error, &format!("it can't be mounted as {fs_types}: {refusal}"))
+        }
+        None => {
+            let reason = format!("neither the kernel nor the module tree has {fs_types}");
+            failure(Code::RootUnknownType, io::Errno::NODEV, &reason)
         }
     })
 }
 
-/// Waits for the device of the root, and meanwhile loads the drivers of the disks, and of the buses they are on, as
-/// they appear.
-fn wait_for_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<(), Failure> {
-    let is_disk = || {
-        let file = stat(root.source);
-        file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::BlockDevice)
-    };
+/// Waits for the disk of the root, and meanwhile loads the drivers of the disks, and of the buses they are on, as they
+/// appear. Returns the disk's path.
+fn wait_for_disk(root: &Root<'_>, name: &DiskName<'_>, drivers: &mut Drivers<'_>) -> Result<Vec<u8>, Failure> {
     set_activity(format_args!("waiting for root={}", Shown(root.source)));
+    sleep(root.delay);
     let start = now();
+    let mut disks = Disks::default();
     loop {
-        if is_disk() {
-            return Ok(());
-        }
-        drivers.load_for_devices(DISKS)?;
-        match () {
-            () if is_disk() => return Ok(()),
-            () if now().saturating_sub(start) > LIMIT => {
-                return Err(failure(Code::RootMissing, root, io::Errno::NODEV, "no such disk within 10 s"));
+        // Only a disk that was not there before can make a difference.
+        let present = Disks::list();
+        if present != disks || name.by == By::Path {
+            disks = present;
+            match disks.fitting(name) {
+                Fitting::None => {}
+                Fitting::One(disk) => return Ok(disk),
+                Fitting::Several(fitting) => {
+                    let reason = format!("several disks fit: {fitting}; name one by root=/dev/NAME");
+                    return Err(failure(Code::RootAmbiguous, root, io::Errno::NOTUNIQ, &reason));
+                }
             }
-            () => sleep(PAUSE),
         }
-    }
-}
-
-/// Recognises the file system on the device by its signature.
-fn recognise(root: &Root<'_>) -> Result<&'static [u8], Failure> {
-    let unreadable = |error| failure(Code::RootFailed, root, error, "it can't be read");
-    let device = open(root.source, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(unreadable)?;
-    for (offset, magic, fs_type) in SIGNATURES {
-        let mut bytes = [0; 8];
-        let length = io::pread(&device, &mut bytes, offset).map_err(unreadable)?;
-        if bytes.get(..length).unwrap_or_default().starts_with(magic) {
-            return Ok(fs_type);
+        drivers.load_for_disks()?;
+        if let Some(patience) = root.patience
+            && now().saturating_sub(start) > patience
+        {
+            let seconds = patience.as_secs();
+            let reason = format!(
+                "no such disk within {seconds} s; disks here: {disks}; rootwait waits longer, and \
+                 guest_init.root=stay ignores root="
+            );
+            return Err(failure(Code::RootMissing, root, io::Errno::NODEV, &reason));
         }
+        sleep(PAUSE);
     }
-    let reason = "guest-init does not recognise its file system: name it with rootfstype=";
-    Err(failure(Code::RootUnknownType, root, io::Errno::NODEV, reason))
 }
 
 /// Makes a mount the root: moves the mounts of [`mount_points`] to it, removes the files of the initramfs, and moves it

@@ -232,7 +232,7 @@ impl<'a> Modprobe<'_, 'a> {
             return Ok(false);
         }
         let Call { ignore_install, use_blacklist, .. } = *self.call;
-        self.plan.only(*module, parameters, Options { ignore_install, use_blacklist })?;
+        self.plan.only(*module, parameters, Options { ignore_install, use_blacklist, ..Options::default() })?;
         let mut passed_over = PassedOver::default();
         for number in 0..self.plan.steps().len() {
             let Some(&step) = self.plan.steps().get(number) else { break };

@@ -1,4 +1,4 @@
-//! The drivers that guest-init itself needs to reach a share, a root, a virtio console or pvpanic. The VM's devices and
+//! The drivers that guest-init itself needs to reach a share, a disk, a virtio console or pvpanic. The VM's devices and
 //! file systems name them by aliases. They are planned and loaded as the modules of the lists are.
 
 extern crate alloc;
@@ -8,8 +8,6 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use rustix::fs::{AtFlags, Dir, statat};
-
 use crate::failure::{Code, Failure, Report};
 use crate::guest::modules::loader::{LoadOptions, Loader};
 use crate::guest::modules::tree::ModuleTree;
@@ -18,12 +16,17 @@ use crate::guest::watch::logger;
 use crate::request::kernel::KernelWords;
 use crate::request::list::Entry;
 use crate::request::name::Name;
+use crate::resolve::lookup::lookup;
 use crate::resolve::plan::{Options, Plan};
+use crate::resolve::tree::Sources;
+use crate::resolve::tree::config::SoftdepLines;
 use crate::resolve::tree::glob::glob;
-use crate::text::Shown;
 
-/// The longest modalias, and the longest /proc/filesystems, in bytes. A longer one counts as absent.
+/// The longest uevent of a device, and the longest /proc/filesystems, in bytes. A longer one counts as absent.
 const LONGEST: usize = 1 << 14;
+
+/// The module whose parameters announce devices.
+const VIRTIO_MMIO: &[u8] = b"virtio_mmio";
 
 /// A pattern for the modaliases of devices.
 pub type Pattern = &'static [u8];
@@ -34,15 +37,30 @@ pub const TRANSPORTS: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of
 /// Virtio consoles, and the transports that they are behind.
 pub const CONSOLES: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000003v*"];
 
-/// Disks: the transports of virtio, PCI's class of mass storage, virtio-blk, virtio-scsi, and the disks of SCSI.
-pub const DISKS: &[Pattern] = &[
-    b"pci:v00001AF4*",
-    b"acpi:LNRO0005:*",
-    b"of:N*Cvirtio,mmio*",
-    b"pci:*bc01sc*",
-    b"virtio:d00000002v*",
-    b"virtio:d00000008v*",
-    b"scsi:t-0x00*",
+/// 9p over virtio, and the transports that it is behind.
+pub const NINE_P: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000009v*"];
+
+/// The parts of a kernel whose drivers lead to block devices, as paths below `kernel/drivers/` in a module tree: first
+/// disks of every kind, then the buses that disks are behind.
+const TO_DISKS: [&[u8]; 18] = [
+    b"block/",
+    b"nvme/",
+    b"ata/",
+    b"scsi/",
+    b"message/fusion/",
+    b"mmc/",
+    b"memstick/",
+    b"ufs/",
+    b"nvdimm/",
+    b"usb/storage/",
+    b"s390/block/",
+    b"s390/scsi/",
+    b"virtio/virtio_pci.",
+    b"virtio/virtio_mmio.",
+    b"usb/host/",
+    b"acpi/nfit/",
+    b"hv/hv_vmbus.",
+    b"pci/controller/",
 ];
 
 /// Devices that report a panic to the host: QEMU's and Cloud Hypervisor's on PCI, and QEMU's on ISA or in a device tree.
@@ -84,7 +102,8 @@ impl<'a> Drivers<'a> {
     /// Failures: those of stage load, and of stage plan but [`Code::UnknownModule`].
     pub fn load_file_system(&mut self, fs_type: &[u8]) -> Result<bool, Failure> {
         if !has_file_system(fs_type) {
-            self.load(Vec::from([[b"fs-", fs_type].concat()]), false)?;
+            // Any line of modules.softdep may name the checksum that this file system has.
+            self.load(Vec::from([[b"fs-", fs_type].concat()]), false, SoftdepLines::All)?;
         }
         Ok(has_file_system(fs_type))
     }
@@ -94,22 +113,49 @@ impl<'a> Drivers<'a> {
     ///
     /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
     pub fn load_for_devices(&mut self, patterns: &[Pattern]) -> Result<(), Failure> {
-        let mut aliases = Vec::new();
-        // Devices that are parameters of virtio_mmio exist only after it is loaded.
-        if self.kernel.announces_virtio_mmio {
-            aliases.push(b"virtio_mmio".to_vec());
+        let mut aliases = self.announced();
+        for bus in ["pci", "platform", "virtio"] {
+            unclaimed_devices(bus, &mut aliases);
         }
-        for bus in ["pci", "platform", "virtio", "scsi"] {
-            each_unclaimed_device(bus, &mut |alias| aliases.push(alias));
+        aliases.retain(|alias| alias == VIRTIO_MMIO || patterns.iter().any(|pattern| glob(pattern, alias)));
+        self.load(aliases, true, SoftdepLines::First)
+    }
+
+    /// Loads drivers for the devices of every bus that have no driver, if the driver leads to a block device. A driver
+    /// that fails is logged and passed over.
+    ///
+    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    pub fn load_for_disks(&mut self) -> Result<(), Failure> {
+        let Some(tree) = self.tree.clone() else { return Ok(()) };
+        let mut aliases = self.announced();
+        for bus in &Directory::open("/sys/bus").and_then(|buses| buses.names()).unwrap_or_default() {
+            unclaimed_devices(bus, &mut aliases);
         }
-        aliases.retain(|alias| alias == b"virtio_mmio" || patterns.iter().any(|pattern| glob(pattern, alias)));
-        self.load(aliases, true)
+        let config = tree.config(self.kernel.modules);
+        let sources = tree.sources(&config);
+        let mut wanted = Vec::new();
+        for alias in aliases {
+            if self.requested.contains(&alias) || wanted.contains(&alias) {
+                continue;
+            }
+            match leads_to_a_disk(&sources, &alias)? {
+                true => wanted.push(alias),
+                false => self.requested.push(alias),
+            }
+        }
+        self.load(wanted, true, SoftdepLines::All)
+    }
+
+    /// The drivers that the kernel command line asks for: devices that are parameters of virtio_mmio exist only after
+    /// it is loaded.
+    fn announced(&self) -> Vec<Vec<u8>> {
+        self.kernel.announces_virtio_mmio.then(|| VIRTIO_MMIO.to_vec()).into_iter().collect()
     }
 
     /// Loads the modules of `aliases` that the tree has.
     ///
     /// Failures: those of stage load, and of stage plan but [`Code::UnknownModule`].
-    fn load(&mut self, aliases: Vec<Vec<u8>>, optional: bool) -> Result<(), Failure> {
+    fn load(&mut self, aliases: Vec<Vec<u8>>, optional: bool, softdeps: SoftdepLines) -> Result<(), Failure> {
         let mut names = Vec::new();
         for alias in aliases {
             if !self.requested.contains(&alias)
@@ -124,7 +170,7 @@ impl<'a> Drivers<'a> {
         let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));
         for name in &names {
             let Ok(name) = Name::new(name) else { continue };
-            match plan.add(&Entry { name, parameters: b"", optional }, Options::default()) {
+            match plan.add(&Entry { name, parameters: b"", optional }, Options { softdeps, ..Options::default() }) {
                 Err(failure) if failure.code == Code::UnknownModule => log::debug!("no driver for {name}"),
                 result => result?,
             }
@@ -144,11 +190,11 @@ impl<'a> Drivers<'a> {
 
 /// Whether a device on the buses `pci` and `platform` has no driver, and its modalias matches one of `patterns`.
 pub fn has_unclaimed_device(patterns: &[Pattern]) -> bool {
-    let mut found = false;
+    let mut aliases = Vec::new();
     for bus in ["pci", "platform"] {
-        each_unclaimed_device(bus, &mut |alias| found |= patterns.iter().any(|pattern| glob(pattern, &alias)));
+        unclaimed_devices(bus, &mut aliases);
     }
-    found
+    aliases.iter().any(|alias| patterns.iter().any(|pattern| glob(pattern, alias)))
 }
 
 /// Whether the kernel has a file system, built in or loaded (filesystems(5)).
@@ -157,16 +203,33 @@ fn has_file_system(fs_type: &[u8]) -> bool {
     text.split(|&b| b == b'\n').any(|line| line.rsplit(|&b| b == b'\t').next() == Some(fs_type))
 }
 
-/// Calls `found` with the modalias of each device of a bus that no driver is bound to.
-fn each_unclaimed_device(bus: &str, found: &mut dyn FnMut(Vec<u8>)) {
+/// Whether one of the modules that an alias means is a driver that leads to a block device. A module from elsewhere than
+/// the kernel's own part of the tree, such as `updates/`, counts by the modules that it depends on.
+fn leads_to_a_disk(sources: &Sources<'_>, alias: &[u8]) -> Result<bool, Failure> {
+    const DRIVERS: &[u8] = b"kernel/drivers/";
+    let is_one =
+        |path: &[u8]| path.strip_prefix(DRIVERS).is_some_and(|path| TO_DISKS.iter().any(|part| path.starts_with(part)));
+    for module in &lookup(sources, alias)? {
+        let line = sources.line_of(module)?;
+        let path = line.path().unwrap_or_default();
+        if is_one(path) || !path.starts_with(b"kernel/") && line.dependencies().any(is_one) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Adds the modaliases of the devices of a bus that no driver is bound to. They are read from `uevent`, because a card on
+/// the bus of MMC has no file `modalias`.
+fn unclaimed_devices(bus: &str, aliases: &mut Vec<Vec<u8>>) {
     let Ok(devices) = Directory::open(format!("/sys/bus/{bus}/devices")) else { return };
-    let Ok(entries) = Dir::read_from(&devices) else { return };
-    for entry in entries.flatten() {
-        let name = Shown(entry.file_name().to_bytes());
-        if statat(&devices, format!("{name}/driver"), AtFlags::empty()).is_ok() {
+    for name in &devices.names().unwrap_or_default() {
+        let uevent = devices.regular(format!("{name}/uevent")).and_then(|file| read(&file, LONGEST));
+        let uevent = uevent.unwrap_or_default();
+        let mut lines = uevent.split(|&b| b == b'\n');
+        if lines.clone().any(|line| line.starts_with(b"DRIVER=")) {
             continue;
         }
-        let alias = devices.regular(format!("{name}/modalias")).and_then(|file| read(&file, LONGEST));
-        alias.into_iter().for_each(|alias| found(alias.trim_ascii_end().to_vec()));
+        aliases.extend(lines.find_map(|line| line.strip_prefix(b"MODALIAS=")).map(<[u8]>::to_vec));
     }
 }

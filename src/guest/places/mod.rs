@@ -1,7 +1,10 @@
-//! The places that files come from: the image and the shares of the host, and the drivers that it takes to reach them.
+//! The places that files come from: the image, the shares of the host and the disks, and the drivers that it takes to
+//! reach them.
 
 extern crate alloc;
 
+pub mod detached;
+pub mod disk;
 pub mod drivers;
 pub mod share;
 
@@ -123,6 +126,6 @@ impl<'a> Places<'a> {
             | MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        share::mount(self.drivers()?, tag, b"", attributes).map(Directory::on_share)
+        share::VIRTIOFS.mount(self.drivers()?, tag, b"", attributes).map(Directory::on_share)
     }
 }

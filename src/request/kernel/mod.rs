@@ -3,6 +3,7 @@
 //! The command line is cut at ` -- ` here and nowhere else (MODPROBE.md 7.2, 12.6). The words after it belong to the
 //! agent and can't become options of a module. `guest_init.` keys are passed on to `parser`.
 
+pub mod disk_name;
 pub mod root;
 pub mod words;
 

@@ -1,12 +1,18 @@
-//! The root file system that the kernel command line names, by `root=`, `rootfstype=`, `rootflags=`, `ro` and `rw`
-//! (init/do_mounts.c).
+//! The root file system that the kernel command line names, by `root=`, `rootfstype=`, `rootflags=`, `rootwait`,
+//! `rootdelay=`, `ro` and `rw` (init/do_mounts.c).
+
+use core::time::Duration;
 
 use crate::request::kernel::words::Word;
+use crate::request::keys::number;
+
+/// The time that the disk of a root may take to appear, unless `rootwait` is given. The kernel itself would not wait.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A root file system, and how to mount it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Root<'a> {
-    /// `root=`: a path below /dev, or the tag of a share if the file system is virtiofs.
+    /// `root=`: the name of a disk, or the tag of a share if the file system is virtiofs or 9p.
     pub source: &'a [u8],
     /// `rootfstype=`: the file systems to try, separated by commas. `None`: the contents of the device decide.
     pub fs_types: Option<&'a [u8]>,
@@ -14,11 +20,23 @@ pub struct Root<'a> {
     pub flags: &'a [u8],
     /// Whether the root is read-only: `rw` is missing, or a later `ro` follows it.
     pub read_only: bool,
+    /// `rootdelay=`: the time to wait before the disk is looked for.
+    pub delay: Duration,
+    /// `rootwait=`: the time that the disk may take to appear, 10 s by default. `None`: it may take any time, because
+    /// `rootwait` has no number of seconds.
+    pub patience: Option<Duration>,
 }
 
 impl<'a> Root<'a> {
     /// The values before the first word is read.
-    pub(super) const UNNAMED: Self = Self { source: b"", fs_types: None, flags: b"", read_only: true };
+    pub(super) const UNNAMED: Self = Self {
+        source: b"",
+        fs_types: None,
+        flags: b"",
+        read_only: true,
+        delay: Duration::ZERO,
+        patience: Some(PATIENCE),
+    };
 
     /// Reads a word, and ignores it if it is not about the root. If a word repeats, the last counts, as in the kernel.
     pub(super) fn take(&mut self, word: &Word<'a>) {
@@ -26,6 +44,9 @@ impl<'a> Root<'a> {
             (b"root", source) => self.source = source.unwrap_or_default(),
             (b"rootfstype", fs_types) => self.fs_types = fs_types.filter(|fs_types| !fs_types.is_empty()),
             (b"rootflags", Some(flags)) => self.flags = flags,
+            (b"rootdelay", delay) => self.delay = delay.and_then(seconds).unwrap_or_default(),
+            // To the kernel as well, a value that is no number means an endless wait.
+            (b"rootwait", patience) => self.patience = patience.and_then(seconds),
             (b"ro", None) => self.read_only = true,
             (b"rw", None) => self.read_only = false,
             _ => {}
@@ -36,6 +57,11 @@ impl<'a> Root<'a> {
     pub(super) const fn is_named(&self) -> bool {
         !self.source.is_empty()
     }
+}
+
+/// Reads whole seconds.
+fn seconds(value: &[u8]) -> Option<Duration> {
+    number(value).map(|seconds| Duration::from_secs(u32::into(seconds)))
 }
 
 #[cfg(test)]
@@ -51,9 +77,25 @@ mod tests {
     fn the_last_of_each_word_counts() {
         assert_eq!(root(b"console=ttyS0 ro rootfstype=ext4"), None);
         assert_eq!(root(b"root=/dev/vda root="), None);
-        let expected = Root { source: b"/dev/vda", fs_types: None, flags: b"", read_only: true };
+        let expected = Root { source: b"/dev/vda", ..Root::UNNAMED };
         assert_eq!(root(b"rw root=/dev/sda ro root=/dev/vda"), Some(expected));
-        let expected = Root { source: b"tag", fs_types: Some(b"virtiofs"), flags: b"dax=never,x", read_only: false };
+        let expected = Root {
+            source: b"tag",
+            fs_types: Some(b"virtiofs"),
+            flags: b"dax=never,x",
+            read_only: false,
+            ..Root::UNNAMED
+        };
         assert_eq!(root(b"root=tag rootfstype=virtiofs rootflags=dax=never,x rw"), Some(expected));
+    }
+
+    #[test]
+    fn a_disk_is_waited_for_as_the_kernel_is_told_to() {
+        let times =
+            |line: &[u8]| root(line).map(|root| (root.delay.as_secs(), root.patience.map(|time| time.as_secs())));
+        assert_eq!(times(b"root=/dev/vda"), Some((0, Some(10))));
+        assert_eq!(times(b"root=/dev/vda rootwait"), Some((0, None)));
+        assert_eq!(times(b"root=/dev/vda rootwait=20 rootdelay=3"), Some((3, Some(20))));
+        assert_eq!(times(b"root=/dev/vda rootwait=-1 rootdelay=x"), Some((0, None)));
     }
 }

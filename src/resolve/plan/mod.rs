@@ -23,7 +23,7 @@ use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::steps_by_name::{Link, StepsByName};
 use crate::resolve::plan::walk::Walk;
 use crate::resolve::tree::Sources;
-use crate::resolve::tree::config::is_blacklisted;
+use crate::resolve::tree::config::{SoftdepLines, is_blacklisted};
 use crate::resolve::tree::module::Module;
 use crate::text::Shown;
 
@@ -96,13 +96,15 @@ struct CallLink {
     number: u8,
 }
 
-/// Options of modprobe that change a plan.
+/// What changes a plan: options of modprobe, and the rule for soft dependencies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// `-i`: the install command and the soft dependencies of the wanted module are passed over (MODPROBE.md 5.5).
     pub ignore_install: bool,
     /// `-b`: the blacklist counts for names as well as for aliases (MODPROBE.md 5.2).
     pub use_blacklist: bool,
+    /// The lines that soft dependencies are taken from.
+    pub softdeps: SoftdepLines,
 }
 
 /// A plan. It displays as one line a step, as `modprobe --show-depends` prints steps.

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::resolve::lookup::lookup;
 use crate::resolve::plan::Plan;
-use crate::resolve::tree::config::{self, Side};
+use crate::resolve::tree::config::{self, Side, SoftdepLines};
 use crate::resolve::tree::dep::module_of;
 
 /// Calls `wait(earlier, later)` with the numbers of two steps if the later one must wait for the earlier one:
@@ -27,7 +27,7 @@ pub fn each_dependency(plan: &Plan<'_>, wait: &mut dyn FnMut(usize, usize)) -> R
         for path in sources.line_of(&step.module)?.dependencies() {
             wait_for_earlier(plan, number, module_of(path), wait);
         }
-        for (side, name) in config::softdeps(sources.config, step.module.name) {
+        for (side, name) in config::softdeps(sources.config, step.module.name, SoftdepLines::First) {
             for module in &lookup(sources, name)? {
                 match side {
                     Side::Before => wait_for_earlier(plan, number, module.name, wait),

@@ -68,7 +68,7 @@ impl<'p, 'a> Walk<'p, 'a> {
         path: Option<&'a [u8]>,
         is_listed: bool,
     ) -> Result<(), Failure> {
-        let softdeps = config::softdeps(self.plan.sources.config, module.name);
+        let softdeps = config::softdeps(self.plan.sources.config, module.name, self.options.softdeps);
         self.soft_dependencies(softdeps.clone(), Side::Before)?;
         self.step(module, self.action(module, path)?, is_listed)?;
         self.soft_dependencies(softdeps, Side::After)
@@ -114,7 +114,7 @@ impl<'p, 'a> Walk<'p, 'a> {
     /// Whether a soft dependency of a module exists. Out of line, because few modules have an install command.
     #[inline(never)]
     fn has_softdeps(&self, module: &Module<'a>) -> Result<bool, Failure> {
-        let mut softdeps = config::softdeps(self.plan.sources.config, module.name);
+        let mut softdeps = config::softdeps(self.plan.sources.config, module.name, self.options.softdeps);
         softdeps.try_fold(false, |any, (_, name)| Ok(any || !lookup(&self.plan.sources, name)?.is_empty()))
     }
 
@@ -190,7 +190,8 @@ impl<'p, 'a> Walk<'p, 'a> {
             return Ok(());
         };
         let last = Wanted { module: *last, parameters, is_optional: !is_vital, number, call: link };
-        let options = Options { ignore_install: call.ignore_install, use_blacklist: call.use_blacklist };
+        let Options { softdeps, .. } = self.options;
+        let options = Options { ignore_install: call.ignore_install, use_blacklist: call.use_blacklist, softdeps };
         self.plan.want_all(others, last, options)
     }
 

@@ -160,25 +160,80 @@ fn option(word: &[u8], quoted: bool) -> Option<Directive<'_>> {
     }
 }
 
-/// The soft dependencies of a module. Only the first line whose pattern matches its name counts (MODPROBE.md 6.6, 6.7).
-pub fn softdeps<'a>(config: &'a [Directive<'a>], module: &[u8]) -> impl Iterator<Item = (Side, &'a [u8])> + Clone {
-    let modules = config.iter().find_map(|directive| match directive {
-        Directive::Softdep { pattern, modules } if glob(pattern, module) => Some(*modules),
-        _ => None,
-    });
-    let modules = modules.unwrap_or_default();
-    // If exactly one blank stands before the first word, libkmod takes it as part of the word, so even `pre:` is lost.
-    let lost = matches!(modules, [a, b, ..] if is_space(*a) && !is_space(*b));
-    let words = modules.split(|&b| is_space(b)).filter(|word| !word.is_empty());
-    let mut side = None;
-    words.skip(usize::from(lost)).filter_map(move |word| {
-        match word {
-            b"pre:" => side = Some(Side::Before),
-            b"post:" => side = Some(Side::After),
-            _ => return Some((side?, word)),
+/// The lines that the soft dependencies of a module are taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SoftdepLines {
+    /// The first line whose pattern matches the module's name, as in modprobe (MODPROBE.md 6.6, 6.7).
+    #[default]
+    First,
+    /// All lines that match. A file system has a line for each of its checksums, and a disk may need any of them.
+    All,
+}
+
+/// The soft dependencies of a module.
+pub fn softdeps<'a, 'm>(config: &'a [Directive<'a>], module: &'m [u8], lines: SoftdepLines) -> Softdeps<'a, 'm> {
+    let most = match lines {
+        SoftdepLines::First => 1,
+        SoftdepLines::All => usize::MAX,
+    };
+    Softdeps { config: config.iter(), module, most, words: b"", side: None }
+}
+
+/// Iterator of [`softdeps`]: the names, each with its side.
+#[derive(Clone, Debug)]
+pub struct Softdeps<'a, 'm> {
+    config: core::slice::Iter<'a, Directive<'a>>,
+    module: &'m [u8],
+    /// The number of lines that may still be taken.
+    most: usize,
+    /// The rest of the present line.
+    words: &'a [u8],
+    side: Option<Side>,
+}
+
+impl<'a> Iterator for Softdeps<'a, '_> {
+    type Item = (Side, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match (self.word(), self.side) {
+                (None, _) => self.next_line()?,
+                (Some(b"pre:"), _) => self.side = Some(Side::Before),
+                (Some(b"post:"), _) => self.side = Some(Side::After),
+                (Some(name), Some(side)) => return Some((side, name)),
+                (Some(_), None) => {}
+            }
         }
-        None
-    })
+    }
+}
+
+impl<'a> Softdeps<'a, '_> {
+    /// Goes to the next line whose pattern matches. `None`: there is none, or enough were taken.
+    fn next_line(&mut self) -> Option<()> {
+        self.most = self.most.checked_sub(1)?;
+        let module = self.module;
+        self.words = self.config.find_map(|directive| match directive {
+            Directive::Softdep { pattern, modules } if glob(pattern, module) => Some(*modules),
+            _ => None,
+        })?;
+        self.side = None;
+        // If exactly one blank stands before the first word, libkmod takes it as part of the word, so even `pre:` is
+        // lost.
+        if matches!(self.words, [a, b, ..] if is_space(*a) && !is_space(*b)) {
+            self.word();
+        }
+        Some(())
+    }
+
+    /// The next word of the line.
+    fn word(&mut self) -> Option<&'a [u8]> {
+        let start = self.words.iter().position(|&b| !is_space(b))?;
+        let words = self.words.get(start..)?;
+        let end = words.iter().position(|&b| is_space(b)).unwrap_or(words.len());
+        let (word, rest) = words.split_at_checked(end)?;
+        self.words = rest;
+        Some(word)
+    }
 }
 
 /// C's isspace.
@@ -253,11 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_softdep_line_counts() {
+    fn the_first_softdep_line_counts_or_all_do() {
         let config: Vec<_> = directives(b"softdep a x pre: b c post: d\nsoftdep a pre: e").collect();
-        let found: Vec<_> = softdeps(&config, b"a").collect();
-        assert_eq!(found, [(Side::Before, &b"b"[..]), (Side::Before, b"c"), (Side::After, b"d")]);
+        let found = |lines| softdeps(&config, b"a", lines).collect::<Vec<_>>();
+        let first = [(Side::Before, &b"b"[..]), (Side::Before, b"c"), (Side::After, b"d")];
+        assert_eq!(found(SoftdepLines::First), first);
+        assert_eq!(found(SoftdepLines::All), [&first[..], &[(Side::Before, b"e")]].concat());
         let blanks: Vec<_> = directives(b"softdep two  pre: b\nsoftdep three   pre: c").collect();
-        assert_eq!((softdeps(&blanks, b"two").count(), softdeps(&blanks, b"three").count()), (0, 1));
+        let count = |module| softdeps(&blanks, module, SoftdepLines::First).count();
+        assert_eq!((count(b"two"), count(b"three")), (0, 1));
     }
 }

@@ -2,7 +2,7 @@
 
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::name::is_key;
-use guest_init::resolve::tree::config::{self, Directive};
+use guest_init::resolve::tree::config::{self, Directive, SoftdepLines};
 
 use super::{check_within, first_line, parts};
 
@@ -20,7 +20,7 @@ pub fn config(input: &[u8]) {
     for directive in &lines {
         check_directive(directive, &[&text, line]);
     }
-    let softdeps: Vec<_> = config::softdeps(&lines, module).collect();
+    let softdeps: Vec<_> = config::softdeps(&lines, module, SoftdepLines::All).collect();
     assert!(softdeps.iter().all(|(_, name)| !name.is_empty() && ![&b"pre:"[..], b"post:"].contains(name)));
     let by_name = config::install(&lines, module, true);
     assert!(by_name.is_some() || config::install(&lines, module, false).is_none());

@@ -8,7 +8,7 @@ use guest_init::resolve::lookup::lookup;
 use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, MOST_STEPS, Options, Plan};
 use guest_init::resolve::tree::Sources;
-use guest_init::resolve::tree::config::{self, Directive};
+use guest_init::resolve::tree::config::{self, Directive, SoftdepLines};
 use guest_init::resolve::tree::index::{Index, IndexKind};
 use guest_init::resolve::tree::module::Module;
 
@@ -112,13 +112,14 @@ fn check_alone(tree: Sources<'_>, entry: &Entry<'_>) {
     }
 }
 
-/// Plans an entry as modprobe does, with each of its flags.
+/// Plans an entry as modprobe does, with each of its flags, and with all lines of soft dependencies.
 fn check_as_modprobe(tree: Sources<'_>, entry: &Entry<'_>) {
     let Ok(found) = lookup(&tree, entry.name.as_bytes()).inspect_err(check_refusal) else { return };
     let mut plan = Plan::new(tree);
     for module in &found {
-        for number in 0..4 {
-            let options = Options { ignore_install: number & 1 != 0, use_blacklist: number & 2 != 0 };
+        for number in 0..8 {
+            let softdeps = if number & 4 == 0 { SoftdepLines::First } else { SoftdepLines::All };
+            let options = Options { ignore_install: number & 1 != 0, use_blacklist: number & 2 != 0, softdeps };
             match plan.only(*module, entry.parameters, options) {
                 Ok(()) => check_steps(&plan, &plan.to_string()),
                 Err(failure) => check_refusal(&failure),

@@ -11,8 +11,9 @@ use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
 use guest_init::resolve::plan::calls::PassedOver;
 use guest_init::resolve::plan::consequence::Consequence;
-use guest_init::resolve::plan::{Action, Plan, Step};
+use guest_init::resolve::plan::{Action, Options, Plan, Step};
 use guest_init::resolve::tree::Sources;
+use guest_init::resolve::tree::config::SoftdepLines;
 use guest_init::resolve::tree::dep::{Line, module_of};
 use guest_init::resolve::tree::index::IndexKind;
 use rustix::fs::fstat;
@@ -56,10 +57,15 @@ impl Selection {
         let mut failures = Failures(Vec::new());
         let mut plan = Plan::new(tree);
         let mut passed_over = Vec::new();
-        plan.add_all(entries, &mut |entry, failure| match Consequence::of_unplanned_entry(entry, &failure) {
-            Consequence::EndsTheVm => failures.0.push(failure),
-            _ => passed_over.push(failure),
-        });
+        // An image has all that a boot may need: a file system has a line for each of its checksums.
+        let options = Options { softdeps: SoftdepLines::All, ..Options::default() };
+        for entry in entries {
+            let Err(failure) = plan.add(entry, options) else { continue };
+            match Consequence::of_unplanned_entry(entry, &failure) {
+                Consequence::EndsTheVm => failures.0.push(failure),
+                _ => passed_over.push(failure),
+            }
+        }
         let mut selection = Self::default();
         let mut failed = PassedOver::default();
         for step in plan.steps() {

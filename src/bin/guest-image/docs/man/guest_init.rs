@@ -98,16 +98,30 @@ const OPERATION: &[Section] = &[
         "FROM THE HOST",
         &["A virtio-fs share can hold a module list (`guest_init.modules_file=virtiofs:TAG:/list`), the module tree \
              (`guest_init.module_dir=virtiofs:TAG:/modules`), and the root of the agent (`root=TAG rootfstype=virtiofs \
-             rw`). If the kernel has virtio-fs as modules, the image must contain `virtiofs`, and `virtio_pci` or \
-             `virtio_mmio`. The share is `/` for the paths and symbolic links on it, so none leads out of the share. \
-             One that leads to nothing on the share is a failure that says so."],
+             rw`, if the initramfs has no agent). If the kernel has virtio-fs as modules, the image must contain \
+             `virtiofs`, and `virtio_pci` or `virtio_mmio`. The share is `/` for the paths and symbolic links on it, so \
+             none leads out of the share. One that leads to nothing on the share is a failure that says so."],
     ),
     (
         "ROOT",
-        &["With `root=/dev/NAME`, an initramfs switches to a disk before the agent starts, and is emptied. \
-             `rootfstype=`, `rootflags=`, `ro` and `rw` count as they do to the kernel. The drivers of the disk are \
-             loaded by their aliases. guest-init waits for the disk for up to 10 seconds. `PARTUUID=`, `UUID=` and \
-             `LABEL=` are refused."],
+        &[
+            "An initramfs gives way to `root=` if it does not have the agent: before the agent starts, guest-init mounts \
+             that root, makes it `/`, and empties the initramfs. An initramfs with the agent stays, and `root=` is \
+             ignored, because some runtimes write it for every VM. `guest_init.root=switch` and \
+             `guest_init.root=stay` decide otherwise. One line in the log says what was done, and why. If the kernel \
+             itself mounted the root, nothing is done.",
+            "`root=` is `/dev/NAME`, or `PARTUUID=`, `PARTLABEL=`, `UUID=` or `LABEL=` with a value, or a link of udev \
+             below `/dev/disk/`. A UUID or a label is read from ext2 to ext4, xfs, btrfs, erofs, f2fs, vfat, and an \
+             ISO's label. If several disks fit, that is a failure which names them. With `rootfstype=virtiofs` or \
+             `rootfstype=9p`, `root=` is the tag of a share.",
+            "The drivers of disks, and of the buses that disks are on, are loaded for the devices of the VM: virtio, \
+             SCSI, SATA, NVMe, USB, MMC, persistent memory, Xen, Hyper-V. Only the driver of the file system must be \
+             in the image beside them. A disk may take 10 seconds to appear. With `rootwait` it may take any time, up \
+             to the deadline, and with `rootwait=N` N seconds. `rootdelay=N` waits N seconds before all that.",
+            "`rootfstype=` and `ro` or `rw` count as they do to the kernel. `rootflags=` takes the options of the file \
+             system and those of mount(8) that are attributes of a mount, such as `noatime` or `nodev`. A failure \
+             quotes the kernel's words on an option that it refuses.",
+        ],
     ),
     (
         "AGENT",

@@ -1,0 +1,153 @@
+//! Disks: those that the VM has, and the one that a name means.
+//!
+//! Every block device of /sys/class/block counts, partitions among them, but for those without contents.
+
+extern crate alloc;
+
+pub mod file_system;
+pub mod partition;
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, Mode, OFlags, open, stat};
+use rustix::io;
+
+use crate::guest::system::files::{Directory, read};
+use crate::request::kernel::disk_name::{By, DiskName};
+use file_system::FileSystem;
+use partition::Partition;
+
+/// The directory with a link for each block device.
+const BLOCK: &str = "/sys/class/block";
+/// The longest attribute of a device that is read, in bytes.
+const LONGEST: usize = 1 << 12;
+
+/// The disks that exist, by their names below /dev and in the order of the names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Disks(Vec<String>);
+
+/// The disks that fit a name.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fitting {
+    /// There is none.
+    None,
+    /// There is one. Its path below /dev.
+    One(Vec<u8>),
+    /// There are several.
+    Several(Disks),
+}
+
+impl Disks {
+    /// The disks that exist now. Memory disks and loop devices without contents are left out.
+    pub fn list() -> Self {
+        let mut names = Directory::open(BLOCK).and_then(|block| block.names()).unwrap_or_default();
+        names.retain(|name| number(name, "size").is_some_and(|size| size > 0));
+        Self(names)
+    }
+
+    /// The disks that fit a name.
+    pub fn fitting(&self, name: &DiskName<'_>) -> Fitting {
+        if name.by == By::Path {
+            let file = stat(name.value);
+            let exists = file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::BlockDevice);
+            return if exists { Fitting::One(name.value.to_vec()) } else { Fitting::None };
+        }
+        let mut fitting = Vec::new();
+        for disk in &self.0 {
+            if self.fits(disk, name) {
+                fitting.push(disk.clone());
+            }
+        }
+        match &fitting[..] {
+            [] => Fitting::None,
+            [one] => Fitting::One(path(one).into_bytes()),
+            _ => Fitting::Several(Self(fitting)),
+        }
+    }
+
+    /// The partitions of the disk at a path.
+    pub fn partitions_of(&self, disk: &[u8]) -> Self {
+        let mut partitions = self.0.clone();
+        partitions.retain(|name| whole_disk(name).is_some_and(|whole| path(&whole).as_bytes() == disk));
+        Self(partitions)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a disk has a name. The contents of a disk with partitions are those of its partitions.
+    fn fits(&self, disk: &str, name: &DiskName<'_>) -> bool {
+        match name.by {
+            By::Path => false,
+            By::PartUuid => part_uuid(disk).is_some_and(|uuid| name.is(uuid.as_bytes())),
+            By::PartLabel => part_label(disk).is_some_and(|label| name.is(&label)),
+            By::Uuid | By::Label => {
+                let path = path(disk);
+                let device = open_disk(path.as_bytes()).ok().filter(|_| self.partitions_of(path.as_bytes()).is_empty());
+                device.is_some_and(|device| match FileSystem::on(&device) {
+                    Ok(Some(file_system)) => file_system.is(&device, name),
+                    _ => false,
+                })
+            }
+        }
+    }
+}
+
+/// Names with commas between them, or `none`.
+impl fmt::Display for Disks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0[..] {
+            [] => f.write_str("none"),
+            names => f.write_str(&names.join(", ")),
+        }
+    }
+}
+
+/// Opens a disk to read it.
+pub fn open_disk(path: &[u8]) -> io::Result<OwnedFd> {
+    open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+}
+
+/// The path of a disk. A `/` in it is a `!` in its name.
+fn path(disk: &str) -> String {
+    format!("/dev/{}", disk.replace('!', "/"))
+}
+
+/// The PARTUUID of a partition.
+fn part_uuid(disk: &str) -> Option<String> {
+    let partition = Partition { number: number(disk, "partition")?.try_into().ok()?, start: number(disk, "start")? };
+    let whole = whole_disk(disk)?;
+    let block = number(&whole, "queue/logical_block_size")?;
+    partition.uuid(open_disk(path(&whole).as_bytes()).ok()?, block)
+}
+
+/// The name that a GPT gives to a partition, as the kernel shows it.
+fn part_label(disk: &str) -> Option<Vec<u8>> {
+    let uevent = attribute(disk, "uevent")?;
+    uevent.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(b"PARTNAME=")).map(<[u8]>::to_vec)
+}
+
+/// The whole disk that a partition is on. `None`: the name is no partition's.
+fn whole_disk(partition: &str) -> Option<String> {
+    number(partition, "partition")?;
+    let link = rustix::fs::readlink(format!("{BLOCK}/{partition}"), Vec::new()).ok()?;
+    let mut parts = link.to_str().ok()?.rsplit('/');
+    parts.nth(1).map(ToString::to_string)
+}
+
+/// A number in sysfs.
+fn number(disk: &str, name: &str) -> Option<u64> {
+    str::from_utf8(attribute(disk, name)?.trim_ascii()).ok()?.parse().ok()
+}
+
+/// The bytes of a file in sysfs.
+fn attribute(disk: &str, name: &str) -> Option<Vec<u8>> {
+    let file = Directory::open(format!("{BLOCK}/{disk}")).and_then(|disk| disk.regular(name)).ok()?;
+    read(file, LONGEST).ok()
+}

@@ -1,0 +1,84 @@
+//! Disks for a VM, as files: file systems that the real tools make, and partition tables by sfdisk.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// The size of a sector, and of all partitions, in bytes. The first partition begins after as much.
+const SECTOR: u64 = 512;
+const PARTITION: u64 = 32 << 20;
+
+/// Where the tools are: not every user of Debian has /usr/sbin in PATH.
+const PATH: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
+
+/// A disk, whose file is removed with this value.
+pub struct Disk {
+    directory: TempDir,
+    path: PathBuf,
+}
+
+impl Disk {
+    /// A disk of so many bytes without contents.
+    pub fn blank(size: u64) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let path = directory.path().join("disk");
+        let file = fs::File::create(&path).expect("a file can be made");
+        file.set_len(size).expect("it can have this size");
+        Self { directory, path }
+    }
+
+    /// A disk of so many bytes with a file system that a tool makes. In the tool's command line `DISK` is the disk.
+    pub fn made_by(tool: &[&str], size: u64) -> Self {
+        let disk = Self::blank(size);
+        disk.output_of(tool);
+        disk
+    }
+
+    /// A disk with an ext4 file system that holds the files of a directory.
+    pub fn ext4(files: &Path, options: &[&str]) -> Self {
+        let files = files.to_str().expect("a path in UTF-8");
+        Self::made_by(
+            &[&["mke2fs", "-q", "-q", "-F", "-t", "ext4", "-d", files, "DISK"][..], options].concat(),
+            PARTITION,
+        )
+    }
+
+    /// A disk with these partitions, each with the contents of a disk of 32 MiB, in a table of this kind, `gpt` or
+    /// `dos`. A partition is written as in an input line of sfdisk, without its size. `head`: more lines about the
+    /// table.
+    pub fn partitioned(kind: &str, head: &str, partitions: &[(&str, &Self)]) -> Self {
+        let disk = Self::blank(PARTITION * (partitions.len() as u64 + 2));
+        let file = fs::OpenOptions::new().write(true).open(&disk.path).expect("the disk can be opened");
+        let mut script = format!("label: {kind}\n{head}\n");
+        for (number, (line, contents)) in (1..).zip(partitions) {
+            let start = PARTITION * number;
+            script += &format!("start={} size={} {line}\n", start / SECTOR, PARTITION / SECTOR);
+            file.write_all_at(&fs::read(&contents.path).expect("the contents"), start).expect("they can be copied");
+        }
+        let mut sfdisk = Command::new("sfdisk");
+        sfdisk.args(["--quiet", "--no-tell-kernel"]).arg(&disk.path).env("PATH", PATH).stdin(Stdio::piped());
+        let mut sfdisk = sfdisk.spawn().expect("sfdisk");
+        sfdisk.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("sfdisk reads");
+        assert!(sfdisk.wait().expect("sfdisk ends").success(), "sfdisk: {script}");
+        disk
+    }
+
+    /// The disk's file.
+    pub fn path(&self) -> &str {
+        self.path.to_str().expect("a path in UTF-8")
+    }
+
+    /// What a tool prints. In its command line `DISK` is the disk.
+    pub fn output_of(&self, tool: &[&str]) -> String {
+        let (name, arguments) = tool.split_first().expect("a tool");
+        let arguments = arguments.iter().map(|argument| if *argument == "DISK" { self.path() } else { argument });
+        let output = Command::new(name).args(arguments).env("PATH", PATH).output();
+        let output = output.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(output.status.success(), "{tool:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+}
