@@ -25,15 +25,14 @@ fn a_root_without_the_agent_is_a_warning() {
     let place = Place::new();
     fs::remove_file(place.path("root/sbin/agent")).unwrap();
     let lines = [
-        "warning: /sbin/agent: the agent is not in root: the VM fails with 0x50 unless its image or root= has it",
+        "warning: /sbin/agent: the agent is not in root: the VM fails with 0x50 unless its image has it",
         "1.0: the VM would load 1 module, and its agent is missing",
     ];
     let expected = |status| (status, lines.map(String::from).to_vec());
     assert_eq!(end(&place, &[]), expected(0));
     assert_eq!(end(&place, &["--deny-warnings"]), expected(1));
-    // A root with guest-init is the VM's image, unless the command line names another root.
+    // A root with guest-init is the VM's image.
     program(&place, "/sbin/guest-init", init());
-    assert_eq!(end(&place, &["--cmdline", "root=/dev/vda"]), expected(0));
     let failure = "failure: start /sbin/agent: ENOENT: there is no such file (exit 0x50)";
     assert_eq!(
         end(&place, &[]),
@@ -62,6 +61,25 @@ fn an_agent_whose_interpreter_is_missing_is_a_failure() {
     place.file("root/sbin/agent", init());
     fs::set_permissions(place.path("root/sbin/agent"), PermissionsExt::from_mode(0o644)).unwrap();
     failure("EACCES: no execute bit in its mode", "0x51");
+}
+
+#[test]
+fn the_agent_may_be_on_the_root_that_the_vm_switches_to() {
+    let place = Place::new();
+    let with = |words: &str| end(&place, &["--cmdline", words]);
+    let lines = |note: &str, end: &str| {
+        (0, [format!("note: root=/dev/vda: {note}"), format!("1.0: the VM would {end}")].to_vec())
+    };
+    let here = "load 1 module and start its agent";
+    let ignored = lines("ignored by an initramfs that has the agent, /sbin/agent", here);
+    assert_eq!(with("root=/dev/vda"), ignored);
+    let switches =
+        lines("the agent, /sbin/agent, is there, and was not looked for", "load 1 module and switch to root=");
+    assert_eq!(with("root=/dev/vda guest_init.root=switch"), switches);
+    fs::remove_file(place.path("root/sbin/agent")).unwrap();
+    program(&place, "/sbin/guest-init", init());
+    assert_eq!(with("root=/dev/vda"), switches);
+    assert_eq!(with("root=/dev/vda guest_init.root=stay").0, 1);
 }
 
 #[test]

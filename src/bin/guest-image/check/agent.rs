@@ -1,12 +1,12 @@
 //! The agent of the VM: whether the root has it, and whether the kernel could execute it.
 
 use guest_init::failure::{Code, Failure};
-use guest_init::request::Request;
+use guest_init::request::{Request, RootChoice};
 use guest_init::text::Shown;
 use rustix::fs::fstat;
 use rustix::io::{self, Errno};
 
-use super::findings::{Findings, Remark, Topic};
+use super::findings::{AgentPlace, Findings, Remark, Topic};
 use crate::shared::folder::Folder;
 use crate::shared::program::{self, Found};
 
@@ -18,7 +18,8 @@ const GUEST_INIT: &str = "sbin/guest-init";
 /// Looks for the agent in a root. Returns the failure that the VM would end with.
 ///
 /// A root without the agent is the VM's image only if it has guest-init. Else the image may be made of it with `build
-/// --agent`, so that nothing is known but that the agent is not there, which is a warning.
+/// --agent`, so that nothing is known but that the agent is not there, which is a warning. If PID 1 switches to `root=`,
+/// the agent is there, and nothing is known of it.
 pub fn inspect(
     request: &Request<'_>,
     machine: Option<&str>,
@@ -31,15 +32,32 @@ pub fn inspect(
         findings.notes.push(Remark::new(Topic::Agent, None, text));
         return None;
     };
-    let failure = program::check(&agent, machine, &|path| look_up(root, path).unwrap_or_else(not_opened)).err()?;
-    if failure.code != Code::AgentMissing || (is_image(root) && request.kernel.root.is_none()) {
+    let failure = program::check(&agent, machine, &|path| look_up(root, path).unwrap_or_else(not_opened)).err();
+    let is_missing = failure.as_ref().is_some_and(|failure| failure.code == Code::AgentMissing);
+    if let Some(name) = request.kernel.root.map(|root| Shown(root.source)) {
+        let (switches, text) = match (request.root, is_missing) {
+            (RootChoice::Stay, _) => (false, format!("root={name}: ignored, because of guest_init.root=stay")),
+            (RootChoice::Auto, false) => {
+                (false, format!("root={name}: ignored by an initramfs that has the agent, {agent}"))
+            }
+            (RootChoice::Auto | RootChoice::Switch, _) => {
+                (true, format!("root={name}: the agent, {agent}, is there, and was not looked for"))
+            }
+        };
+        findings.notes.push(Remark::new(Topic::Agent, None, text));
+        if switches {
+            findings.agent = AgentPlace::OnRoot;
+            return None;
+        }
+    }
+    let failure = failure?;
+    if failure.code != Code::AgentMissing || is_image(root) {
         return Some(failure);
     }
     let (path, code) = (root.path.display(), failure.code);
-    let text =
-        format!("{agent}: the agent is not in {path}: the VM fails with {code} unless its image or root= has it");
+    let text = format!("{agent}: the agent is not in {path}: the VM fails with {code} unless its image has it");
     findings.warnings.push(Remark::new(Topic::Agent, None, text));
-    findings.lacks_agent = true;
+    findings.agent = AgentPlace::Missing;
     None
 }
 

@@ -21,9 +21,9 @@ pub struct Findings {
     /// The folder of the module tree.
     pub modules: PathBuf,
     reaches_agent: bool,
-    /// Whether the root lacks the agent, so that nobody knows where the agent is.
+    /// Where the agent is.
     #[serde(skip)]
-    pub lacks_agent: bool,
+    pub agent: AgentPlace,
     /// The failure that the VM would end with.
     #[serde(rename = "code", serialize_with = "code_of")]
     pub end: Option<Failure>,
@@ -36,6 +36,18 @@ pub struct Findings {
     pub warnings: Vec<Remark>,
     /// Other remarks.
     pub notes: Vec<Remark>,
+}
+
+/// Where the agent is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AgentPlace {
+    /// In the root that was named, as far as it was looked for.
+    #[default]
+    Here,
+    /// On the disk or share that PID 1 switches to. Nothing else is known of it.
+    OnRoot,
+    /// Nobody knows: the root lacks it.
+    Missing,
 }
 
 /// A step of the plan.
@@ -214,9 +226,10 @@ impl Findings {
             None => {
                 let loaded = self.taken().filter(|step| step.action == "insmod").count();
                 let modules = if loaded == 1 { "module" } else { "modules" };
-                let (style, end) = match self.lacks_agent {
-                    true => (WARNING, ", and its agent is missing"),
-                    false => (GOOD, " and start its agent"),
+                let (style, end) = match self.agent {
+                    AgentPlace::Missing => (WARNING, ", and its agent is missing"),
+                    AgentPlace::OnRoot => (GOOD, " and switch to root="),
+                    AgentPlace::Here => (GOOD, " and start its agent"),
                 };
                 let text = format!("the VM would load {loaded} {modules}{end}");
                 writeln!(f, "{}{}", of(&self.release), styled(style, text))
