@@ -422,6 +422,19 @@ fn an_install_command_that_ends_the_boot_is_refused() {
 }
 
 #[test]
+fn a_module_for_another_kernel_is_a_warning() {
+    let work = with_tree();
+    work.file("lib/modules/1.0/kernel/a/base.ko", module(&["vermagic=0.9 SMP "], b"crc"));
+    let arguments = ["base", "--module-dir", "lib/modules", "--agent", "agent"];
+    let warning = "guest-image: warning: load base: ENOEXEC: built for 0.9, this kernel is 1.0\n";
+    assert_eq!(work.build(&arguments), format!("{warning}initramfs.img: 1 module"));
+    work.file("lib/modules/1.0/config", "CONFIG_MODVERSIONS=y\n");
+    let text = "it loads only if the versions of its symbols are this kernel's";
+    let warning = format!("guest-image: warning: base: built for 0.9, this kernel is 1.0: {text}\n");
+    assert_eq!(work.build(&arguments), format!("{warning}initramfs.img: 1 module"));
+}
+
+#[test]
 fn firmware_that_is_missing_is_a_warning() {
     let work = with_tree();
     work.file("lib/modules/1.0/kernel/a/base.ko", module(&["firmware=a.bin", "firmware=b.bin"], b""));

@@ -44,15 +44,7 @@ fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
         Errno::ENOENT if stat(path).is_err() => failure(Code::AgentMissing, "there is no such file"),
         Errno::ENOTDIR | Errno::ELOOP => failure(Code::AgentMissing, strerror(errno)),
         Errno::ENOENT => match contents(path).and_then(interpreter_of) {
-            Some(name) => {
-                // The kernel takes the carriage return for a part of the name.
-                let (name, end) = match name.strip_suffix(b"\r") {
-                    Some(name) => (name, "\\r is not there: the script's lines end in CR LF"),
-                    None => (&name[..], " is not there"),
-                };
-                let reason = format_args!("its interpreter {}{end}", Shown(name));
-                Failure::from_errno(Code::InterpreterMissing, subject, errno, reason)
-            }
+            Some(name) => missing_interpreter(path, &name),
             None => failure(Code::InterpreterMissing, "its interpreter is not there"),
         },
         Errno::EACCES if stat(path).is_ok_and(|file| file.st_mode & 0o170_000 != 0o100_000) => {
@@ -73,6 +65,16 @@ fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
         },
         other => failure(Code::AgentRefused, strerror(other)),
     }
+}
+
+/// The failure of a program whose interpreter does not exist.
+pub fn missing_interpreter(program: &[u8], name: &[u8]) -> Failure {
+    // The kernel takes the carriage return for a part of the name.
+    let (name, end) = match name.strip_suffix(b"\r") {
+        Some(name) => (name, "\\r is not there: the script's lines end in CR LF"),
+        None => (name, " is not there"),
+    };
+    Failure::new(Code::InterpreterMissing, Shown(program), format_args!("its interpreter {}{end}", Shown(name)))
 }
 
 /// The bytes of a file of the image. `None`: it can't be read.

@@ -26,9 +26,11 @@ use crate::cli::stderr::{Failures, warn};
 use crate::shared::decompress;
 use crate::shared::firmware::Firmware;
 use crate::shared::folder::Folder;
+use crate::shared::kernel_config::KernelConfig;
 use crate::shared::lists::{List, Lists};
 use crate::shared::program;
 use crate::shared::tree_options::TreeOptions;
+use crate::shared::version_magic::VersionMagic;
 
 use additions::Addition;
 use append_to::ExistingImage;
@@ -196,7 +198,9 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
         selection = Selection::of_all(tree, files.directory(), modules.allow_missing)?;
     }
     let firmware = Firmware::new(modules.tree.firmware_dir(), &release);
-    module_tree::add_firmware(archive, files.directory(), firmware, &selection)?;
+    let config = KernelConfig::find(&files, modules.tree.root(), &release);
+    let magic = VersionMagic::of_release(&release, config.as_ref());
+    module_tree::look_into(archive, files.directory(), &magic, firmware, &selection)?;
     module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, files.directory(), &mut selection)?;
     Ok(AddedModules { release: Some(release), modules: selection.len() })
 }

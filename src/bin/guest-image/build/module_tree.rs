@@ -22,6 +22,7 @@ use super::selection::{SelectedModule, Selection};
 use crate::cli::stderr::{Failures, warn};
 use crate::shared::firmware::{FIRMWARE, Firmware};
 use crate::shared::tree_options::utf8;
+use crate::shared::version_magic::VersionMagic;
 
 /// The longest text file of a tree on a share, in bytes.
 const LONGEST_TEXT: usize = 64 << 20;
@@ -55,10 +56,12 @@ pub fn add(
     Ok(())
 }
 
-/// Adds the firmware files that selected modules name, and warns of those that are missing.
-pub fn add_firmware(
+/// Looks into the selected modules: adds the firmware files that they name, and warns of those that are missing and of
+/// modules that the kernel would refuse.
+pub fn look_into(
     archive: &mut Archive,
     tree: &Directory,
+    magic: &VersionMagic<'_>,
     mut firmware: Firmware,
     selection: &Selection,
 ) -> Result<()> {
@@ -68,6 +71,10 @@ pub fn add_firmware(
         let file = ModuleFile::open(tree, path).map_err(Failures::from)?;
         let contents = file.contents(&module).map_err(Failures::from)?;
         let Some(info) = ModInfo::find(&contents) else { continue };
+        match magic.compare(&module, &contents) {
+            Ok(text) => text.iter().for_each(warn),
+            Err(failure) => warn(failure),
+        }
         let found = firmware.look_for(&module, &info);
         found.warning.iter().for_each(warn);
         for file in found.files {

@@ -10,8 +10,8 @@ use memchr::memmem::{find, find_iter};
 use object::read::pe::PeFile64;
 use object::{Object, ObjectSection};
 
-use super::symbol_versions::SymbolVersions;
 use crate::shared::decompress::{self, Packing, all_streams, first_stream};
+use crate::shared::symbol_versions::SymbolVersions;
 
 /// The start of the banner that every uncompressed kernel contains (`linux_banner`).
 const BANNER: &[u8] = b"Linux version ";

@@ -1,37 +1,30 @@
 //! The kernel's verdict on a module, as far as the kernel's image, configuration and command line tell it.
 
-use std::borrow::Cow;
 use std::fs;
 
-use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
 use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::guest::modules::unpack::Format;
-use guest_init::guest::system::files::File;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::tree::module::Module;
-use guest_init::text::Shown;
 
 use super::findings::{Findings, Remark, Topic};
 use super::kernel_image::KernelImage;
-use super::symbol_versions::SymbolVersions;
 use super::vm_options::VmOptions;
+use crate::shared::kernel_config::KernelConfig;
+use crate::shared::version_magic::VersionMagic;
 
 /// The last bytes of a signed module (linux/module_signature.h).
 const SIGNED: &[u8] = b"~Module signature appended~\n";
-/// The longest .config, in bytes. Those of distributions have 300 KB.
-const LONGEST_CONFIG: usize = 16 << 20;
 
 /// The facts that are known about a kernel.
 pub struct KernelFacts<'k> {
-    release: String,
-    vermagic: Option<&'k [u8]>,
-    versions: Option<&'k SymbolVersions>,
+    magic: VersionMagic<'k>,
     /// Whether there is an image of the kernel, and why it could not be read.
     has_image: bool,
     unread: Option<&'k str>,
-    config: Option<Cow<'k, [u8]>>,
+    config: Option<KernelConfig<'k>>,
     words: ModuleWords<'k>,
 }
 
@@ -44,13 +37,17 @@ impl<'k> KernelFacts<'k> {
         tree: &ModuleTree,
         findings: &Findings,
     ) -> Self {
+        let config = config(vm, kernel, tree, findings);
+        let magic = VersionMagic::of_release(&findings.release, config.as_ref());
+        let of_image = kernel.and_then(|kernel| Some((kernel.vermagic.as_deref()?, kernel.versions.as_ref())));
         Self {
-            release: findings.release.clone(),
-            vermagic: kernel.and_then(|kernel| kernel.vermagic.as_deref()),
-            versions: kernel.and_then(|kernel| kernel.versions.as_ref()),
+            magic: match of_image {
+                Some((whole, versions)) => magic.with_image(whole, versions),
+                None => magic,
+            },
             has_image: kernel.is_some(),
             unread: kernel.and_then(|kernel| kernel.unread.as_deref()),
-            config: config(vm, kernel, tree, findings),
+            config,
             words,
         }
     }
@@ -61,8 +58,10 @@ impl<'k> KernelFacts<'k> {
         if self.enforces_signatures() && !contents.ends_with(SIGNED) {
             return Err(Failure::new(Code::BadSignature, module, "it has no signature, and this kernel requires one"));
         }
-        let no_module = || Failure::new(Code::NotAModule, module, "the file is not a module, or it is truncated");
-        self.release(module, &ModInfo::find(contents).ok_or_else(no_module)?, contents)
+        if ModInfo::find(contents).is_none() {
+            return Err(Failure::new(Code::NotAModule, module, "the file is not a module, or it is truncated"));
+        }
+        self.magic.compare(module, contents)
     }
 
     /// Whether the kernel decompresses modules of a format. `None` if its configuration is unknown.
@@ -81,42 +80,6 @@ impl<'k> KernelFacts<'k> {
         self.has("MODULE_SIG_FORCE") || self.words.enforces_signatures()
     }
 
-    /// The kernel's own comparison (`same_magic` and `check_version` in kernel/module/version.c): if the kernel and the
-    /// module have the versions of their symbols, these count, and the release does not.
-    fn release(&self, module: &Module<'_>, info: &ModInfo<'_>, contents: &[u8]) -> Result<Option<String>, Failure> {
-        let refused = |reason: &str| Failure::new(Code::OtherKernel, module, reason);
-        let Some(theirs) = info.values("vermagic").next() else { return Ok(None) };
-        let (theirs, ours) = match self.vermagic {
-            Some(ours) => (theirs, ours),
-            None => (theirs.split(|&b| b == b' ').next().unwrap_or_default(), self.release.as_bytes()),
-        };
-        let flags = |magic: &[u8]| magic.iter().position(|&b| b == b' ').map(|at| magic[at..].to_vec());
-        let reason = format!("built for {}, this kernel is {}", Shown(theirs.trim_ascii()), Shown(ours.trim_ascii()));
-        let by_versions = self.compares_versions() && has_versions(contents);
-        if theirs != ours && !(by_versions && flags(theirs) == flags(ours)) {
-            return Err(refused(&reason));
-        }
-        let versions = self.versions.filter(|_| by_versions);
-        match versions.map(|versions| versions.first_difference(contents)) {
-            Some(Some(symbol)) if theirs == ours => Err(refused(&format!(
-                "built for another {}: it needs another version of {}",
-                self.release,
-                Shown(symbol)
-            ))),
-            Some(Some(symbol)) => Err(refused(&format!("{reason}: it needs another version of {}", Shown(symbol)))),
-            None if theirs != ours => {
-                Ok(Some(format!("{module}: {reason}: it loads only if the versions of its symbols are this kernel's")))
-            }
-            Some(None) | None => Ok(None),
-        }
-    }
-
-    /// Whether the kernel compares the versions of symbols (CONFIG_MODVERSIONS). The version magic has a word for it.
-    fn compares_versions(&self) -> bool {
-        let word = |magic: &[u8]| magic.split(|&b| b == b' ').any(|word| word == b"modversions");
-        self.vermagic.map_or_else(|| self.has("MODVERSIONS"), word)
-    }
-
     /// The warning that the kernel in the image could not be looked into.
     pub fn unread(&self) -> Option<Remark> {
         let text = format!("the kernel in --kernel can't be read, so only its release is compared: {}", self.unread?);
@@ -129,9 +92,8 @@ impl<'k> KernelFacts<'k> {
         (self.has_image && self.config.is_none()).then(|| Remark::new(Topic::Kernel, None, text.into()))
     }
 
-    fn has(&self, name: &str) -> bool {
-        let line = format!("CONFIG_{name}=y");
-        self.config.iter().flat_map(|config| config.split(|&b| b == b'\n')).any(|other| other == line.as_bytes())
+    fn has(&self, option: &str) -> bool {
+        self.config.as_ref().is_some_and(|config| config.has(option))
     }
 }
 
@@ -142,20 +104,11 @@ fn config<'k>(
     kernel: Option<&'k KernelImage>,
     tree: &ModuleTree,
     findings: &Findings,
-) -> Option<Cow<'k, [u8]>> {
-    if let Some(config) = kernel.and_then(|kernel| kernel.config.as_deref()) {
-        return Some(config.into());
-    }
-    let named = format!("config-{}", findings.release);
-    let read = |file: File| file.contents(LONGEST_CONFIG).ok();
-    let in_tree = tree.directory().regular("config").ok().and_then(read);
-    let in_boot = || vm.tree.root()?.below("boot").directory.and_then(|boot| boot.regular(&*named)).ok().and_then(read);
-    let beside = |name: &str| fs::read(vm.kernel.as_deref()?.with_file_name(name)).ok().map(Cow::Owned);
-    in_tree.or_else(in_boot).or_else(|| beside(&named)).or_else(|| beside("config"))
-}
-
-/// Whether a module has versions of the symbols that it needs (CONFIG_MODVERSIONS).
-fn has_versions(contents: &[u8]) -> bool {
-    let section = |name| Elf::new(contents).and_then(|elf| elf.section(name)).is_some_and(|bytes| !bytes.is_empty());
-    section(b"__versions") || section(b"__version_ext_crcs")
+) -> Option<KernelConfig<'k>> {
+    let of_image = kernel.and_then(|kernel| kernel.config.as_deref()).map(|config| KernelConfig(config.into()));
+    let beside = |name: &str| fs::read(vm.kernel.as_deref()?.with_file_name(name)).ok();
+    let beside = || beside(&format!("config-{}", findings.release)).or_else(|| beside("config"));
+    of_image
+        .or_else(|| KernelConfig::find(tree, vm.tree.root(), &findings.release))
+        .or_else(|| beside().map(|config| KernelConfig(config.into())))
 }

@@ -6,7 +6,6 @@ mod findings;
 mod inspection;
 mod kernel_image;
 mod kernel_verdict;
-mod symbol_versions;
 pub mod vm_options;
 
 use anyhow::Result;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
-use guest_init::guest::handoff::agent::interpreter_of;
+use guest_init::guest::handoff::agent::{interpreter_of, missing_interpreter};
 use guest_init::text::Shown;
 use syscalls::Errno;
 
@@ -37,17 +37,17 @@ pub enum Found<'f> {
 pub fn check<'f>(agent: &str, machine: Option<&str>, look_up: &dyn Fn(&str) -> Found<'f>) -> Result<(), Failure> {
     let mut path = agent.to_string();
     for depth in 0..=MOST_INTERPRETERS {
-        let fails = |of_agent, reason: &str, reason_of_interpreter: &str| match depth {
-            0 => Err(Failure::new(of_agent, agent, reason)),
+        let fails = |code, reason: &str, reason_of_interpreter: &str| match depth {
+            0 => Err(Failure::new(code, agent, reason)),
             _ => {
                 let reason = format!("its interpreter {} {reason_of_interpreter}", Shown(path.as_bytes()));
-                let code = if of_agent == Code::AgentMissing { Code::InterpreterMissing } else { of_agent };
                 Err(Failure::new(code, agent, reason))
             }
         };
         let (mode, bytes) = match look_up(&path) {
             Found::File { mode, bytes } => (mode, bytes),
-            Found::Nothing => return fails(Code::AgentMissing, "there is no such file", "is not there"),
+            Found::Nothing if depth > 0 => return Err(missing_interpreter(agent.as_bytes(), path.as_bytes())),
+            Found::Nothing => return Err(Failure::new(Code::AgentMissing, agent, "there is no such file")),
             Found::NotAFile => return fails(Code::AgentNotExecutable, "it is no regular file", "is no regular file"),
             Found::Unknown => return Ok(()),
         };
@@ -96,12 +96,17 @@ mod tests {
         let elf = ("/bin/sh", 0o755, "\x7fELF");
         assert_eq!(failure(&[("/a", 0o755, "#! /bin/sh -e\n"), elf]), None);
         assert_eq!(failure(&[("/a", 0o755, "#!/b\n"), ("/b", 0o755, "#!/bin/sh"), elf]), None);
-        let cases: [(&[File], Code, &str); 6] = [
+        let cases: [(&[File], Code, &str); 7] = [
             (&[], Code::AgentMissing, "there is no such file"),
             (&[("/a", 0o644, "")], Code::AgentNotExecutable, "no execute bit in its mode"),
             (&[("/a", 0, "")], Code::AgentNotExecutable, "it is no regular file"),
             (&[("/a", 0o755, "text")], Code::AgentRefused, "it is neither an ELF file nor a script with #!"),
             (&[("/a", 0o755, "#!/bin/sh\n")], Code::InterpreterMissing, "its interpreter /bin/sh is not there"),
+            (
+                &[("/a", 0o755, "#!/bin/sh\r\n"), elf],
+                Code::InterpreterMissing,
+                "its interpreter /bin/sh\\r is not there: the script's lines end in CR LF",
+            ),
             (&[("/a", 0o755, "#!/a\n")], Code::AgentRefused, "more than 5 interpreters in a row"),
         ];
         for (files, code, reason) in cases {
