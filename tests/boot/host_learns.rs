@@ -1,4 +1,5 @@
-//! What the host learns of the VM's end: the line and the panic on every kind of console, and QEMU's events.
+//! The host learns of the VM's end: by the line and the panic on every kind of console, QEMU's events and its exit
+//! status.
 
 use std::fs;
 
@@ -129,7 +130,7 @@ fn a_failure_before_the_first_load_is_a_panic_event() {
     assert!(!events.contains("GUEST_PANICKED") && events.contains(RESET), "{events}");
 }
 
-/// What QEMU does if a device reports a panic: it ends with status 1.
+/// QEMU ends with status 1 if a device reports a panic.
 const EXIT_FAILURE: [&str; 2] = ["-action", "panic=exit-failure"];
 
 #[test]

@@ -4,8 +4,8 @@
 //! Its Go runtime cuts the annotation at all white space, also inside quotes (addHypervisorPathOverrides in
 //! pkg/oci/utils.go), and drops a word if a later one has the same key. Its Rust runtime cuts quoted words apart
 //! (KernelParams in the hypervisor crate's kernel_param.rs), and it puts the annotation in place of the configuration's
-//! `kernel_params` (update_config_by_annotation in kata-types' annotations/mod.rs). So the words here hold neither blanks nor quotes, and no
-//! key occurs twice. Each parameter becomes a word of its own:
+//! `kernel_params` (update_config_by_annotation in kata-types' annotations/mod.rs). So the words here hold neither
+//! blanks nor quotes, and no key occurs twice. Each parameter becomes a word of its own:
 //!
 //! ```text
 //! a debug=1; b debug=1          guest_init.modules=a;b a.debug=1 b.debug=1
@@ -30,7 +30,7 @@ const OTHERWISE: &str = "use guest_init.modules_file=, or add guest_init.strict=
 
 /// The words for a list's entries.
 ///
-/// Error: why no words without blanks and quotes say the same.
+/// Error: the reason why no words without blanks and quotes say the same.
 pub fn words_for(modules: &[String]) -> Result<String, String> {
     let text = modules.join("\n");
     let mut entries = Vec::new();
@@ -102,7 +102,7 @@ fn shown(entry: &Entry<'_>) -> String {
     text.trim_end().to_string()
 }
 
-/// Why parameters of an entry can't be words of their own.
+/// The reason why parameters of an entry can't be words of their own.
 fn obstacle(entry: &Entry<'_>) -> Option<&'static str> {
     let is_module = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let breaks = |word: Word<'_>| word.argument().concat().iter().any(|byte| *byte == b'"' || !byte.is_ascii_graphic());

@@ -85,7 +85,7 @@ impl Runtime {
         words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 
-    /// What Kata's own agent gets of an entry, if that differs from what guest-init loads.
+    /// The difference between an entry as Kata's own agent gets it and as guest-init reads it. `None`: there is none.
     pub fn difference(self, entry: &str) -> Option<String> {
         if entry.trim().contains('\n') {
             let end = "end it with `;` in an annotation, or as a string of its own in an array";

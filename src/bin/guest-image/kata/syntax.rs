@@ -30,7 +30,7 @@ impl<'a> Source<'a> {
     pub fn toml(&self) -> Result<Spanned<DeTable<'a>>> {
         DeTable::parse(self.text).map_err(|error| {
             let line = error.span().map(|span| self.line_at(span.start));
-            // What a parser would have accepted helps only if it is one character.
+            // The list of all that the parser expected helps only if it is one character.
             let message = error.message();
             let reason = message.split_once(", expected ").filter(|(_, expected)| !is_one_character(expected));
             self.error("TOML", line, reason.map_or(message, |(reason, _)| reason))

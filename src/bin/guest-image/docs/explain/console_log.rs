@@ -18,7 +18,7 @@ pub const EXIT_CODE: &str = "exitcode=";
 /// The start of the code in the last word. After a panic by sysrq there is no exit code, and the word is `code`.
 pub const OWN_CODES: [&str; 2] = ["(exit ", "(code "];
 
-/// What a log says of its VM.
+/// The end of a VM, as its log shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Log<'a> {
     /// guest-init failed: its last words, each once.
