@@ -63,7 +63,7 @@ const TO_DISKS: [&[u8]; 18] = [
     b"pci/controller/",
 ];
 
-/// Devices that report a panic to the host: QEMU's and Cloud Hypervisor's on PCI, and QEMU's on ISA or in a device tree.
+/// Devices that report a panic to the host: QEMU's and Cloud Hypervisor's on PCI, QEMU's on ISA or in a device tree.
 pub const PVPANIC: &[Pattern] = &[b"pci:v00001B36d00000011*", b"acpi:QEMU0001:*", b"of:N*Cqemu,pvpanic*"];
 
 /// The drivers of a module tree.
