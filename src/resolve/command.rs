@@ -10,15 +10,17 @@
 //! /sbin/modprobe --ignore-install sunrpc $CMDLINE_OPTS && /sbin/sysctl -q --system
 //! ```
 //!
-//! The text is the only form of a command. Each question about it runs it as a shell would, and decides on the way which
-//! calls succeed.
+//! The text is the only form of a command. Each question about it is answered by running it as a shell would, with some
+//! calls that fail.
 
 use crate::request::name::Name;
 
 /// The word that libkmod replaces by the parameters of the module (MODPROBE.md 5.6).
 const PARAMETERS: &[u8] = b"$CMDLINE_OPTS";
+/// The options of a call that are understood.
+const OPTIONS: [[&[u8]; 2]; 3] = [[b"-i", b"--ignore-install"], [b"-b", b"--use-blacklist"], [b"-q", b"--quiet"]];
 /// The number of calls that a command may have.
-const MOST_CALLS: u8 = 32;
+const MOST_CALLS: u8 = CallSet::BITS as u8;
 /// How deep `{` may be nested.
 const DEEPEST: u8 = 8;
 
@@ -41,7 +43,14 @@ pub struct Calls<'a> {
     text: &'a [u8],
     /// The number of calls.
     pub count: u8,
+    /// Whether a call takes the parameters of the module that the command is for.
+    pub take_parameters: bool,
+    /// The first program that is passed over, with its arguments.
+    pub passed_over: Option<&'a [u8]>,
 }
+
+/// A set of calls: the bit of a call's number is 1 if the call is in the set.
+pub type CallSet = u32;
 
 /// A call of modprobe for one module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,17 +85,13 @@ impl<'a> Command<'a> {
     /// assert_eq!(Command::read(b"insmod /x.ko"), Command::Unclear);
     /// ```
     pub fn read(text: &'a [u8]) -> Self {
-        let mut count = 0_u8;
-        let succeeds = Shell::run(text, &mut |part, _| {
-            count = count.saturating_add(u8::from(matches!(part, Part::Call(_))));
-            true
-        });
+        let Some(Run { succeeds, count, take_parameters, passed_over, .. }) = Shell::run(text, 0, 0) else {
+            return Self::Unclear;
+        };
         match (succeeds, count) {
-            (None, _) => Self::Unclear,
-            (Some(true), 0) => Self::LeavesOut,
-            (Some(false), _) => Self::Refuses,
-            (Some(true), 1..=MOST_CALLS) => Self::Calls(Calls { text, count }),
-            (Some(true), _) => Self::Unclear,
+            (true, 0) => Self::LeavesOut,
+            (true, _) => Self::Calls(Calls { text, count, take_parameters, passed_over }),
+            (false, _) => Self::Refuses,
         }
     }
 }
@@ -94,51 +99,17 @@ impl<'a> Command<'a> {
 impl<'a> Calls<'a> {
     /// A call by its number.
     pub fn get(&self, number: u8) -> Option<Call<'a>> {
-        let mut found = None;
-        self.run(&|_| false, &mut |at, call, _| found = if at == number { Some(*call) } else { found });
-        found
+        Shell::run(self.text, 0, number)?.call
     }
 
-    /// Whether the shell comes to a call, if the calls before it failed for which `failed` is true.
-    pub fn reaches(&self, number: u8, failed: &dyn Fn(u8) -> bool) -> bool {
-        let mut reached = false;
-        self.run(failed, &mut |at, _, is_reached| reached |= at == number && is_reached);
-        reached
+    /// The calls that the shell comes to, if the calls in `failed` fail.
+    pub fn reached(&self, failed: CallSet) -> CallSet {
+        Shell::run(self.text, failed, 0).map_or(0, |run| run.reached)
     }
 
-    /// Whether the command fails, if the calls fail for which `failed` is true.
-    pub fn fails(&self, failed: &dyn Fn(u8) -> bool) -> bool {
-        !self.run(failed, &mut |_, _, _| {})
-    }
-
-    /// Whether a call takes the parameters of the module that the command is for.
-    pub fn take_parameters(&self) -> bool {
-        let mut take = false;
-        self.run(&|_| false, &mut |_, call, _| take |= call.takes_parameters());
-        take
-    }
-
-    /// Calls `visit` with each program that is passed over, and its arguments.
-    pub fn each_passed_over(&self, visit: &mut dyn FnMut(&'a [u8])) {
-        Shell::run(self.text, &mut |part, _| {
-            if let Part::Other(text) = part {
-                visit(text);
-            }
-            true
-        });
-    }
-
-    /// Runs the command. `visit` is called with the number of each call, and with whether the shell comes to it. Returns
-    /// whether the command succeeds.
-    fn run(&self, failed: &dyn Fn(u8) -> bool, visit: &mut dyn FnMut(u8, &Call<'a>, bool)) -> bool {
-        let mut number = 0_u8;
-        let succeeds = Shell::run(self.text, &mut |part, is_reached| {
-            let Part::Call(call) = part else { return true };
-            visit(number, &call, is_reached);
-            number = number.saturating_add(1);
-            !failed(number - 1)
-        });
-        succeeds.unwrap_or_default()
+    /// Whether the command fails, if the calls in `failed` fail.
+    pub fn fails(&self, failed: CallSet) -> bool {
+        Shell::run(self.text, failed, 0).is_none_or(|run| !run.succeeds)
     }
 }
 
@@ -146,12 +117,12 @@ impl<'a> Call<'a> {
     /// Reads a call. `text` begins behind the program's name. `None`: it has an option or a word that is not understood.
     fn read(text: &'a [u8]) -> Option<Self> {
         let mut call = Self { text, name: b"", ignore_install: false, use_blacklist: false };
-        for word in Words(text).take_while(|word| *word != b"--") {
-            match word {
-                b"-i" | b"--ignore-install" => call.ignore_install = true,
-                b"-b" | b"--use-blacklist" => call.use_blacklist = true,
-                b"-q" | b"--quiet" => {}
-                [b'-', _, ..] => return None,
+        for word in
+            Words(text).take_while(|word| *word != b"--").filter(|word| word.len() > 1 && word.starts_with(b"-"))
+        {
+            match OPTIONS.iter().position(|names| names.contains(&word))? {
+                0 => call.ignore_install = true,
+                1 => call.use_blacklist = true,
                 _ => {}
             }
         }
@@ -256,26 +227,40 @@ enum Part<'a> {
     Other(&'a [u8]),
 }
 
-/// A function that is called with each part, and with whether the shell comes to it. For a call it returns whether the
-/// call succeeds.
-type Visit<'v, 'a> = &'v mut dyn FnMut(Part<'a>, bool) -> bool;
+/// The outcome of a run.
+#[derive(Clone, Copy, Default)]
+struct Run<'a> {
+    succeeds: bool,
+    /// The number of calls in the text.
+    count: u8,
+    /// The calls that the shell came to.
+    reached: CallSet,
+    /// The call that was asked for.
+    call: Option<Call<'a>>,
+    take_parameters: bool,
+    /// The first program that is passed over.
+    passed_over: Option<&'a [u8]>,
+}
 
 /// A run of a command, as sh(1) runs it.
-struct Shell<'v, 'a> {
+struct Shell<'a> {
     rest: &'a [u8],
-    visit: Visit<'v, 'a>,
-    /// Whether a call came before.
-    had_call: bool,
+    /// The calls that fail.
+    failed: CallSet,
+    /// The number of the call that is asked for.
+    wanted: u8,
+    run: Run<'a>,
     /// Whether the exit status is that of a program that is passed over.
     is_guessed: bool,
 }
 
-impl<'v, 'a> Shell<'v, 'a> {
-    /// Runs a command. Returns whether it succeeds. `None`: it is not understood.
-    fn run(text: &'a [u8], visit: Visit<'v, 'a>) -> Option<bool> {
-        let mut shell = Self { rest: text, visit, had_call: false, is_guessed: false };
-        let succeeds = shell.list(true, true, 0)?;
-        shell.rest.is_empty().then_some(succeeds)
+impl<'a> Shell<'a> {
+    /// Runs a command in which the calls in `failed` fail. The outcome has the call with the number `wanted`. `None`: the
+    /// command is not understood.
+    fn run(text: &'a [u8], failed: CallSet, wanted: u8) -> Option<Run<'a>> {
+        let mut shell = Self { rest: text, failed, wanted, run: Run::default(), is_guessed: false };
+        shell.run.succeeds = shell.list(true, true, 0)?;
+        shell.rest.is_empty().then_some(shell.run)
     }
 
     /// Runs the lists between `;`, up to the end or to a `}`. `before` is the exit status so far. Returns the exit
@@ -318,19 +303,34 @@ impl<'v, 'a> Shell<'v, 'a> {
             let succeeds = self.list(is_reached, before, depth + 1)?;
             return self.take(b"}").then_some(succeeds);
         }
-        let part = self.simple()?;
-        let succeeds = match &part {
-            Part::Call(_) if self.is_guessed => return None,
-            Part::Other(_) if !self.had_call || is_or => return None,
-            Part::Call(_) => None,
-            Part::True => Some(true),
-            Part::False => Some(false),
-            Part::Other(_) => Some(before),
+        let succeeds = match self.simple()? {
+            Part::Call(call) => self.call(call, is_reached)?,
+            Part::True => true,
+            Part::False => false,
+            Part::Other(_) if self.run.count == 0 || is_or => return None,
+            Part::Other(text) => {
+                self.is_guessed = true;
+                self.run.passed_over = self.run.passed_over.or(Some(text));
+                before
+            }
         };
-        self.had_call |= matches!(part, Part::Call(_));
-        self.is_guessed |= matches!(part, Part::Other(_));
-        let of_call = (self.visit)(part, is_reached);
-        Some(if is_reached { succeeds.unwrap_or(of_call) } else { before })
+        Some(if is_reached { succeeds } else { before })
+    }
+
+    /// Runs a call. Returns whether it succeeds.
+    fn call(&mut self, call: Call<'a>, is_reached: bool) -> Option<bool> {
+        let number = self.run.count;
+        if self.is_guessed || number == MOST_CALLS {
+            return None;
+        }
+        let bit = 1 << number;
+        self.run.count += 1;
+        self.run.reached |= if is_reached { bit } else { 0 };
+        self.run.take_parameters |= call.takes_parameters();
+        if number == self.wanted {
+            self.run.call = Some(call);
+        }
+        Some(self.failed & bit == 0)
     }
 
     /// Takes a simple command from the text.
@@ -396,7 +396,7 @@ fn end_of_simple(text: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::{String, ToString};
+    use std::string::String;
     use std::vec::Vec;
 
     fn text(bytes: &[u8]) -> String {
@@ -413,9 +413,10 @@ mod tests {
     fn outcome(command: &str, failing: &[&str]) -> (Vec<String>, bool) {
         let Command::Calls(calls) = Command::read(command.as_bytes()) else { panic!("{command}") };
         let names = names(command);
-        let failed = |number: u8| failing.contains(&names[usize::from(number)].as_str());
-        let reached = (0..calls.count).filter(|number| calls.reaches(*number, &failed));
-        (reached.map(|number| names[usize::from(number)].clone()).collect(), calls.fails(&failed))
+        let set = |number: usize| CallSet::from(failing.contains(&names[number].as_str())) << number;
+        let failed = (0..names.len()).map(set).sum();
+        let reached = (0..names.len()).filter(|number| calls.reached(failed) >> number & 1 == 1);
+        (reached.map(|number| names[number].clone()).collect(), calls.fails(failed))
     }
 
     #[test]
@@ -436,10 +437,10 @@ mod tests {
         assert_eq!((call.name, call.ignore_install, call.use_blacklist), (&b"a-b"[..], true, true));
         let expected = [Argument::Written(b"x=1"), Argument::Parameters, Argument::Written(b"y")];
         assert_eq!(call.arguments().collect::<Vec<_>>(), expected);
-        assert!(calls.take_parameters() && calls.get(1).is_none());
+        assert!(calls.take_parameters && calls.get(1).is_none());
         let Command::Calls(calls) = Command::read(b"modprobe a -i 2> /dev/null -- x") else { panic!() };
         let call = calls.get(0).unwrap();
-        assert!(call.ignore_install && !calls.take_parameters());
+        assert!(call.ignore_install && !calls.take_parameters);
         assert_eq!(call.arguments().collect::<Vec<_>>(), [Argument::Written(b"x")]);
     }
 
@@ -471,18 +472,13 @@ mod tests {
     #[test]
     fn programs_behind_a_call_are_passed_over() {
         for (command, expected) in [
-            (
-                "modprobe -i a && /sbin/sysctl -q --pattern 'a;b' --system",
-                &["/sbin/sysctl -q --pattern 'a;b' --system"][..],
-            ),
-            ("modprobe a; sleep 0.5; modprobe b; echo x >/dev/kmsg", &["sleep 0.5", "echo x >/dev/kmsg"]),
-            ("modprobe a && { logger a | cat; modprobe b; } || true", &["logger a | cat"]),
+            ("modprobe -i a && /sbin/sysctl -q 'a;b' --system", "/sbin/sysctl -q 'a;b' --system"),
+            ("modprobe a; sleep 0.5; modprobe b; echo x >/dev/kmsg", "sleep 0.5"),
+            ("modprobe a && { logger a | cat; modprobe b; } || true", "logger a | cat"),
         ] {
             let Command::Calls(calls) = Command::read(command.as_bytes()) else { panic!("{command}") };
-            let mut found = Vec::new();
-            calls.each_passed_over(&mut |text| found.push(super::tests::text(text).to_string()));
-            assert_eq!(found, expected);
-            assert!(calls.fails(&|number| number + 1 == calls.count) != command.ends_with("true"), "{command}");
+            assert_eq!(calls.passed_over.map(text).as_deref(), Some(expected));
+            assert!(calls.fails(1 << (calls.count - 1)) != command.ends_with("true"), "{command}");
         }
     }
 

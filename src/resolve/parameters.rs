@@ -6,9 +6,11 @@ use crate::failure::{Code, Failure};
 use crate::request::kernel::words::{Word, words};
 use crate::request::name::same;
 use crate::resolve::command::Argument;
+use crate::resolve::lookup::lookup;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::nearest::Nearest;
 use crate::resolve::plan::{Plan, Step};
+use crate::resolve::tree::Sources;
 use crate::resolve::tree::config::Directive;
 use crate::resolve::tree::module::Module;
 use crate::text::{Shown, Text};
@@ -28,59 +30,49 @@ impl Parameters<'_, '_> {
     /// Passes the text to `push`, piece by piece, so that no room for the whole is needed. The text is that of
     /// modprobe: one blank between two options, and blanks for the tabs of the configuration (MODPROBE.md 8.2).
     pub fn each_piece(&self, push: &mut dyn FnMut(&[u8])) {
-        let mut first = true;
-        let mut separate = |push: &mut dyn FnMut(&[u8])| {
-            if !core::mem::take(&mut first) {
-                push(b" ");
-            }
-        };
-        self.each_option(&mut |pieces| {
-            separate(push);
-            pieces.into_iter().for_each(|piece| with_blanks(piece, push));
-        });
-        self.each_argument(&mut |pieces| {
-            separate(push);
-            pieces.into_iter().for_each(&mut *push);
-        });
+        let mut text = Joined { push, is_empty: true };
+        self.options(&mut text);
+        self.arguments(&mut text);
     }
 
-    /// Passes each option of the configuration to `found`, in pieces.
-    fn each_option(&self, found: &mut dyn FnMut([&[u8]; 3])) {
+    /// Adds the options of the configuration.
+    fn options(&self, text: &mut Joined<'_>) {
         for directive in self.plan.sources().config {
-            match directive {
-                Directive::Options { module, text } if self.are_for(module) => found([text, b"", b""]),
+            let pieces = match directive {
+                Directive::Options { module, text } if self.are_for(module) => [text, &b""[..], b""],
                 Directive::QuotedOption { module, parameter, value } if self.are_for(module) => {
-                    found([parameter, b"=\"", value]);
+                    [parameter, &b"=\""[..], value]
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            text.separate();
+            pieces.into_iter().for_each(|piece| with_blanks(piece, text.push));
         }
     }
 
-    /// Passes the entry's parameters to `found`, or those of the call that loads the module.
-    fn each_argument(&self, found: &mut dyn FnMut([&[u8]; 3])) {
+    /// Adds the parameters of the entry, or those of the call that loads the module.
+    fn arguments(&self, text: &mut Joined<'_>) {
         match self.step.is_called() && self.step.asked_for {
-            true => self.each_argument_of_call(found),
+            true => self.arguments_of_call(text),
             false if self.step.entry_parameters.is_empty() => {}
-            false => found([self.step.entry_parameters, b"", b""]),
+            false => text.add(self.step.entry_parameters),
         }
     }
 
-    /// Passes the parameters of the call that loads the module to `found`. Out of line, because few modules are loaded
-    /// by a call.
+    /// Adds the parameters of the call that loads the module. Out of line, because few modules are loaded by a call.
     #[inline(never)]
-    fn each_argument_of_call(&self, found: &mut dyn FnMut([&[u8]; 3])) {
+    fn arguments_of_call(&self, text: &mut Joined<'_>) {
         let Some((command, call)) = self.plan.call_of(self.step) else { return };
         for argument in call.arguments() {
             match argument {
-                Argument::Written(word) => found([word, b"", b""]),
+                Argument::Written(word) => text.add(word),
                 Argument::Parameters => {
                     let passed_on = Parameters { plan: self.plan, step: command };
                     // With -i the module is most often the command's own, and has these options already.
                     if !command.module.is(&self.step.module) {
-                        passed_on.each_option(found);
+                        passed_on.options(text);
                     }
-                    passed_on.each_argument(found);
+                    passed_on.arguments(text);
                 }
             }
         }
@@ -90,6 +82,25 @@ impl Parameters<'_, '_> {
     fn are_for(&self, name: &[u8]) -> bool {
         let module = &self.step.module;
         same(name, module.name) || module.alias.is_some_and(|alias| same(name, alias))
+    }
+}
+
+/// A text of which each part is passed on, with a blank between two parts.
+struct Joined<'f> {
+    push: &'f mut dyn FnMut(&[u8]),
+    is_empty: bool,
+}
+
+impl Joined<'_> {
+    fn separate(&mut self) {
+        if !core::mem::take(&mut self.is_empty) {
+            (self.push)(b" ");
+        }
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        self.separate();
+        (self.push)(part);
     }
 }
 
@@ -107,7 +118,7 @@ fn with_blanks(text: &[u8], push: &mut dyn FnMut(&[u8])) {
 /// proposes the nearest names (MODPROBE.md 12.5). Every module has `dyndbg` and `async_probe` (MODPROBE.md 8.4).
 ///
 /// The last `of_entry` bytes of the text are the parameters of an entry. If one of them names a module, the entry should
-/// most likely have ended before it, so that is a [`Code::BadEntry`].
+/// most likely have ended before it, so that is a [`Code::BadEntry`]. Without `sources` nothing is known about modules.
 ///
 /// The kernel ignores what follows `--` (MODPROBE.md 8.3), so that is one more failure.
 pub fn unknown(
@@ -115,7 +126,7 @@ pub fn unknown(
     text: &[u8],
     of_entry: usize,
     info: &ModInfo<'_>,
-    names_a_module: &dyn Fn(&[u8]) -> bool,
+    sources: Option<&Sources<'_>>,
     found: &mut dyn FnMut(Failure),
 ) {
     const EVERY_MODULES: [&[u8]; 2] = [b"dyndbg", b"async_probe"];
@@ -128,7 +139,7 @@ pub fn unknown(
             continue;
         }
         let is_of_entry = word.offset_in(text) + of_entry >= text.len();
-        if is_of_entry && word.value.is_none() && names_a_module(word.name) {
+        if is_of_entry && word.value.is_none() && sources.is_some_and(|sources| has_module(sources, word.name)) {
             let reason = "the module has no such parameter, but there is a module of that name: entries end at `;`";
             found(failure(Code::BadEntry, &word, &reason));
             continue;
@@ -142,6 +153,11 @@ pub fn unknown(
     if let Some(word) = words.next() {
         found(failure(Code::UnknownParameter, &word, &"the kernel ignores the words after `--`"));
     }
+}
+
+/// Whether a name means a module.
+fn has_module<'a>(sources: &Sources<'a>, name: &'a [u8]) -> bool {
+    lookup(sources, name).is_ok_and(|found| !found.is_empty())
 }
 
 impl fmt::Display for Parameters<'_, '_> {

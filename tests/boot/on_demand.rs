@@ -200,7 +200,7 @@ fn install_commands_that_call_modprobe_are_done() {
             exits(1),
         ],
     );
-    let console = console.has("guest-init: loop: its install command has `/sbin/sysctl -q --system`: passed over");
+    let console = console.has("guest-init: loop: its install command has more than modprobe, which is passed over: `/sbin/sysctl -q --system`");
     let console = console.has("guest-init: plan nosuch: ENOENT: an install command of modprobe.d loads it");
     assert_eq!(console.modules(), ["dummy", "loop", "nls_ascii"]);
     console.has("  dummy2  ").has_not("  dummy3  ").has("max_part=7");

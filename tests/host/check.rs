@@ -134,7 +134,7 @@ fn install_commands_that_call_modprobe_are_planned() {
             "install modprobe -i bus $CMDLINE_OPTS && /sbin/sysctl -q --system a=1 async_probe=1",
             "insmod kernel/bus.ko a=1 async_probe=1",
             "warning: bus a=1: ignored, without guest_init.strict=1: the module has no such parameter",
-            "note: old: its install command has `/sbin/sysctl -q --system`: passed over",
+            "note: old: its install command has more than modprobe, which is passed over: `/sbin/sysctl -q --system`",
             "1.0: the VM would load 1 module and start its agent",
         ],
     );

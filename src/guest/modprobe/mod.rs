@@ -270,7 +270,7 @@ impl<'a> Modprobe<'_, 'a> {
                 let messages = self.messages.get_or_insert_with(KernelMessages::shared);
                 insert(step, &file, &options, format, &self.words, messages)
             }
-            Action::Install(command) => run_install_command(step, command, &mut |_| {}).map(|()| true),
+            Action::Install(command) => run_install_command(step, command).map(|_| true),
             Action::Missing => Err(missing_module(step)),
             Action::Blacklisted | Action::BuiltIn | Action::Adjust => Ok(true),
         }

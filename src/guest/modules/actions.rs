@@ -49,25 +49,21 @@ pub fn missing_module(step: &Step<'_>) -> Failure {
     Failure::new(Code::UnknownModule, step.module, reason)
 }
 
+/// The remark on a program that [`run_install_command`] returns.
+pub const PASSED_OVER: &str = "its install command has more than modprobe, which is passed over";
+
 /// Does an install command, as far as it is understood without a shell (MODPROBE.md 12.7). If it calls modprobe, the
-/// plan has the steps of these calls. `pass_over` is called with each program that is passed over.
+/// plan has the steps of these calls. Returns the first program in it that is passed over.
 ///
 /// Failure: [`Code::InstallCommand`].
-pub fn run_install_command(
-    step: &Step<'_>,
-    command: &[u8],
-    pass_over: &mut dyn FnMut(Shown<'_>),
-) -> Result<(), Failure> {
+pub fn run_install_command<'a>(step: &Step<'_>, command: &'a [u8]) -> Result<Option<Shown<'a>>, Failure> {
     let text = Shown(command.trim_ascii());
     match Command::read(command) {
-        Command::LeavesOut => Ok(()),
+        Command::LeavesOut => Ok(None),
+        Command::Calls(calls) => Ok(calls.passed_over.map(Shown)),
         Command::Refuses => {
             let reason = format_args!("modprobe.d has `install {text}` for it");
             Err(Failure::from_errno(Code::InstallCommand, step.module, Errno::EPERM, reason))
-        }
-        Command::Calls(calls) => {
-            calls.each_passed_over(&mut |program| pass_over(Shown(program)));
-            Ok(())
         }
         Command::Unclear => {
             let reason = format_args!("modprobe.d has `install {text}` for it, and there is no shell to run that");

@@ -12,7 +12,7 @@ use rustix_futex_sync::OnceLock;
 
 use crate::failure::{Code, Failure};
 use crate::guest::boot::console::stdin;
-use crate::guest::modules::actions::{insert, missing_module, run_install_command};
+use crate::guest::modules::actions::{PASSED_OVER, insert, missing_module, run_install_command};
 use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::findings::Finding;
 use crate::guest::modules::schedule::{PreparedStep, Schedule};
@@ -29,7 +29,6 @@ use crate::request::kernel::ModuleWords;
 use crate::request::kernel::words::words;
 use crate::request::list::Entry;
 use crate::resolve::command::Command;
-use crate::resolve::lookup::lookup;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::parameters;
 use crate::resolve::plan::consequence::Consequence;
@@ -133,7 +132,7 @@ impl<'p, 'a> Loader<'p, 'a> {
             Action::Load(_) if parameters.is_empty() && self.is_open_for_earlier_step(step) => Ok(None),
             Action::Load(path) => self.open_file(step, path),
             Action::Missing => Err(missing_module(step)),
-            Action::Install(command) => run_install_command(step, command, &mut |_| {}).map(|()| None),
+            Action::Install(command) => run_install_command(step, command).map(|_| None),
             Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(None),
         };
         let file = file.unwrap_or_else(|failure| {
@@ -170,10 +169,9 @@ impl<'p, 'a> Loader<'p, 'a> {
         match file.contents(&step.module) {
             Ok(contents) => {
                 let Some(info) = ModInfo::find(&contents) else { return };
-                let names_a_module =
-                    |name: &[u8]| lookup(self.plan.sources(), name).is_ok_and(|found| !found.is_empty());
                 let of_entry = step.entry_parameters.len();
-                parameters::unknown(&step.module, parameters, of_entry, &info, &names_a_module, &mut |failure| {
+                let sources = Some(self.plan.sources());
+                parameters::unknown(&step.module, parameters, of_entry, &info, sources, &mut |failure| {
                     self.not_applied(step, failure, found);
                 });
             }
@@ -185,7 +183,7 @@ impl<'p, 'a> Loader<'p, 'a> {
     /// not pass them on.
     fn check_replaced_parameters(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) {
         let Action::Install(command) = step.action else { return };
-        if matches!(Command::read(command), Command::Calls(calls) if calls.take_parameters()) {
+        if matches!(Command::read(command), Command::Calls(calls) if calls.take_parameters) {
             return;
         }
         for word in words(step.entry_parameters) {
@@ -244,10 +242,10 @@ impl<'p, 'a> Loader<'p, 'a> {
             Action::Load(path) => path,
             Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
             Action::Install(command) => {
-                let done = run_install_command(step, command, &mut |program| {
-                    log::info!("{}: its install command has `{program}`: passed over", step.module);
-                });
-                return done.map(|()| false);
+                if let Some(program) = run_install_command(step, command)? {
+                    log::info!("{}: {PASSED_OVER}: `{program}`", step.module);
+                }
+                return Ok(false);
             }
             Action::Blacklisted => {
                 log::info!("{}: not loaded: it is blacklisted, and was asked for by an alias", step.module);

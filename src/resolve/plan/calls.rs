@@ -1,7 +1,7 @@
 //! The calls of install commands in a plan: which of their steps are done, and what the failure of one means. A shell
 //! decides in the same way, by the exit status of the calls before.
 
-use crate::resolve::command::{Call, Calls, Command};
+use crate::resolve::command::{Call, CallSet, Calls, Command};
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, MOST_WANTED, Plan, Step};
 
@@ -16,6 +16,12 @@ impl PassedOver {
     /// Whether a wanted module is passed over.
     pub fn has(&self, wanted: u16) -> bool {
         self.0.get(usize::from(wanted / 64)).is_some_and(|word| word >> (wanted % 64) & 1 == 1)
+    }
+
+    /// The calls of the install command of a step that are passed over.
+    fn calls(&self, command: &Step<'_>, calls: &Calls<'_>) -> CallSet {
+        let call = |number: u8| CallSet::from(self.has(command.first_called + u16::from(number))) << number;
+        (0..calls.count).fold(0, |set, number| set | call(number))
     }
 
     fn add(&mut self, wanted: u16) {
@@ -58,8 +64,8 @@ impl<'a> Plan<'a> {
         }
         match self.calls_of(step) {
             Some((command, calls)) => {
-                let failed = |call: u8| passed_over.has(command.first_called + u16::from(call));
-                self.is_reached(command, passed_over) && calls.reaches(step.call.number, &failed)
+                let reached = calls.reached(passed_over.calls(command, &calls));
+                self.is_reached(command, passed_over) && reached >> step.call.number & 1 == 1
             }
             None => true,
         }
@@ -73,7 +79,7 @@ impl<'a> Plan<'a> {
         }
         passed_over.add(step.wanted);
         match self.calls_of(step) {
-            Some((command, calls)) if calls.fails(&|call| passed_over.has(command.first_called + u16::from(call))) => {
+            Some((command, calls)) if calls.fails(passed_over.calls(command, &calls)) => {
                 self.fail(command, passed_over)
             }
             _ => Consequence::EndsItsEntry,

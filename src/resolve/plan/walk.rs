@@ -181,7 +181,7 @@ impl<'p, 'a> Walk<'p, 'a> {
     fn call(&mut self, calls: &Calls<'a>, link: CallLink, parameters: &'a [u8]) -> Result<(), Failure> {
         let command = link.command.number().and_then(|number| self.plan.steps.get(number));
         let Some((command, call)) = command.zip(calls.get(link.number)) else { return Ok(()) };
-        let is_vital = command.consequence == Consequence::EndsTheVm && calls.fails(&|other| other == link.number);
+        let is_vital = command.consequence == Consequence::EndsTheVm && calls.fails(1 << link.number);
         let number = Some(command.first_called + u16::from(link.number));
         let parameters = if call.takes_parameters() { parameters } else { b"" };
         let found = lookup(&self.plan.sources, call.name)?;

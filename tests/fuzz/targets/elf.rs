@@ -30,7 +30,7 @@ fn check_info(info: &ModInfo<'_>, parameters: &[u8], file: &[u8]) {
         assert!(!text.contains(&0));
     }
     assert!(info.parameters().take(16).all(|name| info.has_parameter(name)));
-    unknown(&Module::named(b"a-module"), parameters, parameters.len(), info, &|_| false, &mut |failure| {
+    unknown(&Module::named(b"a-module"), parameters, parameters.len(), info, None, &mut |failure| {
         assert_eq!(failure.code, Code::UnknownParameter);
         check_failure(&failure);
     });

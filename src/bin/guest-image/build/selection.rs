@@ -118,9 +118,12 @@ impl Selection {
     fn select_step(&mut self, directory: &Directory, step: &Step<'_>, why: &str) -> Result<(), Failure> {
         match step.action {
             Action::Load(path) => self.select_file(directory, path, why),
-            Action::Install(command) => actions::run_install_command(step, command, &mut |program| {
-                warn(format_args!("{}: its install command has `{program}`: a VM passes over it", step.module));
-            }),
+            Action::Install(command) => {
+                if let Some(program) = actions::run_install_command(step, command)? {
+                    warn(format_args!("{}: {}: `{program}`", step.module, actions::PASSED_OVER));
+                }
+                Ok(())
+            }
             Action::Missing => Err(actions::missing_module(step)),
             Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(()),
         }

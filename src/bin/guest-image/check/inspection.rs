@@ -76,10 +76,11 @@ impl<'i> Inspection<'i> {
             Action::Load(path) => self.file(step, path, opened),
             Action::Install(command) => {
                 self.parameters(step, None);
-                actions::run_install_command(step, command, &mut |program| {
-                    let text = format!("{}: its install command has `{program}`: passed over", step.module);
+                if let Some(program) = actions::run_install_command(step, command)? {
+                    let text = format!("{}: {}: `{program}`", step.module, actions::PASSED_OVER);
                     self.note(Topic::PassedOver, step, text);
-                })
+                }
+                Ok(())
             }
             Action::Missing => Err(actions::missing_module(step)),
             Action::Adjust | Action::BuiltIn => {
