@@ -157,6 +157,33 @@ fn install_commands_that_call_modprobe_are_planned() {
 }
 
 #[test]
+fn a_module_file_that_modules_dep_does_not_know_is_named() {
+    let place = Place::new();
+    place.tree("updates/dkms/own-net.ko.xz", "");
+    place.tree("build/own-net.ko", "");
+    let line = "failure: plan own_net: ENOENT: no module, alias or built-in of 1.0; updates/dkms/own-net.ko.xz is there, \
+                but modules.dep has no line for it: run depmod (exit 0x32)";
+    let outcome = place.check(&["own_net"]);
+    assert_eq!((outcome.status, outcome.out.lines().next()), (1, Some(line)));
+}
+
+#[test]
+fn a_module_that_was_compressed_after_depmod_is_found() {
+    let place = Place::new();
+    let file = |name: &str| place.path(&format!("root/lib/modules/1.0/kernel/{name}"));
+    let bus = std::fs::read(file("bus.ko")).unwrap();
+    std::fs::write(file("bus.ko.zst"), zstd::encode_all(&bus[..], 1).unwrap()).unwrap();
+    std::fs::remove_file(file("bus.ko")).unwrap();
+    let expected = ["insmod kernel/bus.ko", "1.0: the VM would load 1 module and start its agent"];
+    prints(&place, &["bus"], 0, &expected);
+    // The other way round.
+    place.tree("modules.dep", "kernel/bus.ko.xz:\n");
+    std::fs::rename(file("bus.ko.zst"), file("old.ko.zst")).unwrap();
+    std::fs::write(file("bus.ko"), bus).unwrap();
+    prints(&place, &["bus"], 0, &["insmod kernel/bus.ko.xz", expected[1]]);
+}
+
+#[test]
 fn a_failure_is_reported_once() {
     let too_many = "failure: read bus: E2BIG: a VM takes at most 512 entries (exit 0x26)";
     let look = "note: 0x26: look at the bounds in guest-init(8)";

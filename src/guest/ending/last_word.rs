@@ -53,6 +53,7 @@ fn load_drivers(places: &mut Places<'_>, devices: &[Pattern]) {
         return;
     }
     let Ok(drivers) = places.drivers() else { return };
+    drivers.purpose = "the console";
     // The first call loads a transport. Then the device behind it exists, and the second call loads its driver.
     let _ = drivers.load_for_devices(devices).and_then(|()| drivers.load_for_devices(devices));
 }

@@ -36,6 +36,7 @@ pub fn load_modules<'a>(
         strict: request.strict,
         keep_modules: request.keep_modules,
         words: request.kernel.modules,
+        purpose: "the list",
     };
     let loader = Loader::open(&plan, &tree, options, &mut |finding| finding.report_or_log(report));
     report.verdict()?;

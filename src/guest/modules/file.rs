@@ -41,7 +41,7 @@ impl ModuleFile {
     /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`].
     pub fn open(directory: &Directory, path: &[u8]) -> Result<Self, Failure> {
         let failure = |error| unreadable(path, error);
-        let file = directory.regular(path).map_err(failure)?;
+        let file = open_file(directory, path).map_err(failure)?;
         file.read_ahead();
         // Reading the first bytes of a plain file is saved. A compressed file of that name is recognised when the
         // kernel refuses it.
@@ -106,6 +106,18 @@ impl ModuleFile {
             _ => false,
         }
     }
+}
+
+/// Opens the file of a module. If the file was compressed or decompressed after modules.dep was written, its name has
+/// another end now.
+pub fn open_file(directory: &Directory, path: &[u8]) -> io::Result<File> {
+    let file = directory.regular(path);
+    if !matches!(file, Err(Errno::NOENT)) {
+        return file;
+    }
+    let plain = Format::ALL.iter().find_map(|format| path.strip_suffix(format.suffix().as_bytes())).unwrap_or(path);
+    let ends = Format::ALL.iter().map(|format| format.suffix()).chain([""]);
+    ends.into_iter().find_map(|end| directory.regular([plain, end.as_bytes()].concat()).ok()).map_or(file, Ok)
 }
 
 /// The compression of a file, by its first bytes.

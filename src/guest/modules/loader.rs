@@ -55,6 +55,8 @@ pub struct LoadOptions<'a> {
     pub keep_modules: bool,
     /// The words of the command line that may be the reason for a refusal.
     pub words: ModuleWords<'a>,
+    /// What the modules are loaded for, as the log names it.
+    pub purpose: &'static str,
 }
 
 /// A plan whose files are open. So a missing file is found before the first module is loaded.
@@ -77,7 +79,7 @@ pub fn reserve_descriptors(request: &Request<'_>) {
 }
 
 /// Plans entries on a module tree. Calls `found` with each entry that can't be planned. The failure of an unknown
-/// module names the other releases that have the module.
+/// module names the other releases that have the module, or a file of it without a line of modules.dep.
 pub fn plan_entries<'e, 'a>(
     plan: &mut Plan<'a>,
     entries: &'e [Entry<'a>],
@@ -86,7 +88,7 @@ pub fn plan_entries<'e, 'a>(
 ) {
     plan.add_all(entries, &mut |entry, mut failure| {
         if failure.code == Code::UnknownModule {
-            tree.add_other_releases(entry, &mut failure);
+            tree.add_places(entry, &mut failure);
         }
         found(Finding::EntryNotPlanned {
             entry,
@@ -221,7 +223,7 @@ impl<'p, 'a> Loader<'p, 'a> {
         }
         let loaded = schedule.result()?;
         set_thread_activity(0, "on the way to the agent");
-        log::info!("modules loaded: {loaded}");
+        log::info!("modules loaded: {loaded}, for {}", self.options.purpose);
         Ok(())
     }
 

@@ -16,8 +16,9 @@ use crate::failure::{Code, Failure};
 use crate::guest::system::files::{Directory, File, read, why_not_opened};
 use crate::request::kernel::ModuleWords;
 use crate::request::list::Entry;
-use crate::request::name::normal;
+use crate::request::name::{normal, same};
 use crate::resolve::tree::config::{self, Directive};
+use crate::resolve::tree::dep::module_of;
 use crate::resolve::tree::index::{Index, IndexKind};
 use crate::resolve::tree::{Indexes, Sources};
 use crate::text::Shown;
@@ -47,6 +48,9 @@ impl<'a> From<&'a str> for ConfigPath<'a> {
         Self { root: None, path }
     }
 }
+
+/// The number of names that are looked at for a file without a line of modules.dep. A distribution's tree has some 5,000.
+const MOST_SEARCHED: usize = 20_000;
 
 /// An open module tree.
 #[derive(Debug)]
@@ -119,9 +123,17 @@ impl ModuleTree {
         Sources { release: &self.release, indexes: self, config }
     }
 
-    /// Adds to the reason of a failure the other releases whose trees have the module.
-    pub fn add_other_releases(&self, entry: &Entry<'_>, failure: &mut Failure) {
-        let _ = write!(failure.reason, "{}", Listed("; it is in ", &self.others_with(entry.name.as_bytes())));
+    /// Adds to the reason of a failure the places where the module is nevertheless: the other releases whose trees have
+    /// it, or a file in this tree that modules.dep does not know. An optional entry is not worth a search for a file.
+    pub fn add_places(&self, entry: &Entry<'_>, failure: &mut Failure) {
+        let name = entry.name.as_bytes();
+        let _ = write!(failure.reason, "{}", Listed("; it is in ", &self.others_with(name)));
+        if !entry.optional
+            && let Some(path) = file_below(&self.directory, name, &mut { MOST_SEARCHED })
+        {
+            let path = Shown(&path);
+            let _ = write!(failure.reason, "; {path} is there, but modules.dep has no line for it: run depmod");
+        }
     }
 
     /// The other releases whose trees have a module.
@@ -151,6 +163,26 @@ impl Indexes for ModuleTree {
         let index = open_index(&self.directory, kind)?;
         Ok(*slot.get_or_init(|| index))
     }
+}
+
+/// The path of a file of a module, in a directory or below it. `budget` is the number of names that are looked at.
+fn file_below(directory: &Directory, name: &[u8], budget: &mut usize) -> Option<Vec<u8>> {
+    for file in directory.names().ok()? {
+        *budget = budget.checked_sub(1)?;
+        let is_module = file.contains(".ko");
+        if is_module && same(module_of(file.as_bytes()), name) {
+            return Some(file.into());
+        }
+        // `build` and `source` are links to the sources of the kernel.
+        if !is_module
+            && !matches!(&*file, "build" | "source")
+            && let Ok(below) = directory.directory(&*file)
+            && let Some(path) = file_below(&below, name, budget)
+        {
+            return Some([file.as_bytes(), b"/", &path].concat());
+        }
+    }
+    None
 }
 
 /// The release of the running kernel.

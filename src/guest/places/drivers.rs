@@ -72,6 +72,8 @@ pub struct Drivers<'a> {
     tree: Option<Rc<ModuleTree>>,
     kernel: KernelWords<'a>,
     keep_modules: bool,
+    /// What the next drivers are loaded for, as the log names it.
+    pub purpose: &'static str,
     /// The names that were loaded so far, or failed. No name is tried twice.
     requested: Vec<Vec<u8>>,
 }
@@ -93,7 +95,7 @@ impl<'a> Drivers<'a> {
             }
             Err(failure) => return Err(failure),
         };
-        Ok(Self { tree, kernel, keep_modules, requested: Vec::new() })
+        Ok(Self { tree, kernel, keep_modules, purpose: "the root", requested: Vec::new() })
     }
 
     /// Loads the module of a file system, if the kernel does not have the file system. Returns whether the kernel has
@@ -180,8 +182,13 @@ impl<'a> Drivers<'a> {
         }
         let mut log = logger::log_failure;
         let mut report = Report::new(&mut log);
-        let options =
-            LoadOptions { threads: 1, strict: false, keep_modules: self.keep_modules, words: self.kernel.modules };
+        let options = LoadOptions {
+            threads: 1,
+            strict: false,
+            keep_modules: self.keep_modules,
+            words: self.kernel.modules,
+            purpose: self.purpose,
+        };
         let loader = Loader::open(&plan, tree, options, &mut |finding| finding.report_or_log(&mut report));
         report.verdict()?;
         loader.load()

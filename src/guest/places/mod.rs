@@ -126,6 +126,8 @@ impl<'a> Places<'a> {
             | MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        share::VIRTIOFS.mount(self.drivers()?, tag, b"", attributes).map(Directory::on_share)
+        let drivers = self.drivers()?;
+        drivers.purpose = "a share";
+        share::VIRTIOFS.mount(drivers, tag, b"", attributes).map(Directory::on_share)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use guest_init::failure::Failure;
 use guest_init::guest::modules::actions;
-use guest_init::guest::modules::file::unreadable;
+use guest_init::guest::modules::file::{open_file, unreadable};
 use guest_init::guest::system::files::Directory;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
@@ -133,7 +133,7 @@ impl Selection {
     ///
     /// Failures: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`].
     fn select_file(&mut self, directory: &Directory, path: &[u8], why: &str) -> Result<(), Failure> {
-        let file = directory.regular(path).map_err(|error| unreadable(path, error))?;
+        let file = open_file(directory, path).map_err(|error| unreadable(path, error))?;
         let size = fstat(&file).map_err(|error| unreadable(path, error))?.st_size as u64;
         let no_path = |error| unreadable(path, Errno::from_io_error(&error).unwrap_or(Errno::IO));
         let selected = SelectedModule { source: path_of(file).map_err(no_path)?, size, why: why.into() };

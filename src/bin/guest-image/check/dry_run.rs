@@ -120,7 +120,8 @@ impl DryRun<'_> {
             Finding::StepFails { .. } | Finding::ParametersUnknown { .. } => {}
         };
         plan_entries(&mut plan, &request.entries, &tree, &mut found);
-        let options = LoadOptions { threads: 1, strict: request.strict, keep_modules: true, words };
+        let options =
+            LoadOptions { threads: 1, strict: request.strict, keep_modules: true, words, purpose: "the list" };
         let loader = Loader::open(&plan, &tree, options, &mut found);
         findings.warnings.append(&mut remarks);
         report.verdict()?;
