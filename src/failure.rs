@@ -242,7 +242,13 @@ impl Failure {
         errno: impl IntoErrno,
         reason: impl fmt::Display,
     ) -> Self {
-        Self { code, subject: Text::of(subject), errno: errno.into_errno(), reason: Text::of(reason) }
+        Self::of(code, &subject, errno.into_errno(), &reason)
+    }
+
+    /// Out of line, because failures are made in many places.
+    #[inline(never)]
+    fn of(code: Code, subject: &dyn fmt::Display, errno: Errno, reason: &dyn fmt::Display) -> Self {
+        Self { code, subject: Text::of(subject), errno, reason: Text::of(reason) }
     }
 }
 
