@@ -21,6 +21,12 @@ impl<const N: usize> Text<N> {
 
     /// The text that `value` displays as, cut to `N` bytes.
     pub fn of(value: impl fmt::Display) -> Self {
+        Self::shown(&value)
+    }
+
+    /// Out of line, because texts are made in many places.
+    #[inline(never)]
+    fn shown(value: &dyn fmt::Display) -> Self {
         let mut text = Self::new();
         let _ = write!(text, "{value}");
         text
