@@ -5,7 +5,7 @@
 //! raises SIGBUS.
 //!
 //! A share has a root of its own, and so has an image that `guest-image` looks into on the host: absolute paths,
-//! absolute links and `..` stay below it, as if it were `/` (RESOLVE_IN_ROOT of openat2(2)).
+//! absolute links and `..` stay below it, as if it were `/` (RESOLVE_IN_ROOT of openat2(2), Linux 5.6).
 
 extern crate alloc;
 
@@ -29,6 +29,10 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 /// The flags to open a regular file. O_NONBLOCK, because without it the open of a FIFO in the file's place waits for a
 /// writer (fifo(7)). It has no effect on a regular file.
 const REGULAR: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// How often a path is tried. While anything on this machine is renamed, the kernel may be unable to tell whether `..`
+/// stays within the bounds (EAGAIN in openat2(2)).
+const MOST_TRIES: u32 = 64;
 
 /// An open directory of the image or of a share.
 #[derive(Clone, Debug)]
@@ -140,7 +144,14 @@ impl Within {
 
 /// Opens a path with bounds. Links of /proc, which lead anywhere, are not followed.
 fn open_resolved(directory: BorrowedFd<'_>, path: &CStr, flags: OFlags, bounds: ResolveFlags) -> io::Result<OwnedFd> {
-    openat2(directory, path, flags, Mode::empty(), bounds | ResolveFlags::NO_MAGICLINKS)
+    let mut tries = MOST_TRIES;
+    loop {
+        tries -= 1;
+        match openat2(directory, path, flags, Mode::empty(), bounds | ResolveFlags::NO_MAGICLINKS) {
+            Err(Errno::AGAIN) if tries > 0 => {}
+            result => return result,
+        }
+    }
 }
 
 /// The reason for which a path can't be opened, in words.
