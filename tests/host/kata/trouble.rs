@@ -22,12 +22,20 @@ fn a_list_that_has_no_words_without_blanks_is_reported() {
 }
 
 #[test]
-fn an_annotation_that_replaces_the_configurations_words_is_reported() {
+fn an_annotation_that_kata_refuses_or_puts_in_place_of_other_words_is_reported() {
     let work = Work::new();
     work.pod("pod.yaml", "a");
     let hypervisor = "[hypervisor.qemu]\nkernel_params = \"rdinit=/sbin/guest-init\"\n[agent.kata]\n";
     work.file("own.toml", hypervisor);
     assert_eq!(work.prints("own.toml pod.yaml"), "guest_init.modules=a\n");
+    work.file("narrow.toml", "[hypervisor.qemu]\nenable_annotations = [\"enable_iommu\"]\n[agent.kata]\n");
+    let refused =
+        "enable_annotations lacks kernel_params, so Kata refuses io.katacontainers.config.hypervisor.kernel_params";
+    assert_eq!(work.warns("narrow.toml pod.yaml").1, [format!("pod.yaml: Pod p: narrow.toml: {refused}")]);
+    for patterns in ["\"kernel_params\"", "\".*\"", "\"enable_iommu\", \"kernel_params\""] {
+        work.file("wide.toml", &format!("[hypervisor.qemu]\nenable_annotations = [{patterns}]\n[agent.kata]\n"));
+        assert_eq!(work.prints("wide.toml pod.yaml"), "guest_init.modules=a\n", "{patterns}");
+    }
     let (_, warnings) = work.warns("own.toml pod.yaml --runtime rust");
     assert!(warnings[0].ends_with("the configuration's kernel_params: repeat their words in it"), "{warnings:?}");
 }
@@ -141,6 +149,7 @@ fn bad_input_is_named() {
     );
     work.file("service.yaml", "kind: Service\n");
     work.file("empty.yaml", "");
+    std::os::unix::fs::symlink("opt/absent.toml", work.path("link.toml")).unwrap();
     fs::write(work.path("utf-16.toml"), b"\xff\xfe[\0").unwrap();
     work.configuration("string.toml", "\"a; b\"");
     let no_pod = "no pod, no template of pods, no sandbox of crictl, and not an OCI bundle's config.json";
@@ -159,6 +168,7 @@ fn bad_input_is_named() {
         ("service.yaml", &format!("service.yaml: {no_pod}")),
         ("empty.yaml", &format!("empty.yaml: {no_pod}")),
         ("absent.yaml", "absent.yaml: No such file or directory (os error 2)"),
+        ("link.toml", "link.toml, a link to opt/absent.toml: No such file or directory (os error 2)"),
         ("/dev/zero", "/dev/zero: more than 16 MiB"),
         ("utf-16.toml", "utf-16.toml: not a text in UTF-8"),
         (".", ".: Is a directory (os error 21)"),

@@ -31,6 +31,8 @@ pub struct Configuration {
     pub modules: Vec<String>,
     /// `kernel_params` of its hypervisor, which are on the same command line as the list.
     pub kernel_params: String,
+    /// `enable_annotations` of its hypervisor: regular expressions for the annotations that a pod may have.
+    annotations: Option<Vec<String>>,
     /// Warnings about its files.
     pub warnings: Vec<String>,
 }
@@ -40,12 +42,19 @@ pub struct Configuration {
 struct File {
     /// `kernel_modules` of each table `[agent.NAME]`.
     agents: BTreeMap<String, Option<Vec<String>>>,
-    /// `kernel_params` of each table `[hypervisor.NAME]`.
-    hypervisors: BTreeMap<String, Option<String>>,
+    /// The values of each table `[hypervisor.NAME]`.
+    hypervisors: BTreeMap<String, Hypervisor>,
     /// Kata's Rust runtime requires the names of an agent and a hypervisor. The Go runtime does not know these keys.
     agent_name: Option<String>,
     hypervisor_name: Option<String>,
     warnings: Vec<String>,
+}
+
+/// The values of a table `[hypervisor.NAME]` that count here.
+#[derive(Debug, Default)]
+struct Hypervisor {
+    kernel_params: Option<String>,
+    enable_annotations: Option<Vec<String>>,
 }
 
 impl Configuration {
@@ -71,13 +80,14 @@ impl Configuration {
             others.map(|(other, _)| format!("{title}: {KEY} is in [agent.{other}]; the agent is [agent.{name}]"));
         file.warnings.extend(ignored.collect::<Vec<_>>());
         let hypervisor = file.hypervisor_name.or_else(|| file.hypervisors.keys().next().cloned());
-        let kernel_params = hypervisor.as_ref().and_then(|name| file.hypervisors.remove(name)).flatten();
+        let table = hypervisor.as_ref().and_then(|name| file.hypervisors.remove(name)).unwrap_or_default();
         Ok(Self {
             title,
             runtime: if of_rust { Runtime::Rust } else { Runtime::Go },
             modules: file.agents.remove(name).flatten().unwrap_or_default(),
             hypervisor,
-            kernel_params: kernel_params.unwrap_or_default(),
+            kernel_params: table.kernel_params.unwrap_or_default(),
+            annotations: table.enable_annotations,
             warnings: file.warnings,
         })
     }
@@ -86,6 +96,16 @@ impl Configuration {
     /// (startSandbox in virtcontainers/kata_agent.go).
     pub fn reaches_the_agent(&self, runtime: Runtime) -> bool {
         runtime == Runtime::Rust || self.hypervisor.as_deref() != Some("remote")
+    }
+
+    /// Whether the configuration surely forbids a pod's annotation `kernel_params`: no pattern of `enable_annotations`
+    /// can match it. Kata then refuses the pod (checkAnnotationNameIsValid in pkg/oci/utils.go).
+    pub fn forbids_kernel_params(&self) -> bool {
+        let may_match = |pattern: &String| {
+            let is_plain = pattern.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            !is_plain || "kernel_params".contains(pattern.as_str())
+        };
+        self.annotations.as_ref().is_some_and(|patterns| !patterns.iter().any(may_match))
     }
 }
 
@@ -99,8 +119,11 @@ impl File {
             file.agents.insert(name, list);
         }
         for (name, table) in tables(&source, document.get_ref(), "hypervisor")? {
-            let params = string(&source, table, "kernel_params")?;
-            file.hypervisors.insert(name, params);
+            let kernel_params = string(&source, table, "kernel_params")?;
+            let patterns = table.get("enable_annotations").and_then(|patterns| patterns.get_ref().as_array());
+            let pattern = |pattern: &Spanned<DeValue<'_>>| pattern.get_ref().as_str().map(str::to_string);
+            let enable_annotations = patterns.map(|patterns| patterns.iter().filter_map(pattern).collect());
+            file.hypervisors.insert(name, Hypervisor { kernel_params, enable_annotations });
         }
         if let Some(runtime) = document.get_ref().get("runtime") {
             let runtime = table(&source, runtime, "runtime")?;
@@ -115,9 +138,10 @@ impl File {
             let earlier = self.agents.entry(name).or_default();
             *earlier = list.or(earlier.take());
         }
-        for (name, params) in other.hypervisors {
+        for (name, table) in other.hypervisors {
             let earlier = self.hypervisors.entry(name).or_default();
-            *earlier = params.or(earlier.take());
+            earlier.kernel_params = table.kernel_params.or(earlier.kernel_params.take());
+            earlier.enable_annotations = table.enable_annotations.or(earlier.enable_annotations.take());
         }
         self.agent_name = other.agent_name.or(self.agent_name.take());
         self.hypervisor_name = other.hypervisor_name.or(self.hypervisor_name.take());

@@ -112,8 +112,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let mut targets: Vec<_> =
         pods.into_iter().map(|pod| Target::new(runtime, &configuration, pod)).collect::<Result<_>>()?;
     if arguments.list.is_none() {
-        let (kernel_params, for_annotation) = (&configuration.kernel_params, arguments.annotation);
-        targets.iter_mut().for_each(|target| target.write_parameter(runtime, kernel_params, for_annotation));
+        let for_annotation = arguments.annotation;
+        targets.iter_mut().for_each(|target| target.write_parameter(runtime, &configuration, for_annotation));
     }
     let Arguments { check, vm, list, .. } = arguments;
     if vm.json && !check {
@@ -151,7 +151,10 @@ impl Input {
         let mut input = Self::default();
         for path in files {
             let title = path.display().to_string();
-            let text = read(path).with_context(|| title.clone())?;
+            let text = read(path).with_context(|| match fs::read_link(path) {
+                Ok(target) => format!("{title}, a link to {}", target.display()),
+                Err(_) => title.clone(),
+            })?;
             if is_toml(path, &text) {
                 let configuration = Configuration::read(path, &text)?;
                 ensure!(input.configuration.is_none(), "{title}: a second configuration; name only one");

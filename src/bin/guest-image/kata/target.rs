@@ -71,21 +71,26 @@ impl Target {
         Ok(Self { title, file, kind, namespace, name, origin, modules, parameter, annotation, warnings })
     }
 
-    /// Writes the list as words for the command line, which also holds `kernel_params`: as one word, and as words for a
-    /// pod's annotation. `for_annotation`: only those are printed.
-    pub fn write_parameter(&mut self, runtime: Runtime, kernel_params: &str, for_annotation: bool) {
+    /// Writes the list as words for the command line, which also holds the configuration's `kernel_params`: as one word,
+    /// and as words for a pod's annotation. `for_annotation`: only those are printed.
+    pub fn write_parameter(&mut self, runtime: Runtime, configuration: &Configuration, for_annotation: bool) {
         if self.modules.is_empty() {
             return;
         }
         self.parameter = parameter(&self.modules.join("; "));
         self.annotation = annotation::words_for(&self.modules).ok();
         let printed = if for_annotation { &self.annotation } else { &self.parameter };
-        self.warnings.extend(printed.as_ref().and_then(|words| too_long(words, kernel_params)));
+        self.warnings.extend(printed.as_ref().and_then(|words| too_long(words, &configuration.kernel_params)));
         // A list that is the pod's own can stand nowhere else.
         let is_own = matches!(self.origin, Origin::Annotation | Origin::Both);
         let word = self.parameter.as_ref().filter(|_| is_own && !for_annotation);
         self.warnings.extend(word.and_then(|word| annotation::advice(word, &self.modules)));
-        if is_own && runtime == Runtime::Rust && !kernel_params.is_empty() {
+        if is_own && configuration.forbids_kernel_params() {
+            let title = &configuration.title;
+            self.warnings
+                .push(format!("{title}: enable_annotations lacks kernel_params, so Kata refuses {KERNEL_PARAMS}"));
+        }
+        if is_own && runtime == Runtime::Rust && !configuration.kernel_params.is_empty() {
             self.warnings.push(format!(
                 "Kata's Rust runtime puts the annotation {KERNEL_PARAMS} in place of the configuration's kernel_params: \
                  repeat their words in it"
