@@ -163,8 +163,7 @@ fn each_file_of_an_image_is_reported_with_its_reason() {
 fn the_same_input_makes_the_same_bytes() {
     let build = |compress, epoch: Option<&str>| {
         let work = with_tree();
-        let mut command =
-            work.command(&["--all-modules", "--quiet", "--compress", compress, "--module-dir", "lib/modules"]);
+        let mut command = work.command(&["--all-modules", "--quiet", "--compress", compress, "--root", "."]);
         command.args(["--agent", "agent"]).env_remove("SOURCE_DATE_EPOCH");
         epoch.map(|epoch| command.env("SOURCE_DATE_EPOCH", epoch));
         let output = command.output().unwrap();
@@ -222,7 +221,8 @@ fn with_allow_missing_a_missing_module_is_a_warning() {
     // A line of a package that was removed does not keep the others out.
     let printed = work.build(&[&base[..], &["--all-modules"]].concat());
     let line = "guest-image: warning: plan kernel/b/other.ko: ENOENT: modules.dep lists the file, and it is not there";
-    assert_eq!(printed, format!("{line}\ninitramfs.img: 4 modules"));
+    let firmware = "guest-image: warning: firmware was not looked for; name its folder with --root or --firmware-dir";
+    assert_eq!(printed, format!("{line}\n{firmware}\ninitramfs.img: 4 modules"));
     assert!(!text_of(&work.image(), "lib/modules/1.0/modules.dep").contains("other"));
     work.remove_image();
     let printed = work.fails(&[&base[..], &["absent; /x"]].concat());

@@ -11,6 +11,7 @@ mod module_tree;
 mod report;
 mod selection;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -24,7 +25,7 @@ use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Progress;
 use crate::cli::stderr::{Failures, warn};
 use crate::shared::decompress;
-use crate::shared::firmware::Firmware;
+use crate::shared::firmware::{Firmware, NOT_LOOKED_FOR};
 use crate::shared::folder::Folder;
 use crate::shared::kernel_config::KernelConfig;
 use crate::shared::lists::{List, Lists};
@@ -197,10 +198,16 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     if modules.all {
         selection = Selection::of_all(tree, files.directory(), modules.allow_missing)?;
     }
-    let firmware = Firmware::new(modules.tree.firmware_dir(), &release);
-    let config = KernelConfig::find(&files, modules.tree.root(), &release);
-    let magic = VersionMagic::of_release(&release, config.as_ref());
-    module_tree::look_into(archive, files.directory(), &magic, firmware, &selection)?;
+    match modules.tree.firmware_dir() {
+        // To decompress a whole tree takes longer than the rest of the build.
+        None if modules.all => warn(format_args!("firmware {NOT_LOOKED_FOR}")),
+        folder => {
+            let config = KernelConfig::find(&files, modules.tree.root(), &release);
+            let magic = VersionMagic::of_release(&release, config.as_ref());
+            let firmware = Firmware::new(folder, &release);
+            module_tree::look_into(archive, files.directory(), &magic, firmware, &selection)?;
+        }
+    }
     module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, files.directory(), &mut selection)?;
     Ok(AddedModules { release: Some(release), modules: selection.len() })
 }
@@ -231,8 +238,11 @@ fn add_config(archive: &mut Archive, directories: &[PathBuf], tree: &TreeOptions
             if !name.ends_with(".conf") || name.starts_with('.') || !names.insert(name.clone()) {
                 continue;
             }
-            let file = folder.file(&name).map(|path| Node::of_host(&path));
-            let node = file.unwrap_or_else(|_| Ok(Node::Bytes(Vec::new())))?;
+            let node = match folder.file(&name) {
+                Ok(path) => Node::of_host(&path)?,
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(error).context(name),
+                Err(_) => Node::Bytes(Vec::new()),
+            };
             archive.add(&format!("{}/{name}", CONFIG[0]), 0o644, node, "--config")?;
         }
     }

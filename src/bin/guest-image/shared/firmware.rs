@@ -15,7 +15,9 @@ use super::folder::Folder;
 
 /// The folder of firmware in an image.
 pub const FIRMWARE: &str = "/lib/firmware";
-/// The most file names that a warning shows.
+/// The end of the remark on firmware, if no option names its folder.
+pub const NOT_LOOKED_FOR: &str = "was not looked for; name its folder with --root or --firmware-dir";
+/// The most names of files or modules that a remark shows.
 const SHOWN: usize = 3;
 
 /// The firmware of an image, as modules are looked at one after the other.
@@ -66,12 +68,13 @@ impl Firmware {
 
     /// The remark on the modules whose firmware was not looked for.
     pub fn not_looked_for(&self) -> Option<String> {
-        let modules: Vec<_> = self.not_looked_for.iter().map(String::as_str).collect();
-        let text = || {
-            let modules = modules.join(", ");
-            format!("firmware of {modules} was not looked for; name its folder with --root or --firmware-dir")
+        let shown: Vec<_> = self.not_looked_for.iter().take(SHOWN).map(String::as_str).collect();
+        let others = match self.not_looked_for.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            count => format!(" and {count} other modules"),
         };
-        (!modules.is_empty()).then(text)
+        let text = || format!("firmware of {}{others} {NOT_LOOKED_FOR}", shown.join(", "));
+        (!shown.is_empty()).then(text)
     }
 
     /// The path on this host of a file that [`Firmware::look_for`] returned.
