@@ -7,8 +7,9 @@ use guest_init::failure::Code;
 use tempfile::TempDir;
 
 use crate::support::image::Built;
+use crate::support::machine::Arch;
 use crate::support::qmp::Events;
-use crate::support::scene::{after, boot, small};
+use crate::support::scene::{after, boot, small, spinning, with_module};
 use crate::support::{Console, Image, Machine, Vm};
 
 /// A failure that needs nothing of an image: the agent is missing.
@@ -128,6 +129,39 @@ fn a_failure_before_the_first_load_is_a_panic_event() {
     let (console, events) = with_events(Vm::new(&small().build()).append("guest_init.modules=nosuch"));
     console.failed(Code::UnknownModule, line);
     assert!(!events.contains("GUEST_PANICKED") && events.contains(RESET), "{events}");
+}
+
+#[test]
+fn a_deadline_that_passes_is_a_panic_event_if_the_list_has_loaded_the_driver() {
+    let Arch { preempt, spare, .. } = Machine::under_test().arch;
+    let (device, driver) = Machine::under_test().panic_devices.first().copied().unzip();
+    let driver = driver.unwrap_or("loop");
+    let image = with_module(small().modules(&format!("dummy; {driver}")), "dummy", spinning()).build();
+    let vm = Vm::new(&image)
+        .options(["--smp", &(1 + spare).to_string()])
+        .devices(device.into_iter().flat_map(|device| ["-device", device]))
+        .append(&format!("{preempt} guest_init.deadline=8 guest_init.modules=\"{driver}; dummy\""));
+    let (console, events) = with_events(vm);
+    console.timed_out(Code::DeadlinePassed, "deadline of 8 s: ETIMEDOUT: passed while loading dummy");
+    assert_eq!(events.contains("GUEST_PANICKED"), reports_panics(), "{events}");
+}
+
+#[test]
+fn a_driver_that_hangs_after_the_last_word_ends_the_vm_in_time() {
+    let Arch { preempt, spare, .. } = Machine::under_test().arch;
+    let (device, driver) = Machine::under_test().panic_devices.first().copied().unzip();
+    let image = small().modules(driver.unwrap_or("loop"));
+    let image = with_module(image, driver.unwrap_or("loop"), spinning()).build();
+    let console = Vm::new(&image)
+        .options(["--smp", &(1 + spare).to_string()])
+        .devices(device.into_iter().flat_map(|device| ["-device", device]))
+        .append(&format!("{preempt} guest_init.deadline=8 guest_init.modules=nosuch"))
+        .run();
+    let console = console.has("guest-init: failed: plan nosuch: ENOENT: ").in_time();
+    match reports_panics() {
+        true => console.has("guest-init: failed: deadline of 8 s: ETIMEDOUT: passed while"),
+        false => console.has("exitcode=0x00003200"),
+    };
 }
 
 /// QEMU ends with status 1 if a device reports a panic.
