@@ -447,6 +447,11 @@ fn firmware_that_is_missing_is_a_warning() {
     let warning = "guest-image: warning: firmware of base was not looked for; name its folder with --root or \
                    --firmware-dir\n";
     assert!(printed.starts_with(warning), "{printed}");
+    for path in ["a/top-mod", "b/soft", "b/other"] {
+        work.file(&format!("lib/modules/1.0/kernel/{path}.ko"), module(&["firmware=c.bin"], b""));
+    }
+    let printed = work.build(&["base; top-mod; soft; other", "--module-dir", "lib/modules", "--agent", "agent"]);
+    assert!(printed.contains(": firmware of base, other, soft and another module was not looked for; "), "{printed}");
 }
 
 #[test]

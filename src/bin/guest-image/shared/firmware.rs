@@ -71,6 +71,7 @@ impl Firmware {
         let shown: Vec<_> = self.not_looked_for.iter().take(SHOWN).map(String::as_str).collect();
         let others = match self.not_looked_for.len().saturating_sub(SHOWN) {
             0 => String::new(),
+            1 => " and another module".into(),
             count => format!(" and {count} other modules"),
         };
         let text = || format!("firmware of {}{others} {NOT_LOOKED_FOR}", shown.join(", "));
