@@ -4,6 +4,11 @@
 
 use core::fmt::{self, Write};
 
+use heapless::string::StringView;
+
+/// The end of a text that was cut.
+const MARK: &str = "...";
+
 /// Text of at most `N` bytes. A longer text is cut between two characters and ends with `...`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text<const N: usize> {
@@ -12,8 +17,6 @@ pub struct Text<const N: usize> {
 }
 
 impl<const N: usize> Text<N> {
-    const MARK: &'static str = "...";
-
     /// Creates an empty text.
     pub const fn new() -> Self {
         Self { inner: heapless::String::new(), cut: false }
@@ -36,19 +39,28 @@ impl<const N: usize> Text<N> {
     pub fn as_str(&self) -> &str {
         &self.inner
     }
+}
 
-    fn push(&mut self, c: char) {
-        if self.cut {
+/// Appends to the text of a [`Text`]. One function for all lengths.
+#[inline(never)]
+fn append(text: &mut StringView, is_cut: &mut bool, s: &str) {
+    let has_room = |text: &StringView, more: usize| text.len() + more + MARK.len() <= text.capacity();
+    if !*is_cut && has_room(text, s.len()) {
+        let _ = text.push_str(s);
+        return;
+    }
+    for c in s.chars() {
+        if *is_cut {
             return;
         }
-        let room = N.saturating_sub(self.inner.len() + Self::MARK.len());
-        if c.len_utf8() <= room {
-            let _ = self.inner.push(c);
-        } else {
-            self.cut = true;
-            let _ = self.inner.push_str(Self::MARK);
-        }
+        *is_cut = !has_room(text, c.len_utf8());
+        let _ = if *is_cut { text.push_str(MARK) } else { text.push(c) };
     }
+}
+
+#[inline(never)]
+fn append_char(text: &mut StringView, is_cut: &mut bool, c: char) {
+    append(text, is_cut, c.encode_utf8(&mut [0; 4]));
 }
 
 impl<const N: usize> Default for Text<N> {
@@ -60,11 +72,12 @@ impl<const N: usize> Default for Text<N> {
 impl<const N: usize> Write for Text<N> {
     /// Never fails. A text that does not fit is cut.
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        if !self.cut && self.inner.len() + s.len() + Self::MARK.len() <= N {
-            let _ = self.inner.push_str(s);
-        } else {
-            s.chars().for_each(|c| self.push(c));
-        }
+        append(self.inner.as_mut_view(), &mut self.cut, s);
+        Ok(())
+    }
+
+    fn write_char(&mut self, c: char) -> fmt::Result {
+        append_char(self.inner.as_mut_view(), &mut self.cut, c);
         Ok(())
     }
 }
