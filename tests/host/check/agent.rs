@@ -89,3 +89,18 @@ fn without_a_root_the_agent_is_not_looked_for() {
     let note = "note: /sbin/agent: the agent was not looked for; name the guest's root with --root";
     assert!(outcome.status == 0 && outcome.out.lines().any(|line| line == note), "{outcome:?}");
 }
+
+#[test]
+fn an_agent_on_a_share_that_is_the_root_is_looked_for() {
+    let place = Place::new();
+    fs::remove_file(place.path("root/sbin/agent")).unwrap();
+    fs::create_dir(place.path("share")).unwrap();
+    let check = || end(&place, &["--cmdline", "root=tag rootfstype=virtiofs", "--share", "tag=share"]);
+    let note = "note: root=tag: the agent, /sbin/agent, is there".to_string();
+    let failure = |reason: &str, code: &str| format!("failure: start /sbin/agent: ENOENT: {reason} (exit {code})");
+    assert_eq!(check().1[..2], [failure("there is no such file", "0x50"), note.clone()]);
+    program(&place, "/../share/sbin/agent", "#!/bin/sh\n");
+    assert_eq!(check().1[..2], [failure("its interpreter /bin/sh is not there", "0x52"), note.clone()]);
+    program(&place, "/../share/bin/sh", init());
+    assert_eq!(check(), (0, vec![note, "1.0: the VM would load 1 module and switch to root=".into()]));
+}

@@ -19,11 +19,12 @@ const GUEST_INIT: &str = "sbin/guest-init";
 ///
 /// A root without the agent is the VM's image only if it has guest-init. Else the image may be made of it with `build
 /// --agent`, so that nothing is known but that the agent is not there, which is a warning. If PID 1 switches to `root=`,
-/// the agent is there, and nothing is known of it.
+/// the agent is there. It is looked for only if `root=` names the share `on_root`.
 pub fn inspect(
     request: &Request<'_>,
     machine: Option<&str>,
     root: Option<&Folder>,
+    on_root: Option<&Folder>,
     findings: &mut Findings,
 ) -> Option<Failure> {
     let agent = Shown(request.agent).to_string();
@@ -32,7 +33,9 @@ pub fn inspect(
         findings.notes.push(Remark::new(Topic::Agent, None, text));
         return None;
     };
-    let failure = program::check(&agent, machine, &|path| look_up(root, path).unwrap_or_else(not_opened)).err();
+    let check =
+        |root: &Folder| program::check(&agent, machine, &|path| look_up(root, path).unwrap_or_else(not_opened)).err();
+    let failure = check(root);
     let is_missing = failure.as_ref().is_some_and(|failure| failure.code == Code::AgentMissing);
     if let Some(name) = request.kernel.root.map(|root| Shown(root.source)) {
         let (switches, text) = match (request.root, is_missing) {
@@ -41,13 +44,14 @@ pub fn inspect(
                 (false, format!("root={name}: ignored by an initramfs that has the agent, {agent}"))
             }
             (RootChoice::Auto | RootChoice::Switch, _) => {
-                (true, format!("root={name}: the agent, {agent}, is there, and was not looked for"))
+                let doubt = if on_root.is_some() { "" } else { ", and was not looked for" };
+                (true, format!("root={name}: the agent, {agent}, is there{doubt}"))
             }
         };
         findings.notes.push(Remark::new(Topic::Agent, None, text));
         if switches {
             findings.agent = AgentPlace::OnRoot;
-            return None;
+            return on_root.and_then(check);
         }
     }
     let failure = failure?;

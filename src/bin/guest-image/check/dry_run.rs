@@ -139,7 +139,8 @@ impl DryRun<'_> {
     /// The failure of the agent, if it is known to fail.
     fn agent(&self, request: &Request<'_>, findings: &mut Findings) -> Vec<Failure> {
         let machine = self.kernel.as_ref().and_then(|kernel| kernel.machine);
-        agent::inspect(request, machine, self.vm.tree.root().as_ref(), findings).into_iter().collect()
+        let (root, on_root) = (self.vm.tree.root(), request.kernel.root.and_then(|root| self.vm.shared_root(&root)));
+        agent::inspect(request, machine, root.as_ref(), on_root.as_ref(), findings).into_iter().collect()
     }
 
     /// Adds the entries of all lists to the request: first the lists that the command line names, then those given as

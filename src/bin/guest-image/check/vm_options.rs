@@ -11,8 +11,10 @@ use clap::Args;
 use guest_init::failure::Failure;
 use guest_init::guest::handoff::lists;
 use guest_init::guest::modules::tree::{CONFIG, ConfigPath};
+use guest_init::guest::places::share::Protocol;
 use guest_init::guest::system::files::Directory;
 use guest_init::request::DEFAULT_MODULE_DIR;
+use guest_init::request::kernel::root::Root;
 use guest_init::request::location::Location;
 
 use crate::shared::folder::Folder;
@@ -93,6 +95,12 @@ impl VmOptions {
         let share = self.share.iter().find(|share| share.tag.as_bytes() == tag);
         let Some(share) = share else { bail!("a share: name its folder with --share TAG=DIR") };
         Ok(Folder::of_share(&share.directory))
+    }
+
+    /// The share that `root=` names, if an option says where it is on this host.
+    pub fn shared_root(&self, root: &Root<'_>) -> Option<Folder> {
+        let share = self.share.iter().find(|share| share.tag.as_bytes() == root.source);
+        root.fs_types.and_then(Protocol::of).and(share).map(|share| Folder::of_guest(&share.directory))
     }
 
     /// The modprobe.d folders. Of two files with one name, the one in the earlier folder counts.
