@@ -97,7 +97,7 @@ impl VmOptions {
         Ok(Folder::of_share(&share.directory))
     }
 
-    /// The share that `root=` names, if an option says where it is on this host.
+    /// The share that `root=` names, if an option says where it is on this host. To the agent it is the whole root.
     pub fn shared_root(&self, root: &Root<'_>) -> Option<Folder> {
         let share = self.share.iter().find(|share| share.tag.as_bytes() == root.source);
         root.fs_types.and_then(Protocol::of).and(share).map(|share| Folder::of_guest(&share.directory))
