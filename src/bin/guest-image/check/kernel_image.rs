@@ -114,7 +114,7 @@ impl<'a> BzImage<'a> {
     }
 
     fn read(&self) -> Result<KernelImage> {
-        let payload = self.payload().context("it ends early").and_then(uncompressed);
+        let payload = self.payload().context("its payload is missing or not whole").and_then(uncompressed);
         let of_header = self.release();
         match payload {
             Ok(kernel) => {
@@ -148,7 +148,7 @@ impl<'a> BzImage<'a> {
         let word = |at| Some(u32::from_le_bytes(self.0.get(at..at + 4)?.try_into().ok()?) as usize);
         let sectors = usize::from(*self.0.get(0x1f1)?);
         let start = (sectors + 1) * 512 + word(0x248)?;
-        self.0.get(start..start + word(0x24c)?)
+        self.0.get(start..start + word(0x24c)?).filter(|payload| !payload.is_empty())
     }
 }
 

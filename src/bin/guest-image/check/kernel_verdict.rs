@@ -82,7 +82,9 @@ impl<'k> KernelFacts<'k> {
 
     /// The warning that the kernel in the image could not be looked into.
     pub fn unread(&self) -> Option<Remark> {
-        let text = format!("the kernel in --kernel can't be read, so only its release is compared: {}", self.unread?);
+        let unread = self.unread?;
+        let text =
+            format!("the kernel in --kernel can't be read: {unread}; only its release is compared, no version magic");
         Some(Remark::new(Topic::Kernel, None, text))
     }
 
