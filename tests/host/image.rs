@@ -422,6 +422,34 @@ fn an_install_command_that_ends_the_boot_is_refused() {
 }
 
 #[test]
+fn the_modules_that_an_install_command_loads_are_in_the_image() {
+    let work = with_tree();
+    work.file("etc/a.conf", "install other modprobe -i base && sysctl -q --system; modprobe soft || modprobe ghost\n");
+    let printed = work.build(&["other", "--module-dir", "lib/modules", "--agent", "agent", "--config", "etc"]);
+    let lines: Vec<_> = printed.lines().collect();
+    let [passed_over, ghost, image] = lines[..] else { panic!("{printed}") };
+    let warning = "guest-image: warning: other: its install command has more than modprobe, which is passed over: `";
+    assert_eq!(passed_over, format!("{warning}sysctl -q --system`"));
+    assert!(ghost.starts_with("guest-image: warning: plan ghost: ENOENT: an install command of modprobe.d loads it"));
+    assert_eq!(image, "initramfs.img: 2 modules");
+    let lines = listing(&work.image());
+    assert!(lines.contains("/a/base.ko\n") && lines.contains("/b/soft.ko\n"), "{lines}");
+}
+
+#[test]
+fn a_module_that_depmod_does_not_know_is_named_and_one_that_was_compressed_is_taken() {
+    let work = with_tree();
+    work.file("lib/modules/1.0/updates/new.ko", "");
+    let printed = work.fails(&["new", "--agent", "agent"]);
+    let end = "; updates/new.ko is there, but modules.dep has no line for it: run depmod\n";
+    assert!(printed.starts_with("guest-image: plan new: ENOENT: ") && printed.ends_with(end), "{printed}");
+    let base = work.path("lib/modules/1.0/kernel/a/base.ko");
+    fs::rename(&base, base.with_extension("ko.xz")).unwrap();
+    let printed = work.build(&["base", "--module-dir", "lib/modules", "--agent", "agent"]);
+    assert_eq!(printed, "initramfs.img: 1 module");
+}
+
+#[test]
 fn a_module_for_another_kernel_is_a_warning() {
     let work = with_tree();
     work.file("lib/modules/1.0/kernel/a/base.ko", module(&["vermagic=0.9 SMP "], b"crc"));

@@ -109,7 +109,7 @@ impl ModuleFile {
 }
 
 /// Opens the file of a module. If the file was compressed or decompressed after modules.dep was written, its name has
-/// another end now.
+/// another end now (MODPROBE.md 12.12).
 pub fn open_file(directory: &Directory, path: &[u8]) -> io::Result<File> {
     let file = directory.regular(path);
     if !matches!(file, Err(Errno::NOENT)) {

@@ -194,7 +194,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     let config = files.config(ModuleWords::NONE);
     let tree = files.sources(&config);
     // With --all-modules the lists are resolved as well, so that a wrong name is found.
-    let mut selection = Selection::of_entries(tree, files.directory(), &entries, modules.allow_missing)?;
+    let mut selection = Selection::of_entries(tree, &files, &entries, modules.allow_missing)?;
     if modules.all {
         selection = Selection::of_all(tree, files.directory(), modules.allow_missing)?;
     }

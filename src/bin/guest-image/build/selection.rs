@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use guest_init::failure::Failure;
+use guest_init::failure::{Code, Failure};
 use guest_init::guest::modules::actions;
 use guest_init::guest::modules::file::{open_file, unreadable};
+use guest_init::guest::modules::tree::ModuleTree;
 use guest_init::guest::system::files::Directory;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
@@ -46,11 +47,11 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Selects all modules of the tree in `directory` that a boot with `entries` would load. Soft dependencies and
+    /// Selects all modules of the tree `files` that a boot with `entries` would load. Soft dependencies and
     /// optional entries are selected if their files exist. With `allow_missing`, so are all other entries.
     pub fn of_entries(
         tree: Sources<'_>,
-        directory: &Directory,
+        files: &ModuleTree,
         entries: &[Entry<'_>],
         allow_missing: bool,
     ) -> Result<Self, Failures> {
@@ -60,7 +61,10 @@ impl Selection {
         // An image has all that a boot may need: a file system has a line for each of its checksums.
         let options = Options { softdeps: SoftdepLines::All, ..Options::default() };
         for entry in entries {
-            let Err(failure) = plan.add(entry, options) else { continue };
+            let Err(mut failure) = plan.add(entry, options) else { continue };
+            if failure.code == Code::UnknownModule {
+                files.add_places(entry, &mut failure);
+            }
             match Consequence::of_unplanned_entry(entry, &failure) {
                 Consequence::EndsTheVm => failures.0.push(failure),
                 _ => passed_over.push(failure),
@@ -70,7 +74,7 @@ impl Selection {
         let mut failed = PassedOver::default();
         for step in plan.steps() {
             let entry = entries.get(usize::from(step.entry)).map(|entry| entry.name.to_string()).unwrap_or_default();
-            let Err(failure) = selection.select_step(directory, step, &entry) else { continue };
+            let Err(failure) = selection.select_step(files.directory(), step, &entry) else { continue };
             match plan.fail(step, &mut failed) {
                 Consequence::EndsTheVm => failures.0.push(failure),
                 Consequence::EndsItsEntry => passed_over.push(failure),
