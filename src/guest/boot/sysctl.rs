@@ -9,7 +9,7 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::failure::{Code, Failure};
 use crate::guest::system::files::read_head;
-use crate::guest::system::initramfs::own_modprobe;
+use crate::guest::system::initramfs::{is_own_file, modprobe};
 use crate::request::kernel::KernelWords;
 use crate::text::Shown;
 
@@ -45,13 +45,14 @@ pub fn panic_by_sysrq() {
 /// the kernel would run does not exist. Its path differs between kernels (CONFIG_MODPROBE_PATH), and
 /// `sysctl.kernel.modprobe=` sets it. An empty path, with which the kernel runs nothing, stays.
 pub fn serve_module_requests() {
-    let Some(path) = own_modprobe() else { return };
+    let Some(path) = modprobe() else { return };
     let mut value = [0; 256];
     let named = read_head(MODPROBE, &mut value).trim_ascii_end();
-    if !named.is_empty()
-        && stat(named).is_err_and(|error| error == io::Errno::NOENT)
-        && set(MODPROBE, path.to_bytes()).is_ok()
-    {
+    if named == path.to_bytes() || named.is_empty() || stat(named).is_ok() {
+        return;
+    }
+    // Last, because the first use of /proc/self takes longer than all the rest.
+    if is_own_file(path) && set(MODPROBE, path.to_bytes()).is_ok() {
         let (named, path) = (Shown(named), Shown(path.to_bytes()));
         log::info!("kernel.modprobe was {named}, which does not exist: set to {path}");
     }
