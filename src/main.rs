@@ -65,7 +65,7 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     logger::set_level(request.log);
     command_line::warn_of_misplaced(request);
     sysctl::restart_after_panic(&request.kernel);
-    sysctl::serve_module_requests();
+    sysctl::serve_module_requests(&request.kernel);
     loader::reserve_descriptors(request);
     deadline::start(request.deadline)?;
     report.verdict()?;

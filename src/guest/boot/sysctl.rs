@@ -3,13 +3,13 @@
 
 use core::ffi::CStr;
 
-use rustix::fs::{Mode, OFlags, open, stat};
+use rustix::fs::{Access, Mode, OFlags, access, open};
 use rustix::io::{self, write};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::failure::{Code, Failure};
 use crate::guest::system::files::read_head;
-use crate::guest::system::initramfs::{is_own_file, modprobe};
+use crate::guest::system::initramfs::{has_modprobe_everywhere, own_modprobe};
 use crate::request::kernel::KernelWords;
 use crate::text::Shown;
 
@@ -42,17 +42,27 @@ pub fn panic_by_sysrq() {
 }
 
 /// Has the kernel run guest-init to load modules on demand, if guest-init is the image's modprobe, and the program that
-/// the kernel would run does not exist. Its path differs between kernels (CONFIG_MODPROBE_PATH), and
-/// `sysctl.kernel.modprobe=` sets it. An empty path, with which the kernel runs nothing, stays.
-pub fn serve_module_requests() {
-    let Some(path) = modprobe() else { return };
+/// the kernel would run does not exist. An empty path, with which the kernel runs nothing, stays.
+///
+/// The first look at a sysctl takes the kernel a tenth of guest-init's own instructions. So an image that has modprobe
+/// at each path that kernels are built with (CONFIG_MODPROBE_PATH) is not looked at, unless the kernel command line
+/// names another one.
+pub fn serve_module_requests(kernel: &KernelWords<'_>) {
+    if kernel.sets_modprobe || !has_modprobe_everywhere() {
+        serve_where_the_kernel_looks();
+    }
+}
+
+/// The same, after a look at the sysctl. Out of line, because few VMs need it.
+#[inline(never)]
+fn serve_where_the_kernel_looks() {
+    let Some(path) = own_modprobe() else { return };
     let mut value = [0; 256];
     let named = read_head(MODPROBE, &mut value).trim_ascii_end();
-    if named == path.to_bytes() || named.is_empty() || stat(named).is_ok() {
-        return;
-    }
-    // Last, because the first use of /proc/self takes longer than all the rest.
-    if is_own_file(path) && set(MODPROBE, path.to_bytes()).is_ok() {
+    if !named.is_empty()
+        && access(named, Access::EXISTS).is_err_and(|error| error == io::Errno::NOENT)
+        && set(MODPROBE, path.to_bytes()).is_ok()
+    {
         let (named, path) = (Shown(named), Shown(path.to_bytes()));
         log::info!("kernel.modprobe was {named}, which does not exist: set to {path}");
     }

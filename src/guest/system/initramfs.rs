@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, fstatfs, readlink, stat, unlink, unlinkat};
+use rustix::fs::{Access, AtFlags, access, fstatfs, readlink, stat, unlink, unlinkat};
 
 use crate::guest::system::files::{Directory, open_directory};
 
@@ -14,18 +14,19 @@ const MODPROBE: [&CStr; 2] = [c"/sbin/modprobe", c"/usr/sbin/modprobe"];
 
 /// Whether the image has a modprobe, so that the kernel or the agent can load modules on demand.
 pub fn has_modprobe() -> bool {
-    modprobe().is_some()
+    MODPROBE.iter().any(|path| access(*path, Access::EXEC_OK).is_ok())
 }
 
-/// The path of the image's modprobe. stat(2) takes fewer instructions than access(2).
-pub fn modprobe() -> Option<&'static CStr> {
-    MODPROBE.into_iter().find(|path| stat(*path).is_ok_and(|file| file.st_mode & 0o111 != 0))
+/// Whether the image has a modprobe at every path that a kernel may look for it at.
+pub fn has_modprobe_everywhere() -> bool {
+    MODPROBE.iter().all(|path| stat(*path).is_ok())
 }
 
-/// Whether a path leads to the file of this process.
-pub fn is_own_file(path: &CStr) -> bool {
-    let file = |path: &CStr| stat(path).map(|file| (file.st_dev, file.st_ino));
-    file(path).is_ok_and(|other| file(c"/proc/self/exe") == Ok(other))
+/// The path of the image's modprobe, if that is guest-init.
+pub fn own_modprobe() -> Option<&'static CStr> {
+    let (path, modprobe) = MODPROBE.into_iter().find_map(|path| Some((path, stat(path).ok()?)))?;
+    let own = stat(c"/proc/self/exe").ok()?;
+    ((modprobe.st_dev, modprobe.st_ino) == (own.st_dev, own.st_ino)).then_some(path)
 }
 
 /// Whether a directory is in an initramfs.

@@ -27,6 +27,8 @@ pub struct KernelWords<'a> {
     pub root: Option<Root<'a>>,
     /// Whether `panic=` has a value, even if that is 0.
     pub sets_panic: bool,
+    /// Whether `sysctl.kernel.modprobe=` names a program that loads modules on demand.
+    pub sets_modprobe: bool,
     /// Whether a `console=` names a virtio console, such as `hvc0`.
     pub has_virtio_console: bool,
     /// Whether `virtio_mmio.device=` announces devices. The kernel creates them when the driver is loaded.
@@ -40,6 +42,7 @@ impl<'a> KernelWords<'a> {
     pub const NONE: Self = Self {
         root: None,
         sets_panic: false,
+        sets_modprobe: false,
         has_virtio_console: false,
         announces_virtio_mmio: false,
         modules: ModuleWords::NONE,
@@ -69,6 +72,7 @@ impl<'a> KernelWords<'a> {
     fn take(&mut self, word: &Word<'a>) {
         match (word.name, word.value) {
             (b"panic", Some(_)) => self.sets_panic = true,
+            (b"sysctl.kernel.modprobe" | b"sysctl.kernel/modprobe", Some(_)) => self.sets_modprobe = true,
             (b"console", Some(value)) => self.has_virtio_console |= value.starts_with(b"hvc"),
             (b"nomodule", _) => self.modules.forbids_all = true,
             (b"module_blacklist", Some(names)) => self.modules.blacklist = names,
