@@ -83,7 +83,10 @@ fn an_image_holds_the_layout_and_the_modules_of_the_list() {
         f 0755 sbin/guest-init\n\
         l 0777 sbin/modprobe -> guest-init\n\
         d 0555 sys\n\
-        d 1777 tmp\n";
+        d 1777 tmp\n\
+        d 0755 usr\n\
+        d 0755 usr/sbin\n\
+        l 0777 usr/sbin/modprobe -> /sbin/guest-init\n";
     let image = work.image();
     assert_eq!(listing(&image), expected);
     assert_eq!(text_of(&image, "sbin/agent"), AGENT);

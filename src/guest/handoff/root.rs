@@ -44,7 +44,17 @@ const ROOT: &CStr = c"/";
 ///
 /// Failures: [`Code::RootUnclear`], [`Code::RootMissing`], [`Code::RootAmbiguous`], [`Code::RootUnknownType`],
 /// [`Code::RootFailed`], [`Code::RootUnfit`], those of mounting a share, and those of loading drivers.
+#[inline]
 pub fn switch_root<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), Failure> {
+    match (request.kernel.root, request.root) {
+        (None, RootChoice::Auto | RootChoice::Stay) => Ok(()),
+        (_, _) => switch_from_initramfs(request, places),
+    }
+}
+
+/// The same for the VMs that a root is named for. Out of line, because most have none.
+#[inline(never)]
+fn switch_from_initramfs<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), Failure> {
     let Some(root) = root_to_switch_to(request)? else { return Ok(()) };
     let mut drivers = places.drivers_in(&request.module_dir)?;
     let new = match root.fs_types.and_then(Protocol::of) {
