@@ -5,9 +5,9 @@
 extern crate alloc;
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use core::fmt::Write;
 use core::time::Duration;
 
 use rustix::fd::OwnedFd;
@@ -112,18 +112,25 @@ fn mount_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<OwnedFd, Fai
         return Err(failure(Code::RootUnclear, root, io::Errno::INVAL, reason));
     };
     let disk = wait_for_disk(root, &name, drivers)?;
-    let partitions = match Disks::list().partitions_of(&disk) {
-        partitions if partitions.is_empty() => String::new(),
-        partitions => format!("; it has partitions: {partitions}"),
-    };
-    let failure = |code, error, reason: &str| failure(code, root, error, &format!("{reason}{partitions}"));
+    mount_found(root, &disk, drivers).map_err(|mut failure| {
+        let partitions = Disks::list().partitions_of(&disk);
+        if !partitions.is_empty() {
+            let _ = write!(failure.reason, "; {} has partitions: {partitions}", Shown(&disk));
+        }
+        failure
+    })
+}
+
+/// Makes a detached mount of the disk at a path.
+fn mount_found(root: &Root<'_>, disk: &[u8], drivers: &mut Drivers<'_>) -> Result<OwnedFd, Failure> {
     let fs_types = match root.fs_types {
         Some(fs_types) => fs_types,
         None => {
-            let file_system = open_disk(&disk).and_then(FileSystem::on);
-            let file_system = file_system.map_err(|error| failure(Code::RootFailed, error, "it can't be read"))?;
+            let file_system = open_disk(disk).and_then(FileSystem::on);
+            let file_system =
+                file_system.map_err(|error| failure(Code::RootFailed, root, error, "it can't be read"))?;
             let reason = "guest-init does not recognise its file system: name it with rootfstype=";
-            file_system.ok_or_else(|| failure(Code::RootUnknownType, io::Errno::NODEV, reason))?.fs_type
+            file_system.ok_or_else(|| failure(Code::RootUnknownType, root, io::Errno::NODEV, reason))?.fs_type
         }
     };
     let options = [root.flags, if root.read_only { b",ro" } else { b"" }].concat();
@@ -133,7 +140,7 @@ fn mount_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<OwnedFd, Fai
             continue;
         }
         set_activity(format_args!("mounting root={}", Shown(root.source)));
-        match mount_detached(fs_type, &disk, &options, attributes(root)) {
+        match mount_detached(fs_type, disk, &options, attributes(root)) {
             Ok(root) => return Ok(root),
             Err(refusal) => last = Some(refusal),
         }
@@ -141,11 +148,12 @@ fn mount_disk(root: &Root<'_>, drivers: &mut Drivers<'_>) -> Result<OwnedFd, Fai
     let fs_types = Shown(fs_types);
     Err(match last {
         Some(refusal) => {
-            failure(Code::RootFailed, refusal.error, &format!("it can't be mounted as {fs_types}: {refusal}"))
+            let reason = format!("it can't be mounted as {fs_types}: {refusal}");
+            failure(Code::RootFailed, root, refusal.error, &reason)
         }
         None => {
             let reason = format!("neither the kernel nor the module tree has {fs_types}");
-            failure(Code::RootUnknownType, io::Errno::NODEV, &reason)
+            failure(Code::RootUnknownType, root, io::Errno::NODEV, &reason)
         }
     })
 }

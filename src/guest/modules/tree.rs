@@ -169,7 +169,7 @@ impl Indexes for ModuleTree {
 fn file_below(directory: &Directory, name: &[u8], budget: &mut usize) -> Option<Vec<u8>> {
     for file in directory.names().ok()? {
         *budget = budget.checked_sub(1)?;
-        let is_module = file.contains(".ko");
+        let is_module = file.as_bytes().windows(3).any(|part| part == b".ko");
         if is_module && same(module_of(file.as_bytes()), name) {
             return Some(file.into());
         }

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use rustix::fd::AsFd;
-use rustix::fs::{Access, AtFlags, access, fstatfs, readlink, stat, unlink, unlinkat};
+use rustix::fs::{AtFlags, fstatfs, readlink, stat, unlink, unlinkat};
 
 use crate::guest::system::files::{Directory, open_directory};
 
@@ -14,19 +14,24 @@ const MODPROBE: [&CStr; 2] = [c"/sbin/modprobe", c"/usr/sbin/modprobe"];
 
 /// Whether the image has a modprobe, so that the kernel or the agent can load modules on demand.
 pub fn has_modprobe() -> bool {
-    MODPROBE.iter().any(|path| access(*path, Access::EXEC_OK).is_ok())
+    MODPROBE.into_iter().any(is_program)
 }
 
-/// Whether the image has a modprobe at every path that a kernel may look for it at.
+/// Whether the image has a modprobe at every path that a kernel may be built with.
 pub fn has_modprobe_everywhere() -> bool {
-    MODPROBE.iter().all(|path| stat(*path).is_ok())
+    MODPROBE.into_iter().all(is_program)
 }
 
 /// The path of the image's modprobe, if that is guest-init.
 pub fn own_modprobe() -> Option<&'static CStr> {
-    let (path, modprobe) = MODPROBE.into_iter().find_map(|path| Some((path, stat(path).ok()?)))?;
-    let own = stat(c"/proc/self/exe").ok()?;
-    ((modprobe.st_dev, modprobe.st_ino) == (own.st_dev, own.st_ino)).then_some(path)
+    let file = |path: &CStr| stat(path).map(|file| (file.st_dev, file.st_ino));
+    let path = MODPROBE.into_iter().find(|path| is_program(path))?;
+    (file(path).ok()? == file(c"/proc/self/exe").ok()?).then_some(path)
+}
+
+/// Whether a path leads to a program. stat(2) takes fewer instructions than access(2).
+fn is_program(path: &CStr) -> bool {
+    stat(path).is_ok_and(|file| file.st_mode & 0o111 != 0)
 }
 
 /// Whether a directory is in an initramfs.

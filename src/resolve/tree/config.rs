@@ -176,7 +176,12 @@ pub fn softdeps<'a, 'm>(config: &'a [Directive<'a>], module: &'m [u8], lines: So
         SoftdepLines::First => 1,
         SoftdepLines::All => usize::MAX,
     };
-    Softdeps { config: config.iter(), module, most, words: b"", side: None }
+    let mut softdeps = Softdeps { config: config.iter(), module, most, words: b"", side: None };
+    // The first line is looked for once, although the iterator is cloned for each side.
+    if softdeps.next_line().is_none() {
+        softdeps.most = 0;
+    }
+    softdeps
 }
 
 /// Iterator of [`softdeps`]: the names, each with its side.

@@ -32,7 +32,7 @@ fn partitions_of_a_gpt_have_names() {
     }
     // The whole disk has no file system.
     let line = "start root=/dev/vdb: ENODEV: guest-init does not recognise its file system: name it with rootfstype=; \
-                it has partitions: vdb1, vdb2";
+                /dev/vdb has partitions: vdb1, vdb2";
     boot(&[&blank, &disk], "/dev/vdb").failed(Code::RootUnknownType, line);
 }
 

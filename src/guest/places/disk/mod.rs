@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode, OFlags, open, stat};
+use rustix::fs::{FileType, Mode, OFlags, open, readlink, stat};
 use rustix::io;
 
 use crate::guest::system::files::{Directory, read};
@@ -56,24 +56,28 @@ impl Disks {
             let exists = file.is_ok_and(|file| FileType::from_raw_mode(file.st_mode) == FileType::BlockDevice);
             return if exists { Fitting::One(name.value.to_vec()) } else { Fitting::None };
         }
-        let mut fitting = Vec::new();
-        for disk in &self.0 {
-            if self.fits(disk, name) {
-                fitting.push(disk.clone());
-            }
-        }
-        match &fitting[..] {
+        let fitting = self.those(&|disk| self.fits(disk, name));
+        match &fitting.0[..] {
             [] => Fitting::None,
             [one] => Fitting::One(path(one).into_bytes()),
-            _ => Fitting::Several(Self(fitting)),
+            _ => Fitting::Several(fitting),
         }
+    }
+
+    /// The disks for which this is true.
+    fn those(&self, wanted: &dyn Fn(&str) -> bool) -> Self {
+        let mut names = Vec::new();
+        for name in &self.0 {
+            if wanted(name) {
+                names.push(name.clone());
+            }
+        }
+        Self(names)
     }
 
     /// The partitions of the disk at a path.
     pub fn partitions_of(&self, disk: &[u8]) -> Self {
-        let mut partitions = self.0.clone();
-        partitions.retain(|name| whole_disk(name).is_some_and(|whole| path(&whole).as_bytes() == disk));
-        Self(partitions)
+        self.those(&|name| whole_disk(name).is_some_and(|whole| path(&whole).as_bytes() == disk))
     }
 
     /// Whether there is none.
@@ -136,7 +140,7 @@ fn part_label(disk: &str) -> Option<Vec<u8>> {
 /// The whole disk that a partition is on. `None`: the name is no partition's.
 fn whole_disk(partition: &str) -> Option<String> {
     number(partition, "partition")?;
-    let link = rustix::fs::readlink(format!("{BLOCK}/{partition}"), Vec::new()).ok()?;
+    let link = readlink(format!("{BLOCK}/{partition}").as_str(), [0; 256]).ok()?;
     let mut parts = link.to_str().ok()?.rsplit('/');
     parts.nth(1).map(ToString::to_string)
 }

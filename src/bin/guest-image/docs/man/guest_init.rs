@@ -86,7 +86,7 @@ const OPERATION: &[Section] = &[
             "An `install` line of modprobe.d replaces the load of a module by a command. `/bin/true` and `:` leave the \
              module out, and `/bin/false` refuses it. A command that consists of calls of `modprobe`, `/sbin/modprobe` or \
              `/usr/sbin/modprobe` is understood as well. A call names one module and may have parameters, the options \
-             `-i`, `-b`, `-q`, `-v` and `-s` or their long forms, and `$CMDLINE_OPTS`. Calls, `true`, `:` and `false` may \
+             `-i`, `-b` and `-q` or their long forms, and `$CMDLINE_OPTS`. Calls, `true`, `:` and `false` may \
              be joined by `;`, `&&`, `||` and `{ ...; }`, and redirected to `/dev/null`. They succeed and fail as in a \
              shell: `modprobe -i a || true` passes over a failure of a.",
             "Other programs are passed over with a line in the log, if they follow a call behind `;` or `&&`, and no \
@@ -151,8 +151,9 @@ const OPERATION: &[Section] = &[
              normalised. A dependency whose file is missing is an error that names the file. A module that the kernel \
              can't decompress is decompressed. If a `.bin` index does not exist, the text index is read. \
              `/proc/cmdline` is read to its end, up to ` -- `. There is no shell for `install` commands.",
-            "If the kernel names another program for module requests in `/proc/sys/kernel/modprobe`, and that program \
-             does not exist, PID 1 sets the path to `/sbin/modprobe` or `/usr/sbin/modprobe`, whichever is guest-init.",
+            "Kernels run `/sbin/modprobe` or `/usr/sbin/modprobe` to load modules on demand, and an image should have \
+             guest-init at both. If one of them is missing, or `sysctl.kernel.modprobe=` names another path, and the \
+             kernel's path does not exist, PID 1 sets it to the one that is guest-init.",
         ],
     ),
     (
