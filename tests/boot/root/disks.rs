@@ -14,7 +14,8 @@ fn boots_from(name: &str, devices: &[&str]) {
     let devices: Vec<_> = devices.iter().map(|device| device.replace("DISK", disk.path())).collect();
     Vm::new(&Image::new().modules(DRIVERS).build())
         .devices(devices.iter().map(String::as_str))
-        .append(&format!("{SWITCH} root=/dev/{name} -- --cat /etc/name"))
+        // On a busy machine the slowest of them take longer than guest-init waits by itself.
+        .append(&format!("{SWITCH} root=/dev/{name} rootwait -- --cat /etc/name"))
         .run()
         .agent_ran()
         .has("agent: /etc/name: the root");
