@@ -166,6 +166,8 @@ fn wait_for_disk(root: &Root<'_>, name: &DiskName<'_>, drivers: &mut Drivers<'_>
     let start = now();
     let mut disks = Disks::default();
     loop {
+        // Taken before the look, so that the drivers that took the last of the time have one more look.
+        let waited = now().saturating_sub(start);
         // Only a disk that was not there before can make a difference.
         let present = Disks::list();
         if present != disks || name.by == By::Path {
@@ -179,9 +181,8 @@ fn wait_for_disk(root: &Root<'_>, name: &DiskName<'_>, drivers: &mut Drivers<'_>
                 }
             }
         }
-        drivers.load_for_disks()?;
         if let Some(patience) = root.patience
-            && now().saturating_sub(start) > patience
+            && waited > patience
         {
             let seconds = patience.as_secs();
             let reason = format!(
@@ -190,6 +191,7 @@ fn wait_for_disk(root: &Root<'_>, name: &DiskName<'_>, drivers: &mut Drivers<'_>
             );
             return Err(failure(Code::RootMissing, root, io::Errno::NODEV, &reason));
         }
+        drivers.load_for_disks()?;
         sleep(PAUSE);
     }
 }
