@@ -92,6 +92,23 @@ fn options_of_mount_are_attributes_and_an_unknown_option_is_quoted() {
 }
 
 #[test]
+fn a_btrfs_finds_the_checksum_that_it_has() {
+    // modules.softdep has a line for each checksum, and modprobe takes the first alone.
+    for checksum in ["xxhash", "blake2"] {
+        let files = tree(MOUNT_POINTS);
+        let files = files.path().to_str().expect("a path in UTF-8");
+        let tool = ["mkfs.btrfs", "-q", "--csum", checksum, "--rootdir", files, "DISK"];
+        let disk = Disk::made_by(&tool, 256 << 20);
+        Vm::new(&Image::new().modules("virtio_pci; virtio_mmio; virtio_blk; btrfs").build())
+            .options(["--disk", disk.path()])
+            .append(&format!("{SWITCH} root=/dev/vda -- --cat /etc/name"))
+            .run()
+            .agent_ran()
+            .has("agent: /etc/name: the root");
+    }
+}
+
+#[test]
 fn a_9p_share_becomes_the_root() {
     let root = tree(&[]);
     let fsdev = format!("local,id=f,path={},security_model=none", root.path().display());
