@@ -1,6 +1,6 @@
 //! The root: if the VM starts from an initramfs without an agent and the command line has `root=`, that root is mounted
-//! and takes the place of the initramfs. The files of the initramfs are removed, which frees their memory. If the kernel
-//! mounted the root itself, nothing is done.
+//! and takes the place of the initramfs. The files of the initramfs are removed, which frees their memory. If the
+//! kernel mounted the root itself, nothing is done.
 
 extern crate alloc;
 
@@ -52,7 +52,7 @@ pub fn switch_root<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result
     }
 }
 
-/// The same for the VMs that a root is named for. Out of line, because most have none.
+/// Switches, or not, in a VM whose command line names a root. Out of line, because most name none.
 #[inline(never)]
 fn switch_from_initramfs<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), Failure> {
     let Some(root) = root_to_switch_to(request)? else { return Ok(()) };
@@ -72,14 +72,14 @@ fn switch_from_initramfs<'a>(request: &Request<'a>, places: &mut Places<'a>) -> 
 /// The root that takes the place of the present one. `None`: the present root stays. To the kernel root= means nothing
 /// beside an initramfs, and some runtimes write it for every VM.
 fn root_to_switch_to<'a>(request: &Request<'a>) -> Result<Option<Root<'a>>, Failure> {
-    let root = match (request.kernel.root, request.root) {
-        (None, RootChoice::Switch) if root_is_initramfs() => {
-            let reason = "the kernel command line has no root= to switch to";
-            return Err(Failure::new(Code::RootUnclear, "guest_init.root=switch", reason));
-        }
-        (root, _) => root.filter(|_| root_is_initramfs()),
-    };
-    let Some(root) = root else { return Ok(None) };
+    if !root_is_initramfs() {
+        return Ok(None);
+    }
+    // Without root=, only guest_init.root=switch leads here.
+    let root = request.kernel.root.ok_or_else(|| {
+        let reason = "the kernel command line has no root= to switch to";
+        Failure::new(Code::RootUnclear, "guest_init.root=switch", reason)
+    })?;
     let (name, agent) = (Shown(root.source), Shown(request.agent));
     let (switches, why) = match request.root {
         RootChoice::Switch => (true, "guest_init.root=switch"),

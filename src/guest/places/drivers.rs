@@ -72,9 +72,9 @@ pub struct Drivers<'a> {
     tree: Option<Rc<ModuleTree>>,
     kernel: KernelWords<'a>,
     keep_modules: bool,
-    /// What the next drivers are loaded for, as the log names it.
+    /// The purpose of the next drivers, as the log names it.
     pub purpose: &'static str,
-    /// The names that were loaded so far, or failed. No name is tried twice.
+    /// The names that were loaded so far, failed, or lead to no disk. No name is tried twice.
     requested: Vec<Vec<u8>>,
 }
 
@@ -133,13 +133,15 @@ impl<'a> Drivers<'a> {
         for bus in &Directory::open("/sys/bus").and_then(|buses| buses.names()).unwrap_or_default() {
             unclaimed_devices(bus, &mut aliases);
         }
+        // Whoever waits for a disk calls this every few milliseconds, and seldom is a device new.
+        aliases.retain(|alias| !self.requested.contains(alias));
+        if aliases.is_empty() {
+            return Ok(());
+        }
         let config = tree.config(self.kernel.modules);
         let sources = tree.sources(&config);
         let mut wanted = Vec::new();
         for alias in aliases {
-            if self.requested.contains(&alias) || wanted.contains(&alias) {
-                continue;
-            }
             match leads_to_a_disk(&sources, &alias)? {
                 true => wanted.push(alias),
                 false => self.requested.push(alias),
@@ -210,8 +212,8 @@ fn has_file_system(fs_type: &[u8]) -> bool {
     text.split(|&b| b == b'\n').any(|line| line.rsplit(|&b| b == b'\t').next() == Some(fs_type))
 }
 
-/// Whether one of the modules that an alias means is a driver that leads to a block device. A module from elsewhere than
-/// the kernel's own part of the tree, such as `updates/`, counts by the modules that it depends on.
+/// Whether one of the modules that an alias means is a driver that leads to a block device. A module from elsewhere
+/// than the kernel's own part of the tree, such as `updates/`, counts by the modules that it depends on.
 fn leads_to_a_disk(sources: &Sources<'_>, alias: &[u8]) -> Result<bool, Failure> {
     const DRIVERS: &[u8] = b"kernel/drivers/";
     let is_one =
@@ -226,8 +228,8 @@ fn leads_to_a_disk(sources: &Sources<'_>, alias: &[u8]) -> Result<bool, Failure>
     Ok(false)
 }
 
-/// Adds the modaliases of the devices of a bus that no driver is bound to. They are read from `uevent`, because a card on
-/// the bus of MMC has no file `modalias`.
+/// Adds the modaliases of the devices of a bus that no driver is bound to. They are read from `uevent`, because a card
+/// on the bus of MMC has no file `modalias`.
 fn unclaimed_devices(bus: &str, aliases: &mut Vec<Vec<u8>>) {
     let Ok(devices) = Directory::open(format!("/sys/bus/{bus}/devices")) else { return };
     for name in &devices.names().unwrap_or_default() {
