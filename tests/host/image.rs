@@ -2,16 +2,17 @@
 //!
 //! Most tests have a small tree made by hand. Those in [`real`] have a kernel's tree.
 
+mod additions;
 mod append;
 mod debian;
+mod modules;
+mod programs;
 mod real;
 mod work;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 
-use crate::support::module::{init, linked_dynamically, module};
-use crate::support::scene::for_riscv;
+use crate::support::module::{init, module};
 use work::{AGENT, Work, listing, text_of, unpack};
 
 /// top-mod needs mid and base, and has the soft dependencies soft, and absent, which does not exist. Nothing needs
@@ -259,33 +260,6 @@ fn missing_files_are_named() {
 }
 
 #[test]
-fn with_several_trees_a_release_must_be_named() {
-    let work = with_tree();
-    fs::create_dir(work.path("lib/modules/left-over")).unwrap();
-    work.build(&["base", "--module-dir", "lib/modules", "--agent", "agent"]);
-    work.remove_image();
-    work.file("lib/modules/2.0/modules.dep", "");
-    let printed = work.fails(&["base", "--agent", "agent"]);
-    assert_eq!(printed, "guest-image: lib/modules: several module trees; choose with --release among 1.0, 2.0\n");
-    let arguments = ["base", "--release", "1.0", "--module-dir", "lib/modules", "--agent", "agent"];
-    assert_eq!(work.build(&arguments), "initramfs.img: 1 module");
-    // An image without modules needs no tree.
-    assert_eq!(work.build(&["--module-dir", "nowhere", "--agent", "agent"]), "initramfs.img: 0 modules");
-}
-
-#[test]
-fn modules_from_outside_the_tree_keep_their_path() {
-    let work = with_tree();
-    work.file("extra/out.ko", "out");
-    let path = work.path("extra/out.ko");
-    work.file("lib/modules/1.0/modules.dep", format!("{}: kernel/a/base.ko\nkernel/a/base.ko:\n", path.display()));
-    work.build(&["out", "--module-dir", "lib/modules", "--agent", "agent"]);
-    let image = work.image();
-    assert_eq!(text_of(&image, path.strip_prefix("/").unwrap().to_str().unwrap()), "out");
-    assert_eq!(text_of(&image, "lib/modules/1.0/kernel/a/base.ko"), "base");
-}
-
-#[test]
 fn configuration_applies_to_the_build_and_is_copied_into_the_image() {
     let work = with_tree();
     work.file("etc/a.conf", "softdep base post: other\nblacklist soft\n");
@@ -302,68 +276,6 @@ fn configuration_applies_to_the_build_and_is_copied_into_the_image() {
 }
 
 #[test]
-fn added_files_keep_their_modes_and_replace_files_of_the_layout() {
-    let work = with_tree();
-    fs::set_permissions(work.path("init"), fs::Permissions::from_mode(0o4751)).unwrap();
-    work.build(&["--agent", "agent", "--add", "init:/opt/x:y/tool", "--add", "agent:/init"]);
-    let image = work.image();
-    let lines = listing(&image);
-    assert!(lines.contains("f 4751 opt/x:y/tool\n") && lines.contains("d 0755 opt/x:y\n"), "{lines}");
-    assert_eq!(text_of(&image, "init"), AGENT);
-}
-
-#[test]
-fn a_folder_is_added_with_links_and_modes() {
-    let work = Work::new();
-    let modes = [("over/bin/su", 0o4755), ("over/spool", 0o1777), ("over/bin", 0o2755)];
-    work.file("over/bin/su", "su");
-    work.file("over/spool/.keep", "");
-    work.file("over/etc/a.conf", "");
-    modes
-        .iter()
-        .for_each(|(path, mode)| fs::set_permissions(work.path(path), PermissionsExt::from_mode(*mode)).unwrap());
-    symlink("su", work.path("over/bin/sh")).unwrap();
-    symlink("/nowhere", work.path("dangling")).unwrap();
-    symlink("over/bin/su", work.path("link")).unwrap();
-    work.build(&["--agent", "agent", "--add", "over:/", "--add", "dangling:/opt/d", "--add", "link:/opt/l"]);
-    let lines = listing(&work.image());
-    let expected = [
-        "d 2755 bin",
-        "l 0777 bin/sh -> su",
-        "f 4755 bin/su",
-        "f 0644 etc/a.conf",
-        "l 0777 opt/d -> /nowhere",
-        "f 4755 opt/l",
-        "d 1777 spool",
-        "f 0644 spool/.keep",
-    ];
-    let missing: Vec<_> = expected.iter().filter(|line| !lines.contains(&format!("{line}\n"))).collect();
-    assert!(missing.is_empty(), "{missing:?} {lines}");
-    // The folder of the layout keeps its mode.
-    assert!(lines.contains("d 0755 etc\n"), "{lines}");
-    let fifo = std::process::Command::new("mkfifo").arg(work.path("over/fifo")).status().unwrap();
-    assert!(fifo.success());
-    work.remove_image();
-    let printed = work.fails(&["--agent", "agent", "--add", "over:/over"]);
-    assert!(printed.ends_with("over/fifo: a FIFO or a socket, which an image can't hold\n"), "{printed}");
-}
-
-#[test]
-fn a_file_of_5_gib_is_refused_before_it_is_read() {
-    let work = Work::new();
-    fs::File::create(work.path("sparse")).and_then(|file| file.set_len(5 << 30)).unwrap();
-    let start = std::time::Instant::now();
-    for (arguments, name) in [
-        (&["--agent", "agent", "--add", "sparse:/x"][..], work.path("sparse").canonicalize().unwrap()),
-        (&["--agent", "sparse"], "sparse".into()),
-    ] {
-        let expected = format!("guest-image: {}: a file of 4 GiB or more\n", name.display());
-        assert_eq!(work.fails(arguments), expected);
-    }
-    assert!(start.elapsed().as_secs() < 5);
-}
-
-#[test]
 fn an_image_is_written_to_standard_output() {
     let work = with_tree();
     let arguments = ["base", "--module-dir", "lib/modules", "--agent", "agent"];
@@ -374,95 +286,6 @@ fn an_image_is_written_to_standard_output() {
         let report = String::from_utf8(output.stderr).unwrap();
         assert!(report.contains("lib/modules/1.0/kernel/a/base.ko") && !report.contains('\x1b'), "{report}");
     }
-}
-
-#[test]
-fn an_agent_without_its_interpreter_is_refused() {
-    let work = Work::new();
-    fs::set_permissions(work.path("init"), fs::Permissions::from_mode(0o755)).unwrap();
-    work.file("dynamic", linked_dynamically(init()));
-    work.file("script", "#!/bin/sh -e\n");
-    for (agent, interpreter) in [("dynamic", "/lib/ld.so"), ("script", "/bin/sh")] {
-        let failure = format!("start /sbin/agent: ENOENT: its interpreter {interpreter} is not there");
-        let printed = work.fails(&["--agent", agent]);
-        let hint = "put it into the image with --add, or only warn of it with --allow-missing";
-        assert_eq!(printed, format!("guest-image: {failure}; {hint}\n"));
-        let printed = work.build(&["--agent", agent, "--allow-missing"]);
-        assert_eq!(printed, format!("guest-image: warning: {failure}\ninitramfs.img: 0 modules"));
-        let printed = work.build(&["--agent", agent, "--add", &format!("init:{interpreter}")]);
-        assert_eq!(printed, "initramfs.img: 0 modules");
-        work.remove_image();
-    }
-}
-
-#[test]
-fn an_agent_for_another_machine_is_refused() {
-    let work = Work::new();
-    work.file("foreign", for_riscv(init()));
-    let printed = work.fails(&["--agent", "foreign"]);
-    assert_eq!(printed, "guest-image: start /sbin/agent: ENOEXEC: built for riscv64, this machine is x86_64\n");
-}
-
-#[test]
-fn an_image_whose_agent_is_on_another_root_has_none() {
-    let work = Work::new();
-    work.build(&["--no-agent"]);
-    let lines = listing(&work.image());
-    assert!(lines.contains("sbin/guest-init\n") && !lines.contains("agent"), "{lines}");
-}
-
-#[test]
-fn an_install_command_that_ends_the_boot_is_refused() {
-    let work = with_tree();
-    work.file("etc/a.conf", "install mid /bin/false\ninstall other /sbin/unknown\n");
-    let arguments = ["?other; top-mod", "--module-dir", "lib/modules", "--agent", "agent", "--config", "etc"];
-    let printed = work.fails(&arguments);
-    assert_eq!(printed, "guest-image: plan mid: EPERM: modprobe.d has `install /bin/false` for it\n");
-    let printed = work.build(&[&arguments[..], &["--allow-missing"]].concat());
-    let lines: Vec<_> = printed.lines().map(|line| line.split(": E").next().unwrap()).collect();
-    let warned = ["plan mid", "plan other"].map(|what| format!("guest-image: warning: {what}"));
-    assert_eq!(lines, [&warned[0], &warned[1], "initramfs.img: 3 modules"]);
-}
-
-#[test]
-fn the_modules_that_an_install_command_loads_are_in_the_image() {
-    let work = with_tree();
-    work.file("etc/a.conf", "install other modprobe -i base && sysctl -q --system; modprobe soft || modprobe ghost\n");
-    let printed = work.build(&["other", "--module-dir", "lib/modules", "--agent", "agent", "--config", "etc"]);
-    let lines: Vec<_> = printed.lines().collect();
-    let [passed_over, ghost, image] = lines[..] else { panic!("{printed}") };
-    let warning = "guest-image: warning: other: its install command has more than modprobe, which is passed over: `";
-    assert_eq!(passed_over, format!("{warning}sysctl -q --system`"));
-    assert!(ghost.starts_with("guest-image: warning: plan ghost: ENOENT: an install command of modprobe.d loads it"));
-    assert_eq!(image, "initramfs.img: 2 modules");
-    let lines = listing(&work.image());
-    assert!(lines.contains("/a/base.ko\n") && lines.contains("/b/soft.ko\n"), "{lines}");
-}
-
-#[test]
-fn a_module_that_depmod_does_not_know_is_named_and_one_that_was_compressed_is_taken() {
-    let work = with_tree();
-    work.file("lib/modules/1.0/updates/new.ko", "");
-    let printed = work.fails(&["new", "--agent", "agent"]);
-    let end = "; updates/new.ko is there, but modules.dep has no line for it: run depmod\n";
-    assert!(printed.starts_with("guest-image: plan new: ENOENT: ") && printed.ends_with(end), "{printed}");
-    let base = work.path("lib/modules/1.0/kernel/a/base.ko");
-    fs::rename(&base, base.with_extension("ko.xz")).unwrap();
-    let printed = work.build(&["base", "--module-dir", "lib/modules", "--agent", "agent"]);
-    assert_eq!(printed, "initramfs.img: 1 module");
-}
-
-#[test]
-fn a_module_for_another_kernel_is_a_warning() {
-    let work = with_tree();
-    work.file("lib/modules/1.0/kernel/a/base.ko", module(&["vermagic=0.9 SMP "], b"crc"));
-    let arguments = ["base", "--module-dir", "lib/modules", "--agent", "agent"];
-    let warning = "guest-image: warning: load base: ENOEXEC: built for 0.9, this kernel is 1.0\n";
-    assert_eq!(work.build(&arguments), format!("{warning}initramfs.img: 1 module"));
-    work.file("lib/modules/1.0/config", "CONFIG_MODVERSIONS=y\n");
-    let text = "it loads only if the versions of its symbols are this kernel's";
-    let warning = format!("guest-image: warning: base: built for 0.9, this kernel is 1.0: {text}\n");
-    assert_eq!(work.build(&arguments), format!("{warning}initramfs.img: 1 module"));
 }
 
 #[test]
@@ -483,23 +306,6 @@ fn firmware_that_is_missing_is_a_warning() {
     }
     let printed = work.build(&["base; top-mod; soft; other", "--module-dir", "lib/modules", "--agent", "agent"]);
     assert!(printed.contains(": firmware of base, other, soft and another module was not looked for; "), "{printed}");
-}
-
-#[test]
-fn an_init_that_can_not_be_pid_1_is_refused() {
-    let ordinary = fs::read(env!("CARGO_BIN_EXE_guest-init")).unwrap();
-    let cases = [
-        (ordinary, "not a build of guest-init that can be PID 1: no note .note.guest_init in it"),
-        (b"#!/bin/sh\n".to_vec(), "not a 64-bit ELF program"),
-        (linked_dynamically(init()), "linked dynamically"),
-    ];
-    let work = Work::new();
-    for (file, cause) in cases {
-        work.file("init", file);
-        let expected =
-            format!("guest-image: --init init: {cause}; run scripts/build and name the guest-init that it makes\n");
-        assert_eq!(work.fails(&["--agent", "agent"]), expected);
-    }
 }
 
 #[test]

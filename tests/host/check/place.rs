@@ -11,8 +11,8 @@ use crate::support::module::{init, module};
 /// The vermagic of the small tree's kernel.
 pub const MAGIC: &str = "vermagic=1.0 SMP preempt mod_unload ";
 
-/// `net` needs `bus`, and has the soft dependency `soft`, whose file is missing. `old` was built for another kernel, and
-/// `kin` for one with the same symbols. `torn` is cut short, and `broken` is no module.
+/// `net` needs `bus`, and has the soft dependency `soft`, whose file is missing. `old` was built for another kernel,
+/// and `kin` for one with the same symbols. `torn` is cut short, and `broken` is no module.
 const DEP: &str = "kernel/net.ko: kernel/bus.ko\nkernel/bus.ko:\nkernel/old.ko:\nkernel/kin.ko:\nkernel/torn.ko:\n\
                    kernel/broken.ko:\nkernel/soft.ko:\n";
 

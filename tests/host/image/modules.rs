@@ -1,0 +1,88 @@
+//! guest-image build: the modules that an image gets, and the remarks on them.
+
+use std::fs;
+
+use super::with_tree;
+use super::work::{listing, text_of};
+use crate::support::module::module;
+
+#[test]
+fn with_several_trees_a_release_must_be_named() {
+    let work = with_tree();
+    fs::create_dir(work.path("lib/modules/left-over")).unwrap();
+    work.build(&["base", "--module-dir", "lib/modules", "--agent", "agent"]);
+    work.remove_image();
+    work.file("lib/modules/2.0/modules.dep", "");
+    let printed = work.fails(&["base", "--agent", "agent"]);
+    assert_eq!(printed, "guest-image: lib/modules: several module trees; choose with --release among 1.0, 2.0\n");
+    let arguments = ["base", "--release", "1.0", "--module-dir", "lib/modules", "--agent", "agent"];
+    assert_eq!(work.build(&arguments), "initramfs.img: 1 module");
+    // An image without modules needs no tree.
+    assert_eq!(work.build(&["--module-dir", "nowhere", "--agent", "agent"]), "initramfs.img: 0 modules");
+}
+
+#[test]
+fn modules_from_outside_the_tree_keep_their_path() {
+    let work = with_tree();
+    work.file("extra/out.ko", "out");
+    let path = work.path("extra/out.ko");
+    work.file("lib/modules/1.0/modules.dep", format!("{}: kernel/a/base.ko\nkernel/a/base.ko:\n", path.display()));
+    work.build(&["out", "--module-dir", "lib/modules", "--agent", "agent"]);
+    let image = work.image();
+    assert_eq!(text_of(&image, path.strip_prefix("/").unwrap().to_str().unwrap()), "out");
+    assert_eq!(text_of(&image, "lib/modules/1.0/kernel/a/base.ko"), "base");
+}
+
+#[test]
+fn an_install_command_that_ends_the_boot_is_refused() {
+    let work = with_tree();
+    work.file("etc/a.conf", "install mid /bin/false\ninstall other /sbin/unknown\n");
+    let arguments = ["?other; top-mod", "--module-dir", "lib/modules", "--agent", "agent", "--config", "etc"];
+    let printed = work.fails(&arguments);
+    assert_eq!(printed, "guest-image: plan mid: EPERM: modprobe.d has `install /bin/false` for it\n");
+    let printed = work.build(&[&arguments[..], &["--allow-missing"]].concat());
+    let lines: Vec<_> = printed.lines().map(|line| line.split(": E").next().unwrap()).collect();
+    let warned = ["plan mid", "plan other"].map(|what| format!("guest-image: warning: {what}"));
+    assert_eq!(lines, [&warned[0], &warned[1], "initramfs.img: 3 modules"]);
+}
+
+#[test]
+fn the_modules_that_an_install_command_loads_are_in_the_image() {
+    let work = with_tree();
+    work.file("etc/a.conf", "install other modprobe -i base && sysctl -q --system; modprobe soft || modprobe ghost\n");
+    let printed = work.build(&["other", "--module-dir", "lib/modules", "--agent", "agent", "--config", "etc"]);
+    let lines: Vec<_> = printed.lines().collect();
+    let [passed_over, ghost, image] = lines[..] else { panic!("{printed}") };
+    let warning = "guest-image: warning: other: its install command has more than modprobe, which is passed over: `";
+    assert_eq!(passed_over, format!("{warning}sysctl -q --system`"));
+    assert!(ghost.starts_with("guest-image: warning: plan ghost: ENOENT: an install command of modprobe.d loads it"));
+    assert_eq!(image, "initramfs.img: 2 modules");
+    let lines = listing(&work.image());
+    assert!(lines.contains("/a/base.ko\n") && lines.contains("/b/soft.ko\n"), "{lines}");
+}
+
+#[test]
+fn a_module_that_depmod_does_not_know_is_named_and_one_that_was_compressed_is_taken() {
+    let work = with_tree();
+    work.file("lib/modules/1.0/updates/new.ko", "");
+    let printed = work.fails(&["new", "--agent", "agent"]);
+    let end = "; updates/new.ko is there, but modules.dep has no line for it: run depmod\n";
+    assert!(printed.starts_with("guest-image: plan new: ENOENT: ") && printed.ends_with(end), "{printed}");
+    let base = work.path("lib/modules/1.0/kernel/a/base.ko");
+    fs::rename(&base, base.with_extension("ko.xz")).unwrap();
+    let printed = work.build(&["base", "--module-dir", "lib/modules", "--agent", "agent"]);
+    assert_eq!(printed, "initramfs.img: 1 module");
+}
+
+#[test]
+fn a_module_for_another_kernel_is_a_warning() {
+    let work = with_tree();
+    work.file("lib/modules/1.0/kernel/a/base.ko", module(&["vermagic=0.9 SMP "], b"crc"));
+    let arguments = ["base", "--module-dir", "lib/modules", "--agent", "agent"];
+    let warning = "guest-image: warning: load base: ENOEXEC: built for 0.9, this kernel is 1.0\n";
+    assert_eq!(work.build(&arguments), format!("{warning}initramfs.img: 1 module"));
+    work.file("lib/modules/1.0/config", "CONFIG_MODVERSIONS=y\n");
+    let text = "it loads only if the versions of its symbols are this kernel's";
+    let warning = format!("guest-image: warning: base: built for 0.9, this kernel is 1.0: {text}\n");
+    assert_eq!(work.build(&arguments), format!("{warning}initramfs.img: 1 module"));
+}

@@ -1,0 +1,60 @@
+//! guest-image build: the init and the agent that an image can have.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::work::{Work, listing};
+use crate::support::module::{init, linked_dynamically};
+use crate::support::scene::for_riscv;
+
+#[test]
+fn an_agent_without_its_interpreter_is_refused() {
+    let work = Work::new();
+    fs::set_permissions(work.path("init"), fs::Permissions::from_mode(0o755)).unwrap();
+    work.file("dynamic", linked_dynamically(init()));
+    work.file("script", "#!/bin/sh -e\n");
+    for (agent, interpreter) in [("dynamic", "/lib/ld.so"), ("script", "/bin/sh")] {
+        let failure = format!("start /sbin/agent: ENOENT: its interpreter {interpreter} is not there");
+        let printed = work.fails(&["--agent", agent]);
+        let hint = "put it into the image with --add, or only warn of it with --allow-missing";
+        assert_eq!(printed, format!("guest-image: {failure}; {hint}\n"));
+        let printed = work.build(&["--agent", agent, "--allow-missing"]);
+        assert_eq!(printed, format!("guest-image: warning: {failure}\ninitramfs.img: 0 modules"));
+        let printed = work.build(&["--agent", agent, "--add", &format!("init:{interpreter}")]);
+        assert_eq!(printed, "initramfs.img: 0 modules");
+        work.remove_image();
+    }
+}
+
+#[test]
+fn an_agent_for_another_machine_is_refused() {
+    let work = Work::new();
+    work.file("foreign", for_riscv(init()));
+    let printed = work.fails(&["--agent", "foreign"]);
+    assert_eq!(printed, "guest-image: start /sbin/agent: ENOEXEC: built for riscv64, this machine is x86_64\n");
+}
+
+#[test]
+fn an_image_whose_agent_is_on_another_root_has_none() {
+    let work = Work::new();
+    work.build(&["--no-agent"]);
+    let lines = listing(&work.image());
+    assert!(lines.contains("sbin/guest-init\n") && !lines.contains("agent"), "{lines}");
+}
+
+#[test]
+fn an_init_that_can_not_be_pid_1_is_refused() {
+    let ordinary = fs::read(env!("CARGO_BIN_EXE_guest-init")).unwrap();
+    let cases = [
+        (ordinary, "not a build of guest-init that can be PID 1: no note .note.guest_init in it"),
+        (b"#!/bin/sh\n".to_vec(), "not a 64-bit ELF program"),
+        (linked_dynamically(init()), "linked dynamically"),
+    ];
+    let work = Work::new();
+    for (file, cause) in cases {
+        work.file("init", file);
+        let expected =
+            format!("guest-image: --init init: {cause}; run scripts/build and name the guest-init that it makes\n");
+        assert_eq!(work.fails(&["--agent", "agent"]), expected);
+    }
+}
