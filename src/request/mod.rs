@@ -159,8 +159,8 @@ impl<'a> Request<'a> {
         (self.kernel, self.arguments) = (kernel, arguments);
     }
 
-    /// The agent's arguments that were most likely meant for the kernel or for guest-init. Some VMMs add words to the end
-    /// of the command line, even behind ` -- ` (Firecracker's issue 2709).
+    /// The agent's arguments that were most likely meant for the kernel or for guest-init. Some VMMs add words to the
+    /// end of the command line, even behind ` -- ` (Firecracker's issue 2709).
     pub fn misplaced(&self) -> impl Iterator<Item = Misplaced<'a>> + use<'a> {
         let is_kernels = |word: &Word<'_>| word.name == b"root" || same(word.name, b"virtio_mmio.device");
         let is_misplaced =

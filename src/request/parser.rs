@@ -45,9 +45,9 @@ impl<'p, 'a, 't> Parser<'p, 'a, 't> {
         }
     }
 
-    /// Reports a list whose quotes were forgotten: the kernel ends an unquoted list at a blank, and a `;` on either side
-    /// of the blank, or at the end of the next word, shows that the list was to go on. `key` is that of `word`, which
-    /// comes after the list.
+    /// Reports a list whose quotes were forgotten: the kernel ends an unquoted list at a blank, and a `;` on either
+    /// side of the blank, or at the end of the next word, shows that the list was to go on. `key` is that of `word`,
+    /// which comes after the list.
     fn check_list_before(&mut self, word: &Word<'a>, key: Option<&[u8]>) {
         let is_unquoted_list = key.is_some_and(|key| same(key, b"modules")) && !word.raw.ends_with(b"\"");
         let before = core::mem::replace(&mut self.unquoted_list, is_unquoted_list.then_some(word.raw));

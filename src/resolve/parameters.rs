@@ -117,8 +117,9 @@ fn with_blanks(text: &[u8], push: &mut dyn FnMut(&[u8])) {
 /// Finds the words of `text` that name no parameter of the module. `found` is called with a failure for each, which
 /// proposes the nearest names (MODPROBE.md 12.5). Every module has `dyndbg` and `async_probe` (MODPROBE.md 8.4).
 ///
-/// The last `of_entry` bytes of the text are the parameters of an entry. If one of them names a module, the entry should
-/// most likely have ended before it, so that is a [`Code::BadEntry`]. Without `sources` nothing is known about modules.
+/// The last `of_entry` bytes of the text are the parameters of an entry. If one of them names a module, the entry
+/// should most likely have ended before it, so that is a [`Code::BadEntry`]. Without `sources` nothing is known about
+/// modules.
 ///
 /// The kernel ignores what follows `--` (MODPROBE.md 8.3), so that is one more failure.
 pub fn unknown(

@@ -2,10 +2,10 @@
 //!
 //! Some inputs are left out because guest-init differs from libkmod 30 on purpose:
 //!
-//! * libkmod takes modprobe.blacklist= as it stands, so its copy of the command line has the blacklist without dashes and
-//!   quotes. It also reads on behind ` -- `, so no command line has one.
-//! * Three accidents of libkmod: a backslash at the end of a file is a byte 0xff, `install a.b` is `install a`, and some
-//!   names that are no module's keep a dash in brackets.
+//! * libkmod takes modprobe.blacklist= as it stands, so its copy of the command line has the blacklist without dashes
+//!   and quotes. It also reads on behind ` -- `, so no command line has one.
+//! * Three accidents of libkmod: a backslash at the end of a file is a byte 0xff, `install a.b` is `install a`, and
+//!   some names that are no module's keep a dash in brackets.
 
 use std::fmt;
 

@@ -72,7 +72,7 @@ impl Disk {
         self.path.to_str().expect("a path in UTF-8")
     }
 
-    /// What a tool prints. In its command line `DISK` is the disk.
+    /// The output of a tool. In its command line `DISK` is the disk.
     pub fn output_of(&self, tool: &[&str]) -> String {
         let (name, arguments) = tool.split_first().expect("a tool");
         let arguments = arguments.iter().map(|argument| if *argument == "DISK" { self.path() } else { argument });

@@ -15,11 +15,11 @@ use super::{Kernel, Machine, root};
 
 /// Seconds after which a VM is ended and its test fails. A boot takes 3 to 8 where nothing else runs.
 const LIMIT: &str = "300";
-/// What a kernel command line begins with. Without its tests of ciphers a kernel of Debian's takes half as many
+/// The beginning of each kernel command line. Without its tests of ciphers a kernel of Debian's takes half as many
 /// instructions to PID 1.
 const WORDS: &str = "cryptomgr.notests";
-/// Seconds that guest-init has from its start to the hand-off, unless a test names another deadline. On a busy machine a
-/// VM's clock runs on while its CPU waits, so guest-init's own 30 s would not do.
+/// Seconds that guest-init has from its start to the hand-off, unless a test names another deadline. On a busy machine
+/// a VM's clock runs on while its CPU waits, so guest-init's own 30 s would not do.
 const DEADLINE: &str = "120";
 /// Seconds beside the deadline, between the kernel's records of the start of PID 1 and of the end of the VM: for
 /// guest-init's first mounts, and for the panic.

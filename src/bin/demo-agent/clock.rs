@@ -3,9 +3,10 @@
 //! They come from three sources of different precision:
 //!
 //! * CLOCK_BOOTTIME counts from the kernel's set-up of its clock, so it lacks the time of firmware and boot loader.
-//! * The kernel's log has the start of PID 1 to the microsecond: `Run /init as init process`, which the kernel logs just
-//!   before it executes the file. This program logs a record of its own when it starts. The difference of the two records
-//!   is the time from PID 1's start to now: all of guest-init, both calls of execve, and the start of this program.
+//! * The kernel's log has the start of PID 1 to the microsecond: `Run /init as init process`, which the kernel logs
+//!   just before it executes the file. This program logs a record of its own when it starts. The difference of the two
+//!   records is the time from PID 1's start to now: all of guest-init, both calls of execve, and the start of this
+//!   program.
 //! * /proc/1/stat has the time at which PID 1's thread was created, in clock ticks of 10 ms. The initramfs is unpacked
 //!   after that, so this time counts the kernel's own work as PID 1's.
 //!

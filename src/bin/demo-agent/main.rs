@@ -20,8 +20,8 @@
 //!
 //! Other arguments appear in the report and have no effect. Of several ends the last one counts, and without one the
 //! agent powers off. A machine without ACPI (`-M microvm,acpi=off`, Firecracker) cannot power off: the kernel logs
-//! `System halted`, and QEMU goes on for ever. Use `--reboot` there, with `reboot=t` on the kernel command line, which is
-//! a triple fault: it needs no device, while the default tries the keyboard controller for some seconds first. As
+//! `System halted`, and QEMU goes on for ever. Use `--reboot` there, with `reboot=t` on the kernel command line, which
+//! is a triple fault: it needs no device, while the default tries the keyboard controller for some seconds first. As
 //! another process than PID 1 the agent never ends the machine, and exits with N or 0.
 //!
 //! If the environment has `agent_report=DEVICE`, the agent prints to that device instead of the console.

@@ -29,8 +29,8 @@ fn name(line: &str) -> Option<String> {
     Some(printable(line.split(' ').next()?.as_bytes()))
 }
 
-/// `NAME=VALUE` of each parameter, sorted by name. A parameter with mode 0 has no file, and one that is write-only cannot
-/// be read, so neither is in the report.
+/// `NAME=VALUE` of each parameter, sorted by name. A parameter with mode 0 has no file, and one that is write-only
+/// cannot be read, so neither is in the report.
 fn parameters(module: &str) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/sys/module/{module}/parameters")) else {
         return Vec::new();

@@ -53,7 +53,7 @@ pub fn serve_module_requests(kernel: &KernelWords<'_>) {
     }
 }
 
-/// The same, after a look at the sysctl. Out of line, because few VMs need it.
+/// Sets kernel.modprobe if the program that it names does not exist. Out of line, because few VMs need it.
 #[inline(never)]
 fn serve_where_the_kernel_looks() {
     let Some(path) = own_modprobe() else { return };

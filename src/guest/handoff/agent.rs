@@ -82,8 +82,8 @@ fn contents(path: &[u8]) -> Option<&'static [u8]> {
     map(&open_regular(&open_directory("/").ok()?, path).ok()?).ok()
 }
 
-/// The interpreter that a file names: after `#!`, up to a blank (load_script in fs/binfmt_script.c), or in an ELF program
-/// header.
+/// The interpreter that a file names: after `#!`, up to a blank (load_script in fs/binfmt_script.c), or in an ELF
+/// program header.
 pub fn interpreter_of(file: &[u8]) -> Option<Vec<u8>> {
     match file.strip_prefix(b"#!") {
         Some(script) => {

@@ -55,7 +55,7 @@ pub struct LoadOptions<'a> {
     pub keep_modules: bool,
     /// The words of the command line that may be the reason for a refusal.
     pub words: ModuleWords<'a>,
-    /// What the modules are loaded for, as the log names it.
+    /// The purpose of the modules, as the log names it.
     pub purpose: &'static str,
 }
 

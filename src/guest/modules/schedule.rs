@@ -18,7 +18,7 @@ use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::waits::each_dependency;
 use crate::resolve::plan::{Action, Plan, Step};
 
-/// What a step needs to be done. Made before the first step begins.
+/// The files and waits of a step, found before the first step begins.
 #[derive(Debug, Default)]
 pub struct PreparedStep {
     /// The module's file, if it is open.

@@ -49,7 +49,8 @@ impl<'a> From<&'a str> for ConfigPath<'a> {
     }
 }
 
-/// The number of names that are looked at for a file without a line of modules.dep. A distribution's tree has some 5,000.
+/// The number of names that are looked at for a file without a line of modules.dep. A distribution's tree has some
+/// 5,000.
 const MOST_SEARCHED: usize = 20_000;
 
 /// An open module tree.

@@ -9,7 +9,8 @@ use crate::guest::system::files::{Directory, open_directory};
 
 /// The file system types of an initramfs, as statfs(2) returns them: ramfs and tmpfs (include/uapi/linux/magic.h).
 const INITRAMFS: [u32; 2] = [0x8584_58f6, 0x0102_1994];
-/// The places of the program that loads modules on demand. In an image without it, no module is loaded after guest-init.
+/// The places of the program that loads modules on demand. In an image without it, no module is loaded after
+/// guest-init.
 const MODPROBE: [&CStr; 2] = [c"/sbin/modprobe", c"/usr/sbin/modprobe"];
 
 /// Whether the image has a modprobe, so that the kernel or the agent can load modules on demand.

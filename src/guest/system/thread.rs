@@ -98,7 +98,7 @@ pub fn others_may_stay() -> bool {
     OTHERS.load(Ordering::Relaxed) > 0 || gettid() != getpid()
 }
 
-/// What threads do: a function of the thread's number.
+/// The work of threads: a function of the thread's number.
 trait Work: Fn(usize) + Sync {}
 
 impl<F: Fn(usize) + Sync> Work for F {}
@@ -110,7 +110,7 @@ struct Thread<'w> {
     _stack: Stack,
 }
 
-/// What a thread is given when it starts.
+/// The arguments of a thread.
 struct Task<'w> {
     work: &'w dyn Work,
     number: usize,

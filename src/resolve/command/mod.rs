@@ -115,7 +115,8 @@ impl<'a> Calls<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Reads a call. `text` begins behind the program's name. `None`: it has an option or a word that is not understood.
+    /// Reads a call. `text` begins behind the program's name. `None`: it has an option or a word that is not
+    /// understood.
     fn read(text: &'a [u8]) -> Option<Self> {
         let mut call = Self { text, name: b"", ignore_install: false, use_blacklist: false };
         for word in

@@ -45,8 +45,8 @@ pub(super) struct Shell<'a> {
 }
 
 impl<'a> Shell<'a> {
-    /// Runs a command in which the calls in `failed` fail. The outcome has the call with the number `wanted`. `None`: the
-    /// command is not understood.
+    /// Runs a command in which the calls in `failed` fail. The outcome has the call with the number `wanted`. `None`:
+    /// the command is not understood.
     pub fn run(text: &'a [u8], failed: CallSet, wanted: u8) -> Option<Run<'a>> {
         let mut shell = Self { rest: text, failed, wanted, run: Run::default(), is_guessed: false };
         shell.run.succeeds = shell.list(true, true, 0)?;

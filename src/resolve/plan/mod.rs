@@ -96,7 +96,7 @@ struct CallLink {
     number: u8,
 }
 
-/// What changes a plan: options of modprobe, and the rule for soft dependencies.
+/// The options of a request that change its plan: those of modprobe, and the rule for soft dependencies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// `-i`: the install command and the soft dependencies of the wanted module are passed over (MODPROBE.md 5.5).

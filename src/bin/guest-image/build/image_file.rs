@@ -32,8 +32,8 @@ pub struct Sizes {
 /// The name of standard output in place of a path.
 pub const STDOUT: &str = "-";
 
-/// Writes `before` unchanged and then the compressed output of `fill` to a new file, and renames that file to `path`. If
-/// the path is [`STDOUT`], writes to standard output.
+/// Writes `before` unchanged and then the compressed output of `fill` to a new file, and renames that file to `path`.
+/// If the path is [`STDOUT`], writes to standard output.
 pub fn write(
     path: &Path,
     before: &[u8],

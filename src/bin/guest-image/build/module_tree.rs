@@ -93,7 +93,8 @@ pub fn look_into(
 type Renamed = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Adds the names of the modules in the image to append to, and returns their paths there, because mkinitramfs
-/// decompresses modules. Of several modules of one name, such as the kernel's and DKMS's, the one in modules.dep counts.
+/// decompresses modules. Of several modules of one name, such as the kernel's and DKMS's, the one in modules.dep
+/// counts.
 ///
 /// Error: the tree lacks one of them. The new indexes replace those of the image, and would hide that module.
 fn add_existing(archive: &Archive, target: &str, tree: &Sources<'_>, selection: &mut Selection) -> Result<Renamed> {

@@ -43,8 +43,8 @@ struct JsonReport<'a> {
     files: Vec<Item<'a>>,
 }
 
-/// Prints the report on standard output, or on standard error if the image is written to standard output. The summary of
-/// the text format always goes to standard error.
+/// Prints the report on standard output, or on standard error if the image is written to standard output. The summary
+/// of the text format always goes to standard error.
 pub fn print(format: ReportFormat, image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> Result<()> {
     let files: Vec<_> = archive.files().collect();
     let print = |text: &str| match image == Path::new(STDOUT) {

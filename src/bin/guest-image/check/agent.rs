@@ -18,8 +18,8 @@ const GUEST_INIT: &str = "sbin/guest-init";
 /// Looks for the agent in a root. Returns the failure that the VM would end with.
 ///
 /// A root without the agent is the VM's image only if it has guest-init. Else the image may be made of it with `build
-/// --agent`, so that nothing is known but that the agent is not there, which is a warning. If PID 1 switches to `root=`,
-/// the agent is there. It is looked for only if `root=` names the share `on_root`.
+/// --agent`, so that nothing is known but that the agent is not there, which is a warning. If PID 1 switches to
+/// `root=`, the agent is there. It is looked for only if `root=` names the share `on_root`.
 pub fn inspect(
     request: &Request<'_>,
     machine: Option<&str>,

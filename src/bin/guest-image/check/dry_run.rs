@@ -86,8 +86,8 @@ struct DryRun<'v> {
 }
 
 impl DryRun<'_> {
-    /// Does what PID 1 does before the first load. Returns the failures with which loads and the agent would end, as far
-    /// as the files show them.
+    /// Does what PID 1 does before the first load. Returns the failures with which loads and the agent would end, as
+    /// far as the files show them.
     fn walk(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>, Stop> {
         let mut request = command_line::parse(command_line::kept(self.vm.cmdline.as_bytes()), report);
         let misplaced = request.misplaced().map(|word| Remark::new(Topic::CommandLine, None, word.to_string()));
@@ -176,8 +176,8 @@ impl DryRun<'_> {
         Ok(())
     }
 
-    /// Remarks on modules that are only below `/usr` of the root. That keeps a root with guest-init from its agent. Other
-    /// roots are what an image is made of, and `build` puts the modules into the right place.
+    /// Remarks on modules that are only below `/usr` of the root. That keeps a root with guest-init from its agent.
+    /// Other roots are what an image is made of, and `build` puts the modules into the right place.
     fn remark_on_place(&self, modules: &Folder, findings: &mut Findings) {
         let Some(root) = self.vm.tree.root().filter(|root| modules.path == root.path.join("usr/lib/modules")) else {
             return;

@@ -1,5 +1,5 @@
-//! A kernel image: its release, the version magic that its modules must have, its configuration, and the versions of its
-//! symbols.
+//! A kernel image: its release, the version magic that its modules must have, its configuration, and the versions of
+//! its symbols.
 
 use std::fs;
 use std::path::Path;
@@ -143,7 +143,8 @@ impl<'a> BzImage<'a> {
         first_word(self.0.get(start..)?)
     }
 
-    /// The compressed kernel. It starts `payload_offset` bytes behind the boot sector and `setup_sects` further sectors.
+    /// The compressed kernel. It starts `payload_offset` bytes behind the boot sector and `setup_sects` further
+    /// sectors.
     fn payload(&self) -> Option<&'a [u8]> {
         let word = |at| Some(u32::from_le_bytes(self.0.get(at..at + 4)?.try_into().ok()?) as usize);
         let sectors = usize::from(*self.0.get(0x1f1)?);
@@ -159,7 +160,8 @@ fn efi_payload(file: &[u8]) -> Option<&[u8]> {
     file.get(word(8)?..)?.get(..word(12)?).filter(|_| is_zboot)
 }
 
-/// The kernel in a unified kernel image, which is an EFI program (uapi-group.org/specifications/specs/unified_kernel_image).
+/// The kernel in a unified kernel image, which is an EFI program
+/// (uapi-group.org/specifications/specs/unified_kernel_image).
 fn unified(file: &[u8]) -> Option<&[u8]> {
     PeFile64::parse(file).ok()?.section_by_name(".linux")?.data().ok()
 }

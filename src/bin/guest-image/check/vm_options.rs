@@ -39,8 +39,8 @@ pub struct VmOptions {
     /// A folder that the VM gets as a virtio-fs share. virtiofs:TAG:/PATH in --cmdline refers to it
     #[arg(long, value_name = "TAG=DIR")]
     pub share: Vec<Share>,
-    /// The VM's kernel image: bzImage, vmlinux, arm64 Image, or a unified kernel image, compressed in any format that the
-    /// kernel has. Modules that were not built for it are failures
+    /// The VM's kernel image: bzImage, vmlinux, arm64 Image, or a unified kernel image, compressed in any format that
+    /// the kernel has. Modules that were not built for it are failures
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
     /// Exit with status 1 if there are warnings

@@ -71,8 +71,8 @@ impl Target {
         Ok(Self { title, file, kind, namespace, name, origin, modules, parameter, annotation, warnings })
     }
 
-    /// Writes the list as words for the command line, which also holds the configuration's `kernel_params`: as one word,
-    /// and as words for a pod's annotation. `for_annotation`: only those are printed.
+    /// Writes the list as words for the command line, which also holds the configuration's `kernel_params`: as one
+    /// word, and as words for a pod's annotation. `for_annotation`: only those are printed.
     pub fn write_parameter(&mut self, runtime: Runtime, configuration: &Configuration, for_annotation: bool) {
         if self.modules.is_empty() {
             return;

@@ -101,8 +101,8 @@ fn suffixes() -> impl Iterator<Item = &'static str> {
     iter::once("").chain(compressed.map(Format::suffix))
 }
 
-/// The regular files of a folder whose path below `place` matches `pattern`, in order. Only the last part of the pattern
-/// may contain a `*`.
+/// The regular files of a folder whose path below `place` matches `pattern`, in order. Only the last part of the
+/// pattern may contain a `*`.
 fn matching(folder: &Folder, place: &Path, pattern: &str) -> Vec<PathBuf> {
     let (parent, last) = pattern.rsplit_once('/').unwrap_or(("", pattern));
     let parent = place.join(parent);

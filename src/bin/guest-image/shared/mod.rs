@@ -1,5 +1,5 @@
-//! Arguments and files that several commands read, and rules that several commands apply: module lists, the module tree,
-//! firmware, programs, compressed files, what the kernel compares.
+//! Arguments and files that several commands read, and rules that several commands apply: module lists, the module
+//! tree, firmware, programs, compressed files, what the kernel compares.
 
 pub mod decompress;
 pub mod firmware;

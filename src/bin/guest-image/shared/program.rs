@@ -12,7 +12,7 @@ use syscalls::Errno;
 /// The most interpreters in a row (`exec_binprm` in fs/exec.c).
 const MOST_INTERPRETERS: usize = 5;
 
-/// What stands at a path of an image.
+/// The result of looking up a path in an image.
 pub enum Found<'f> {
     /// Nothing.
     Nothing,

@@ -27,8 +27,8 @@ impl<'k> VersionMagic<'k> {
         Self { release: release.into(), whole: None, versions: None, by_versions }
     }
 
-    /// The same with the version magic in the kernel's image, which has a word for CONFIG_MODVERSIONS, and with the
-    /// versions of its symbols, if they are known.
+    /// Adds the version magic in the kernel's image, and the versions of the kernel's symbols if they are known. A word
+    /// of the version magic stands for CONFIG_MODVERSIONS.
     pub fn with_image(self, whole: &'k [u8], versions: Option<&'k SymbolVersions>) -> Self {
         let by_versions = whole.split(|&b| b == b' ').any(|word| word == b"modversions");
         Self { whole: Some(whole), versions, by_versions, ..self }

@@ -50,7 +50,7 @@ enum Label {
 /// The longest field of a superblock that is read, in bytes: the label of f2fs.
 const LONGEST: usize = 1024;
 
-/// What a FAT volume without a label has in the label's place.
+/// The text in the label's place on a FAT volume without a label.
 const NO_LABEL: &[u8] = b"NO NAME";
 
 /// All types that are recognised. Offsets are those of the superblocks in the kernel's sources: fs/ext4/ext4.h,
