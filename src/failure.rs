@@ -145,6 +145,8 @@ codes! {
         "the image's modprobe.d; guest-init(8) has the commands that are understood";
     UnknownParameter = 0x36, Plan, EINVAL: "with guest_init.strict=1: a parameter has no module that takes it",
         "modinfo -p; the closest names in the line; the install commands of modprobe.d";
+    ConfigUnreadable = 0x37, Plan, EIO: "a file of modprobe.d, or modules.softdep, can't be read",
+        "the errno named; the file system that holds the file";
 
     Unreadable = 0x40, Load, EIO: "a module's file can't be read",
         "the file named; the file system that holds it";

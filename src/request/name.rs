@@ -68,12 +68,19 @@ pub fn normal<R>(name: &[u8], then: impl FnOnce(&[u8]) -> R) -> Option<R> {
 #[inline(never)]
 fn without_dashes<R>(name: &[u8], then: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let mut room = heapless::Vec::<u8, LONGEST>::new();
-    let mut in_brackets = false;
-    for &byte in name {
-        in_brackets = byte == b'[' || in_brackets && byte != b']';
-        room.push(if in_brackets { byte } else { underscore(byte) }).ok()?;
+    for byte in normalised(name) {
+        room.push(byte).ok()?;
     }
     Some(then(&room))
+}
+
+/// The bytes of the normalised name.
+pub fn normalised(name: &[u8]) -> impl Iterator<Item = u8> {
+    let mut in_brackets = false;
+    name.iter().map(move |&byte| {
+        in_brackets = byte == b'[' || in_brackets && byte != b']';
+        if in_brackets { byte } else { underscore(byte) }
+    })
 }
 
 /// Whether `name` can be looked up: it has no `]` without `[`, no `[` without `]`, and at most [`LONGEST`] bytes.

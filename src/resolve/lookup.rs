@@ -2,12 +2,12 @@
 //! knows the name decides (MODPROBE.md 4.1).
 
 use crate::failure::{Code, Failure};
-use crate::request::name::{normal, same};
+use crate::request::name::{normal, normalised};
 use crate::resolve::tree::Sources;
 use crate::resolve::tree::config::Directive;
 use crate::resolve::tree::glob::glob;
 use crate::resolve::tree::index::IndexKind;
-use crate::resolve::tree::module::Module;
+use crate::resolve::tree::module::{FoundBy, Module};
 use crate::text::Shown;
 
 /// The modules that one name means, smallest priority first.
@@ -41,20 +41,19 @@ impl<'a> Search<'_, 'a> {
     /// Asks the seven sources in turn, until one has a result. `key` is the normalised name.
     fn run(&mut self, key: &[u8]) -> Result<(), Failure> {
         self.config_aliases(key);
-        if self.found.is_empty() && !key.contains(&b':') && self.sources.index_of(IndexKind::Dep)?.exact(key)?.is_some()
-        {
+        if self.found.is_empty() && !key.contains(&b':') && self.sources.exact(IndexKind::Dep, key)?.is_some() {
             self.add(0, Module::named(self.name));
         }
         if self.found.is_empty() && key.starts_with(b"symbol:") {
             self.patterns(IndexKind::Symbols, key)?;
         }
-        if self.found.is_empty() && self.has_command(key) {
-            self.add(0, Module::named(self.name));
+        if self.found.is_empty() {
+            self.command(key);
         }
         if self.found.is_empty() {
             self.patterns(IndexKind::Alias, key)?;
         }
-        if self.found.is_empty() && self.sources.index_of(IndexKind::Builtin)?.exact(key)?.is_some() {
+        if self.found.is_empty() && self.sources.exact(IndexKind::Builtin, key)?.is_some() {
             self.add(0, Module { built_in: true, ..Module::named(self.name) });
         }
         if self.found.is_empty() {
@@ -70,25 +69,38 @@ impl<'a> Search<'_, 'a> {
             if let Directive::Alias { pattern, module } = directive
                 && glob(pattern, key)
             {
-                self.append(Module { alias: Some(pattern), ..Module::named(module) });
+                self.append(Module { found_by: FoundBy::Alias(pattern), ..Module::named(module) });
             }
         }
     }
 
-    /// Whether a line of the configuration has a command for this very name (MODPROBE.md 4.3).
-    fn has_command(&self, key: &[u8]) -> bool {
-        self.sources.config.iter().any(|directive| match directive {
-            Directive::Install { pattern, .. } | Directive::Remove(pattern) => same(pattern, key),
-            _ => false,
-        })
+    /// The module of the first install line for this very name, or else of the first remove line. Its own name ends at
+    /// the first dot (MODPROBE.md 4.3).
+    fn command(&mut self, key: &[u8]) {
+        let names_it = |pattern: &&[u8]| normalised(pattern).eq(key.iter().copied());
+        let config = self.sources.config.iter();
+        let install = config.clone().find_map(|directive| match directive {
+            Directive::Install { pattern, command } if names_it(pattern) => Some((*pattern, FoundBy::Command(command))),
+            _ => None,
+        });
+        let remove = || {
+            config.into_iter().find_map(|directive| match directive {
+                Directive::Remove(pattern) if names_it(pattern) => Some((*pattern, FoundBy::Name)),
+                _ => None,
+            })
+        };
+        if let Some((pattern, found_by)) = install.or_else(remove) {
+            let name = pattern.split(|&b| b == b'.').next().unwrap_or_default();
+            self.add(0, Module { found_by, ..Module::named(name) });
+        }
     }
 
     /// All modules whose pattern in an index matches.
     fn patterns(&mut self, kind: IndexKind, key: &[u8]) -> Result<(), Failure> {
-        let (index, alias) = (self.sources.index_of(kind)?, Some(self.name));
+        let (sources, found_by) = (self.sources, FoundBy::Alias(self.name));
         let built_in = kind == IndexKind::BuiltinAlias;
-        index.matching(key, &mut |_, priority, name| {
-            self.add(priority, Module { alias, built_in, ..Module::named(name) })
+        sources.matching(kind, key, &mut |_, priority, name| {
+            self.add(priority, Module { found_by, built_in, ..Module::named(name) })
         })
     }
 

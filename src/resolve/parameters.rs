@@ -81,7 +81,7 @@ impl Parameters<'_, '_> {
     /// Whether options for `name` are for the module: it is the module's name, or the alias that it was found by.
     fn are_for(&self, name: &[u8]) -> bool {
         let module = &self.step.module;
-        same(name, module.name) || module.alias.is_some_and(|alias| same(name, alias))
+        same(name, module.name) || module.alias().is_some_and(|alias| same(name, alias))
     }
 }
 

@@ -1,49 +1,49 @@
 //! modprobe: the program that the kernel starts to load a module on demand, and an agent to load a module by its name.
 //!
-//! Owns the lines that modprobe prints, and its exit status (tools/modprobe.c of kmod 30). The arguments are parsed by
+//! Owns the lines that modprobe prints, and its exit status (tools/modprobe.c of kmod). The arguments are parsed by
 //! [`crate::request::modprobe`], names are resolved by [`crate::resolve`], and files are loaded by
 //! [`actions`](crate::guest::modules::actions).
 
 extern crate alloc;
 
+mod indexes;
+mod load;
 pub mod output;
 mod problem;
+mod reaping_parent;
 mod usage;
 
-use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::c_int;
 
+use rustix::fs::stat;
 use rustix::process::getcwd;
+use syscalls::Errno;
 
-use crate::failure::Failure;
 use crate::guest::boot::command_line;
+use crate::guest::modprobe::indexes::ReportedIndexes;
+use crate::guest::modprobe::load::{Modprobe, report};
 use crate::guest::modprobe::output::Output;
-use crate::guest::modprobe::problem::Problem;
 use crate::guest::modprobe::usage::HELP;
-use crate::guest::modules::actions::{insert, missing_module, run_install_command};
-use crate::guest::modules::file::ModuleFile;
-use crate::guest::modules::sysfs::{is_live, kernel_format};
-use crate::guest::modules::tree::{CONFIG, MODULES, ModuleTree, running_release};
+use crate::guest::modules::config_files::{CONFIG, ConfigPath};
+use crate::guest::modules::tree::{MODULES, ModuleTree, running_release};
 use crate::guest::system::files::Directory;
 use crate::guest::system::invocation::Strings;
-use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::request::kernel::ModuleWords;
-use crate::request::modprobe::call::{Asked, Call, ERROR, FATAL, WARNING, environment_words, quoted};
-use crate::resolve::lookup::lookup;
-use crate::resolve::plan::calls::PassedOver;
-use crate::resolve::plan::consequence::Consequence;
-use crate::resolve::plan::{Action, Options, Plan, Step};
+use crate::request::modprobe::call::{Asked, Call, ERROR, environment_words, quoted};
 use crate::resolve::tree::Sources;
-use crate::resolve::tree::module::Module;
 
 /// Runs guest-init as an ordinary program: as modprobe if its name is modprobe. By any other name it prints what it is.
 /// Returns the exit status.
 pub fn answer(arguments: Strings, environment: Strings) -> c_int {
     match arguments.program() {
-        b"modprobe" => serve(arguments, environment) as c_int,
+        b"modprobe" => {
+            let status = serve(arguments, environment);
+            reaping_parent::wait_for();
+            status as c_int
+        }
         _ => {
             Output::of_this_process().print(format!("{}\n", crate::ABOUT).as_bytes());
             Status::Success as c_int
@@ -54,7 +54,7 @@ pub fn answer(arguments: Strings, environment: Strings) -> c_int {
 /// Prints why guest-init does not run as PID 1 of a container, and changes nothing. Returns the exit status.
 pub fn refuse_container() -> c_int {
     let text = "guest-init: this is PID 1 of a container, whose kernel belongs to the host: start it as PID 1 of a VM";
-    Output::of_this_process().message(format_args!("{text}"));
+    Output::of_this_process().print_error(text.into());
     Status::Failure as c_int
 }
 
@@ -77,17 +77,20 @@ fn serve(arguments: Strings, environment: Strings) -> Status {
         Ok(Asked::Modules(call)) => {
             output.verbosity = call.verbosity;
             output.log |= call.syslog;
-            return run(&call, &output);
+            return run(&call, &output, environment);
         }
         Ok(Asked::Help) => output.print(HELP.as_bytes()),
         Ok(Asked::Version) => output.print(concat!("guest-init ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
         Err(error) if error.is_getopts() => {
-            let path = arguments.strings().next().map_or_else(String::new, |path| path.to_string_lossy().into());
-            output.message(format_args!("{path}: {error}"));
+            let mut text = arguments.strings().next().map_or_else(Vec::new, |path| path.to_bytes().into());
+            text.extend_from_slice(b": ");
+            error.each_piece(&mut |piece| text.extend_from_slice(piece));
+            output.print_error(text);
             return Status::Failure;
         }
         Err(error) => {
-            output.report(ERROR, &error);
+            output.log |= Call::asks_for_log(&words);
+            output.report(ERROR, |push| error.each_piece(push));
             return Status::Failure;
         }
     }
@@ -95,39 +98,38 @@ fn serve(arguments: Strings, environment: Strings) -> Status {
 }
 
 /// Runs a call: opens the module tree and the configuration, and loads the names.
-fn run(call: &Call<'_>, output: &Output) -> Status {
-    let release = call.release.map_or_else(running_release, text);
-    let root = call.root.map_or_else(String::new, |root| absolute(text(root)));
-    let directory = format!("{root}{MODULES}/{release}");
-    let own: Vec<_> = call.config().map(|path| absolute(text(path))).collect();
-    let config: Vec<_> = if own.is_empty() { CONFIG.into() } else { own.iter().map(String::as_str).collect() };
-    // If the tree's directory does not exist, every name is unknown.
-    let tree =
-        Directory::open(directory.as_str()).map(|opened| ModuleTree::in_directory(opened, &release, &config)).ok();
-    run_in_tree(call, output, &directory, tree.as_ref())
+fn run(call: &Call<'_>, output: &Output, environment: Strings) -> Status {
+    let running = running_release();
+    let release = call.release.unwrap_or(running.as_bytes());
+    let root = call.root.map_or_else(Vec::new, |root| absolute(root, environment));
+    let directory = [&root, MODULES.as_bytes(), b"/", release].concat();
+    let own: Vec<_> = call.config().map(ConfigPath::from).collect();
+    let config = if own.is_empty() { CONFIG.map(ConfigPath::from).into() } else { own };
+    let release = String::from_utf8_lossy(release);
+    // To modprobe a file of the configuration that can't be read is empty.
+    let passed_over = &mut |_| {};
+    let tree = match Directory::open(directory.as_slice()) {
+        Ok(opened) => Ok(ModuleTree::in_directory(opened, &release, &config, passed_over)),
+        // Without a tree, modprobe.d still has names, and modprobe may be called with the path of a file.
+        Err(_) => Directory::open("/").map(|top| ModuleTree::without_modules(top, &release, &config, passed_over)),
+    };
+    match tree {
+        Ok(tree) => load_names(call, output, &directory, &tree, environment),
+        Err(_) => Status::Failure,
+    }
 }
 
 /// Loads the names of a call. A problem with a name is reported, and the other names are still loaded.
-fn run_in_tree(call: &Call<'_>, output: &Output, directory: &str, tree: Option<&ModuleTree>) -> Status {
-    let line = command_line::read().unwrap_or_else(|failure| {
-        output.report(ERROR, &failure);
-        &[]
-    });
-    let words = ModuleWords::of(line);
-    let lines = tree.map(|tree| tree.config(words)).unwrap_or_default();
+fn load_names(call: &Call<'_>, output: &Output, directory: &[u8], tree: &ModuleTree, environment: Strings) -> Status {
+    let words = ModuleWords::of(command_line(output));
+    let lines = tree.config(words);
     let parameters = if call.all { Vec::new() } else { join_parameters(call.operands().skip(1)) };
-    let mut modprobe = tree.map(|tree| {
-        let sources = tree.sources(&lines);
-        let plan = Box::write(Box::new_uninit(), Plan::new(sources));
-        Modprobe { call, output, tree, sources, words, directory, plan, messages: None }
-    });
+    let indexes = ReportedIndexes::new(tree, output);
+    let sources = Sources { indexes: &indexes, ..tree.sources(&lines) };
+    let mut modprobe = Modprobe::new(call, output, tree, sources, words, directory, environment);
     let mut status = Status::Success;
     for name in call.operands().take(if call.all { usize::MAX } else { 1 }) {
-        let done = match &mut modprobe {
-            Some(modprobe) => modprobe.load_name(name, &parameters),
-            None => Err(Problem::NotFound { name, directory }),
-        };
-        if let Err(problem) = done {
+        if let Err(problem) = modprobe.load_name(name, &parameters) {
             report(output, call, &problem);
             status = Status::Failure;
         }
@@ -135,32 +137,27 @@ fn run_in_tree(call: &Call<'_>, output: &Output, directory: &str, tree: Option<&
     status
 }
 
-/// Reports a problem as modprobe does (MODPROBE.md 9.3). If a module can't be loaded, a line of guest-init's own
-/// follows, with the reason.
-fn report(output: &Output, call: &Call<'_>, problem: &Problem<'_>) {
-    // With -a, an unknown name is a warning to modprobe.
-    let priority = match problem {
-        Problem::NotFound { .. } if call.all => WARNING,
-        Problem::NotFound { .. } => FATAL,
-        _ => ERROR,
-    };
-    output.report(priority, problem);
-    if let Problem::NotInserted(_, failure) = problem {
-        output.report(ERROR, failure);
-    }
+/// The kernel command line. To modprobe it is empty if there is no /proc.
+fn command_line(output: &Output) -> &'static [u8] {
+    command_line::read().unwrap_or_else(|failure| {
+        if failure.errno != Errno::ENOENT {
+            output.report(ERROR, |push| push(failure.to_string().as_bytes()));
+        }
+        &[]
+    })
 }
 
-/// Bytes as text.
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Makes a path absolute.
-fn absolute(path: String) -> String {
-    match getcwd(Vec::new()) {
-        Ok(here) if !path.is_empty() && !path.starts_with('/') => format!("{}/{path}", here.to_string_lossy()),
-        _ => path,
+/// Makes a path absolute (path_make_absolute_cwd of kmod's shared/util.c). The current directory has the name that
+/// `$PWD` gives it, if that is right (get_current_dir_name(3)).
+fn absolute(path: &[u8], environment: Strings) -> Vec<u8> {
+    if path.is_empty() || path.starts_with(b"/") {
+        return path.into();
     }
+    let place = |path: &[u8]| stat(path).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+    let named = environment.strings().find_map(|variable| variable.to_bytes().strip_prefix(b"PWD="));
+    let named = named.filter(|named| place(named).is_some_and(|there| place(b".") == Some(there)));
+    let here = named.map(Vec::from).or_else(|| Some(getcwd(Vec::new()).ok()?.into_bytes()));
+    [&here.unwrap_or_default(), &b"/"[..], path].concat()
 }
 
 /// Joins the words of parameters to one text, and quotes them as modprobe does.
@@ -173,139 +170,4 @@ fn join_parameters<'a>(words: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         text.extend(quoted(word).concat());
     }
     text
-}
-
-/// A call whose tree is open.
-struct Modprobe<'m, 'a> {
-    call: &'m Call<'m>,
-    output: &'m Output,
-    tree: &'a ModuleTree,
-    sources: Sources<'a>,
-    words: ModuleWords<'m>,
-    /// The path of the tree.
-    directory: &'m str,
-    /// The plan for the module that is being loaded.
-    plan: Box<Plan<'a>>,
-    /// Opened at the first load.
-    messages: Option<KernelMessages>,
-}
-
-impl<'a> Modprobe<'_, 'a> {
-    /// Loads the modules that a name means. A problem with any but the last is reported, and has no effect on the exit
-    /// status (MODPROBE.md 4.4).
-    fn load_name<'p>(&mut self, name: &'a [u8], parameters: &'a [u8]) -> Result<(), Problem<'p>>
-    where
-        'a: 'p,
-        Self: 'p,
-    {
-        let found = lookup(&self.sources, name).map_err(Problem::NotLookedUp)?;
-        let Some((last, others)) = found.split_last() else {
-            return Err(Problem::NotFound { name, directory: self.directory });
-        };
-        for module in others {
-            if let Err(problem) = self.load_module(module, parameters) {
-                report(self.output, self.call, &problem);
-            }
-        }
-        self.load_module(last, parameters)
-    }
-
-    /// Loads a module, or with `-R` prints its name.
-    fn load_module<'p>(&mut self, module: &Module<'a>, parameters: &'a [u8]) -> Result<(), Problem<'p>>
-    where
-        'a: 'p,
-    {
-        if self.call.resolve {
-            self.output.print(format!("{module}\n").as_bytes());
-            return Ok(());
-        }
-        match self.insert(module, parameters) {
-            Ok(false) if self.call.first_time => Err(Problem::AlreadyLoaded(*module)),
-            Ok(_) => Ok(()),
-            Err(failure) => Err(Problem::NotInserted(*module, failure)),
-        }
-    }
-
-    /// Inserts a module and its dependencies. `false`: the module was loaded already.
-    fn insert(&mut self, module: &Module<'a>, parameters: &'a [u8]) -> Result<bool, Failure> {
-        if self.is_loaded(module)? {
-            return Ok(false);
-        }
-        let Call { ignore_install, use_blacklist, .. } = *self.call;
-        self.plan.only(*module, parameters, Options { ignore_install, use_blacklist, ..Options::default() })?;
-        let mut passed_over = PassedOver::default();
-        for number in 0..self.plan.steps().len() {
-            let Some(&step) = self.plan.steps().get(number) else { break };
-            // A dry run does not run install commands.
-            if self.call.dry_run && step.is_called() || !self.plan.is_reached(&step, &passed_over) {
-                continue;
-            }
-            match self.do_step(&step) {
-                // Another process loaded the module meanwhile.
-                Ok(false) if self.call.first_time && step.module.is(module) => return Ok(false),
-                Err(failure) if self.plan.fail(&step, &mut passed_over) == Consequence::EndsTheVm => {
-                    return Err(failure);
-                }
-                _ => {}
-            }
-        }
-        Ok(true)
-    }
-
-    /// Does a step of the plan. `false`: nothing was done, because the module is loaded.
-    fn do_step(&mut self, step: &Step<'a>) -> Result<bool, Failure> {
-        if self.is_loaded(&step.module)? {
-            return Ok(false);
-        }
-        if self.call.shows() {
-            self.print_step(step);
-        }
-        match step.action {
-            _ if self.call.dry_run => Ok(true),
-            Action::Load(path) => {
-                let file = ModuleFile::open(self.tree.directory(), path)?;
-                // A module that is not compressed does not need the kernel's format.
-                let format = if path.ends_with(b".ko") { None } else { kernel_format() };
-                let options = self.parameters(step);
-                let messages = self.messages.get_or_insert_with(KernelMessages::shared);
-                insert(step, &file, &options, format, &self.words, messages)
-            }
-            Action::Install(command) => run_install_command(step, command).map(|_| true),
-            Action::Missing => Err(missing_module(step)),
-            Action::Blacklisted | Action::BuiltIn | Action::Adjust => Ok(true),
-        }
-    }
-
-    /// Whether the kernel has a module, loaded or built in. With `--show-depends`, no module counts as loaded.
-    fn is_loaded(&self, module: &Module<'_>) -> Result<bool, Failure> {
-        if self.call.ignore_loaded {
-            return Ok(false);
-        }
-        Ok(is_live(module) || self.sources.has_built_in(module)?)
-    }
-
-    /// The parameters of a step as one text.
-    fn parameters(&self, step: &Step<'a>) -> Vec<u8> {
-        let mut text = Vec::new();
-        self.plan.parameters(step).each_piece(&mut |piece| text.extend_from_slice(piece));
-        text
-    }
-
-    /// Prints a step as modprobe does. A blank follows options of the configuration even if no parameters follow
-    /// (MODPROBE.md 9.5).
-    fn print_step(&self, step: &Step<'a>) {
-        let options = self.parameters(step);
-        let end = if !options.is_empty() && step.entry_parameters.is_empty() { &b" \n"[..] } else { b"\n" };
-        let path = |path: &'a [u8]| match path {
-            [b'/', ..] => [b"", &b""[..], path],
-            path => [self.directory.as_bytes(), b"/", path],
-        };
-        let line = match step.action {
-            Action::Load(file) => [b"insmod ", &path(file).concat()[..], b" ", &options, end].concat(),
-            Action::Install(command) => [b"install ", command, b" ", &options, end].concat(),
-            Action::BuiltIn => format!("builtin {}\n", step.module).into_bytes(),
-            Action::Blacklisted | Action::Missing | Action::Adjust => return,
-        };
-        self.output.print(&line);
-    }
 }

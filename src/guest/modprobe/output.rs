@@ -2,19 +2,20 @@
 
 extern crate alloc;
 
-use alloc::format;
-use core::fmt;
+use alloc::vec::Vec;
 
 use rustix::io::{self, fcntl_getfd, retry_on_intr, write};
 
 use crate::guest::boot::console::{stderr, stdout};
 use crate::guest::watch::logger;
 use crate::request::modprobe::call::{ERROR, WARNING};
+use crate::text::Shown;
 
 /// The places that results and messages go to.
 ///
 /// If the kernel itself starts modprobe, descriptors 0 to 2 are closed (MODPROBE.md 9.6), and the next file that is
 /// opened becomes stdin.
+#[derive(Debug)]
 pub struct Output {
     /// Whether stdout is open.
     prints: bool,
@@ -38,26 +39,30 @@ impl Output {
         }
     }
 
-    /// Writes a message, if its priority is urgent enough.
-    pub fn report(&self, priority: i32, text: &dyn fmt::Display) {
+    /// Writes a message, if its priority is urgent enough. `each_piece` passes on the pieces of its text.
+    pub fn report(&self, priority: i32, each_piece: impl FnOnce(&mut dyn FnMut(&[u8]))) {
         let weight = match priority {
             ERROR => "ERROR",
             WARNING => "WARNING",
             _ => "FATAL",
         };
-        if priority <= self.verbosity {
-            self.message(format_args!("modprobe: {weight}: {text}"));
+        if priority > self.verbosity {
+            return;
+        }
+        let mut text = [b"modprobe: ", weight.as_bytes(), b": "].concat();
+        each_piece(&mut |piece| text.extend_from_slice(piece));
+        if self.log {
+            logger::start();
+            log::error!("{}", Shown(&text));
+        } else {
+            self.print_error(text);
         }
     }
 
-    /// Writes a message.
-    pub fn message(&self, text: fmt::Arguments<'_>) {
-        if self.log {
-            logger::start();
-            log::error!("{text}");
-        } else {
-            write_all(format!("{text}\n").as_bytes(), |text| write(stderr(), text));
-        }
+    /// Writes a line to stderr.
+    pub fn print_error(&self, mut text: Vec<u8>) {
+        text.push(b'\n');
+        write_all(&text, |text| write(stderr(), text));
     }
 }
 

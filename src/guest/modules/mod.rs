@@ -1,6 +1,7 @@
 //! Modules: the tree that they are in, their files, and the loader.
 
 pub mod actions;
+pub mod config_files;
 pub mod file;
 pub mod findings;
 pub mod loader;

@@ -13,7 +13,8 @@ use rustix::io::{self, Errno};
 use rustix_futex_sync::OnceLock;
 
 use crate::failure::{Code, Failure};
-use crate::guest::system::files::{Directory, File, read, why_not_opened};
+use crate::guest::modules::config_files::{self, ConfigPath};
+use crate::guest::system::files::{Directory, why_not_opened};
 use crate::request::kernel::ModuleWords;
 use crate::request::list::Entry;
 use crate::request::name::{normal, same};
@@ -25,29 +26,8 @@ use crate::text::Shown;
 
 /// The directory of module trees.
 pub const MODULES: &str = "/lib/modules";
-/// The directories of configuration. Of two files with one name, the one in the earlier directory counts
-/// (modprobe.d(5)).
-pub const CONFIG: [&str; 5] =
-    ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
-/// The longest configuration file that is read, in bytes.
-const LONGEST_CONFIG: usize = 1 << 20;
 /// The longest index that is read from a share, in bytes. Those of a distribution's kernel have up to 2 MB.
 const LONGEST_INDEX: usize = 64 << 20;
-
-/// A directory of configuration, or, as `modprobe -C` takes it, a file.
-#[derive(Clone, Copy, Debug)]
-pub struct ConfigPath<'a> {
-    /// The root of the image in which the path is looked up. `None`: the root of this process.
-    pub root: Option<&'a Directory>,
-    /// The path.
-    pub path: &'a str,
-}
-
-impl<'a> From<&'a str> for ConfigPath<'a> {
-    fn from(path: &'a str) -> Self {
-        Self { root: None, path }
-    }
-}
 
 /// The number of names that are looked at for a file without a line of modules.dep. A distribution's tree has some
 /// 5,000.
@@ -70,7 +50,7 @@ pub struct ModuleTree {
 impl ModuleTree {
     /// Opens the tree of `release` in the directory `modules`, and reads the configuration in the directories `config`.
     ///
-    /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`].
+    /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`], [`Code::ConfigUnreadable`].
     pub fn open(modules: &str, release: &str, config: &[&str]) -> Result<Self, Failure> {
         Self::open_in(Directory::open(modules), &modules, release, config)
     }
@@ -99,7 +79,11 @@ impl ModuleTree {
             failure(&alloc::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes())), error, &reason)
         };
         let directory = modules.directory(release).map_err(|error| missing(error, closed(error)))?;
-        let files = Self::in_directory(directory, release, config);
+        let mut unreadable = None;
+        let files = Self::in_directory(directory, release, config, &mut |failure| {
+            unreadable.get_or_insert(failure);
+        });
+        unreadable.map_or(Ok(()), Err)?;
         match files.index(IndexKind::Dep)?.exists() {
             true => Ok(Self { modules: Some(modules), ..files }),
             false => Err(missing(Errno::NOENT, "it has no modules.dep.bin and no modules.dep")),
@@ -107,10 +91,28 @@ impl ModuleTree {
     }
 
     /// Takes an open directory as the tree of `release`, even if it has no modules.dep. Reads the configuration in the
-    /// directories `config`.
-    pub fn in_directory<'c>(directory: Directory, release: &str, config: &[impl Copy + Into<ConfigPath<'c>>]) -> Self {
-        let config = read_config(&directory, config);
+    /// directories `config`, and calls `failed` with each file of it that can't be read.
+    pub fn in_directory<'c>(
+        directory: Directory,
+        release: &str,
+        config: &[impl Copy + Into<ConfigPath<'c>>],
+        failed: &mut dyn FnMut(Failure),
+    ) -> Self {
+        let config = config_files::read_all(Some(&directory), config, failed);
         Self { release: release.to_string(), modules: None, directory, indexes: Default::default(), config }
+    }
+
+    /// The tree of a release that has none: no module, and the configuration in the directories `config`. Paths that
+    /// are not absolute begin in `directory`.
+    pub fn without_modules<'c>(
+        directory: Directory,
+        release: &str,
+        config: &[impl Copy + Into<ConfigPath<'c>>],
+        failed: &mut dyn FnMut(Failure),
+    ) -> Self {
+        let config = config_files::read_all(None, config, failed);
+        let indexes = IndexKind::ALL.map(|kind| OnceLock::from(Index::absent(kind)));
+        Self { release: release.to_string(), modules: None, directory, indexes, config }
     }
 
     /// The lines of the configuration, followed by those of the kernel command line (MODPROBE.md 6.2).
@@ -222,52 +224,6 @@ fn unreadable_index(name: &str, error: Errno) -> Failure {
         other => why_not_opened(other),
     };
     Failure::from_errno(Code::CorruptIndex, name, error, alloc::format!("it can't be read: {reason}"))
-}
-
-/// The texts of the files `*.conf` in all directories, in the order of their names. The tree's modules.softdep is one
-/// of them (MODPROBE.md 6.1, 6.2).
-fn read_config<'c>(tree: &Directory, paths: &[impl Copy + Into<ConfigPath<'c>>]) -> Vec<Vec<u8>> {
-    const SOFTDEP: &str = "modules.softdep";
-    let mut files = Vec::from([(SOFTDEP.to_string(), unfolded(tree.regular(SOFTDEP)))]);
-    for &path in paths {
-        let ConfigPath { root, path } = path.into();
-        let directory = match root {
-            Some(root) => root.directory(path),
-            None => Directory::open(path),
-        };
-        match directory {
-            Ok(directory) => {
-                let names = directory.names().unwrap_or_default();
-                let names = names.into_iter().filter(|name| name.ends_with(".conf") && !name.starts_with('.'));
-                names.for_each(|name| add_config(&mut files, &name, || directory.regular(name.as_str())));
-            }
-            // `modprobe -C` also takes a file, of any name.
-            Err(Errno::NOTDIR) => {
-                let open = || root.cloned().map_or_else(|| Directory::open("."), Ok)?.regular(path);
-                add_config(&mut files, path.rsplit('/').next().unwrap_or_default(), open);
-            }
-            Err(_) => {}
-        }
-    }
-    files.into_iter().map(|(_, text)| text).collect()
-}
-
-/// Adds a file of configuration, unless there is one of that name. A directory is no file, whatever its name is.
-fn add_config(files: &mut Vec<(String, Vec<u8>)>, name: &str, open: impl FnOnce() -> io::Result<File>) {
-    let Err(position) = files.binary_search_by(|(known, _)| known.as_str().cmp(name)) else { return };
-    let file = open();
-    if !matches!(file, Err(Errno::ISDIR)) {
-        files.insert(position, (name.to_string(), unfolded(file)));
-    }
-}
-
-/// The text of a file of configuration, with its lines unfolded. A file that can't be read is empty, as it is to
-/// modprobe. So is a link to /dev/null, which masks a file of the same name.
-fn unfolded(file: io::Result<File>) -> Vec<u8> {
-    let mut text = file.and_then(|file| read(&file, LONGEST_CONFIG)).unwrap_or_default();
-    let length = config::unfold(&mut text);
-    text.truncate(length);
-    text
 }
 
 /// Displays a few words and the names after them. Without names, displays nothing.

@@ -15,7 +15,8 @@ use rustix::io;
 use rustix::mount::MountAttrFlags;
 
 use crate::failure::Failure;
-use crate::guest::modules::tree::{CONFIG, MODULES, ModuleTree, running_release};
+use crate::guest::modules::config_files::CONFIG;
+use crate::guest::modules::tree::{MODULES, ModuleTree, running_release};
 use crate::guest::places::drivers::Drivers;
 use crate::guest::system::errno::strerror;
 use crate::guest::system::files::{Directory, File};

@@ -11,7 +11,7 @@ extern crate alloc;
 
 use alloc::borrow::Cow;
 use alloc::ffi::CString;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::CStr;
@@ -98,19 +98,24 @@ impl Directory {
         Ok(File { fd: fd?, on_share: self.within.as_ref().is_some_and(|within| within.is_share) })
     }
 
-    /// The names in this directory, in order, without `.`, `..`, and names that are not UTF-8.
-    pub fn names(&self) -> io::Result<Vec<String>> {
+    /// The names in this directory, in order, without `.` and `..`.
+    pub fn file_names(&self) -> io::Result<Vec<Vec<u8>>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(self)? {
             let entry = entry?;
-            if let Ok(name) = entry.file_name().to_str()
-                && !matches!(name, "." | "..")
-                && let Err(position) = names.binary_search_by(|other: &String| other.as_str().cmp(name))
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..")
+                && let Err(position) = names.binary_search_by(|other: &Vec<u8>| other.as_slice().cmp(name))
             {
-                names.insert(position, name.to_string());
+                names.insert(position, name.to_vec());
             }
         }
         Ok(names)
+    }
+
+    /// The names in this directory that are UTF-8, in order, without `.` and `..`.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.file_names()?.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect())
     }
 
     /// Opens a path below this directory.

@@ -2,7 +2,7 @@
 //!
 //! Leaves to `getopt` how arguments become options and operands, and to `guest` what a call does.
 
-use crate::request::modprobe::getopt::{FIRST_TIME, Part, UsageError, parts};
+use crate::request::modprobe::getopt::{FIRST_TIME, Part, SHOW_CONFIG, UNSUPPORTED, UsageError, parts};
 
 /// A call that is about modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,17 +55,21 @@ impl<'a> Call<'a> {
     /// Reads a call. `arguments` begins after the program's name.
     pub fn parse(arguments: &'a [&'a [u8]]) -> Result<Asked<'a>, UsageError<'a>> {
         let mut call = Self::new(arguments);
+        let mut unsupported = None;
         for part in parts(arguments) {
             match part? {
                 Part::Operand(_) => {}
                 Part::Option(b'h', _) => return Ok(Asked::Help),
                 Part::Option(b'V', _) => return Ok(Asked::Version),
+                Part::Option(option, _) if UNSUPPORTED.contains(&option) => _ = unsupported.get_or_insert(option),
                 Part::Option(option, value) => call.option(option, value),
             }
         }
-        match call.operands().next() {
-            Some(_) => Ok(Asked::Modules(call)),
-            None => Err(UsageError::NoName),
+        match (call.operands().next(), unsupported) {
+            (None, None) => Err(UsageError::NoName),
+            (None, Some(option)) if option != SHOW_CONFIG => Err(UsageError::NoName),
+            (_, Some(option)) => Err(UsageError::Unsupported(option)),
+            (Some(_), None) => Ok(Asked::Modules(call)),
         }
     }
 
@@ -119,6 +123,11 @@ impl<'a> Call<'a> {
             Ok(Part::Option(b'C', path)) => Some(path),
             _ => None,
         })
+    }
+
+    /// Whether the arguments have `-s`, even if they are no call for another reason.
+    pub fn asks_for_log(arguments: &[&[u8]]) -> bool {
+        parts(arguments).any(|part| matches!(part, Ok(Part::Option(b's', _))))
     }
 
     /// Whether each step is printed.
@@ -186,7 +195,11 @@ mod tests {
     }
 
     fn wrong(line: &str) -> std::string::String {
-        call(line, |asked| asked.expect_err("it is wrong").to_string())
+        let mut text = Vec::new();
+        call(line, |asked| {
+            asked.expect_err("it is wrong").each_piece(&mut |piece| text.extend_from_slice(piece));
+        });
+        text.escape_ascii().to_string().replace("\\'", "'")
     }
 
     /// Options as letters, then operands, then -C, -d and -S.
@@ -247,6 +260,10 @@ mod tests {
         assert_eq!(wrong("--nosuch=1 x"), "unrecognized option '--nosuch=1'");
         assert_eq!(wrong("--ver x"), "option '--ver' is ambiguous; possibilities: '--verbose' '--version'");
         assert_eq!(wrong("-v"), "missing parameters. See -h.");
+        assert_eq!(wrong("-ä"), "invalid option -- '\\xc3'");
+        assert_eq!(wrong("-r"), "missing parameters. See -h.");
+        assert_eq!(wrong("-c"), "--showconfig is not supported: guest-init only loads modules.");
+        assert_eq!(wrong("-r x -z"), "invalid option -- 'z'");
         assert_eq!(wrong("-r x"), "--remove is not supported: guest-init only loads modules.");
         assert_eq!(wrong("--remove-h x"), "--remove-dependencies is not supported: guest-init only loads modules.");
         assert_eq!(

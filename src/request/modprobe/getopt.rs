@@ -1,14 +1,10 @@
 //! The arguments of modprobe as options and operands. It reads them as getopt_long(3) does with kmod's table
-//! (MODPROBE.md 9.2), and its mistakes display as getopt_long prints them.
+//! (MODPROBE.md 9.2), and has getopt_long's messages for mistakes.
 //!
 //! Options may stand among the operands, up to `--`. Short options may be bundled, as in `-qn`. A long option may be
-//! abbreviated as long as it is unambiguous. Options that remove modules or print other things are refused by name.
+//! abbreviated as long as it is unambiguous.
 
-use core::fmt;
-
-use crate::text::Shown;
-
-/// A mistake in the arguments. It displays as the message that getopt_long or modprobe prints after the program's name.
+/// A mistake in the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsageError<'a> {
     /// There is no such short option.
@@ -35,25 +31,26 @@ impl UsageError<'_> {
     pub const fn is_getopts(&self) -> bool {
         !matches!(self, Self::Unsupported(_) | Self::NoName)
     }
-}
 
-impl fmt::Display for UsageError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Short(option) => write!(f, "invalid option -- '{}'", Shown(&[option])),
-            Self::Long(text) => write!(f, "unrecognized option '--{}'", Shown(text)),
-            Self::Ambiguous(text) => {
-                write!(f, "option '--{}' is ambiguous; possibilities:", Shown(text))?;
-                possible(text).try_for_each(|long| write!(f, " '--{}'", long.name))
-            }
-            Self::ShortNeeds(option) => write!(f, "option requires an argument -- '{}'", Shown(&[option])),
-            Self::LongNeeds(name) => write!(f, "option '--{name}' requires an argument"),
-            Self::LongTakesNone(name) => write!(f, "option '--{name}' doesn't allow an argument"),
+    /// Passes to `push` the pieces of the message that getopt_long or modprobe prints after the program's name.
+    /// Arguments stand in it as they are, whatever bytes they have.
+    pub fn each_piece(&self, push: &mut dyn FnMut(&[u8])) {
+        let [before, argument, after]: [&[u8]; 3] = match self {
+            Self::Short(option) => [b"invalid option -- '", core::slice::from_ref(option), b"'"],
+            Self::Long(text) => [b"unrecognized option '--", text, b"'"],
+            Self::Ambiguous(text) => [b"option '--", text, b"' is ambiguous; possibilities:"],
+            Self::ShortNeeds(option) => [b"option requires an argument -- '", core::slice::from_ref(option), b"'"],
+            Self::LongNeeds(name) => [b"option '--", name.as_bytes(), b"' requires an argument"],
+            Self::LongTakesNone(name) => [b"option '--", name.as_bytes(), b"' doesn't allow an argument"],
             Self::Unsupported(option) => {
-                let long = LONG.iter().find(|long| long.option == option).map_or("", |long| long.name);
-                write!(f, "--{long} is not supported: guest-init only loads modules.")
+                let long = LONG.iter().find(|long| long.option == *option).map_or("", |long| long.name);
+                [b"--", long.as_bytes(), b" is not supported: guest-init only loads modules."]
             }
-            Self::NoName => f.write_str("missing parameters. See -h."),
+            Self::NoName => [b"missing parameters. See -h.", b"", b""],
+        };
+        [before, argument, after].into_iter().for_each(&mut *push);
+        if let Self::Ambiguous(text) = self {
+            possible(text).for_each(|long| [b" '--", long.name.as_bytes(), b"'"].into_iter().for_each(&mut *push));
         }
     }
 }
@@ -70,8 +67,10 @@ pub const FIRST_TIME: u8 = 3;
 const SHORT: &[u8] = b"arwRibfDcnCdSsqvVh";
 /// The options that take a value.
 const WITH_VALUE: &[u8] = b"wCdS";
-/// The options that are refused.
-const UNSUPPORTED: &[u8] = b"rwfc\x01\x02\x04\x05\x06";
+/// `--showconfig`, which takes no name.
+pub const SHOW_CONFIG: u8 = b'c';
+/// The options that are refused: those that remove modules, force a load, or print other things.
+pub const UNSUPPORTED: &[u8] = b"rwfc\x01\x02\x04\x05\x06";
 
 const fn long(name: &'static str, option: u8) -> Long {
     Long { name, option }
@@ -178,13 +177,13 @@ impl<'a> Parts<'a> {
             return Err(UsageError::Short(option));
         }
         if !WITH_VALUE.contains(&option) {
-            return supported(Part::Option(option, b""));
+            return Ok(Part::Option(option, b""));
         }
         let value = match core::mem::take(&mut self.bundle) {
             [] => *self.rest.next().ok_or(UsageError::ShortNeeds(option))?,
             value => value,
         };
-        supported(Part::Option(option, value))
+        Ok(Part::Option(option, value))
     }
 
     fn long(&mut self, text: &'a [u8]) -> Result<Part<'a>, UsageError<'a>> {
@@ -201,13 +200,6 @@ impl<'a> Parts<'a> {
             (true, Some(value)) => value,
             (true, None) => *self.rest.next().ok_or(UsageError::LongNeeds(long.name))?,
         };
-        supported(Part::Option(long.option, value))
-    }
-}
-
-fn supported(part: Part<'_>) -> Result<Part<'_>, UsageError<'_>> {
-    match part {
-        Part::Option(option, _) if UNSUPPORTED.contains(&option) => Err(UsageError::Unsupported(option)),
-        part => Ok(part),
+        Ok(Part::Option(long.option, value))
     }
 }

@@ -273,7 +273,7 @@ impl<'a> Plan<'a> {
         let Wanted { module, .. } = wanted;
         let line = self.sources.line_of(&module)?;
         let number = wanted.number.map_or_else(|| self.number(1, &module), Ok)?;
-        let blacklist_counts = module.alias.is_some() || options.use_blacklist;
+        let blacklist_counts = module.alias().is_some() || options.use_blacklist;
         let is_out = blacklist_counts && is_blacklisted(self.sources.config, module.name);
         let mut walk = Walk::new(self, wanted, line, number, options);
         match is_out {

@@ -9,7 +9,7 @@ use crate::resolve::plan::steps_by_name::Link;
 use crate::resolve::plan::{Action, CallLink, Options, Plan, Step, Wanted, too_large};
 use crate::resolve::tree::config::{self, Side};
 use crate::resolve::tree::dep::Line;
-use crate::resolve::tree::module::Module;
+use crate::resolve::tree::module::{FoundBy, Module};
 use crate::text::Shown;
 
 /// The number of modules that a wanted module may lead to by soft dependencies, of soft dependencies, and so on.
@@ -54,9 +54,13 @@ impl<'p, 'a> Walk<'p, 'a> {
         for path in line.dependencies() {
             self.between_soft_dependencies(&Module::in_file(path), Some(path), is_first)?;
         }
+        let path = match module.found_by {
+            FoundBy::File(path) => Some(path),
+            _ => line.path(),
+        };
         match ignore_install {
-            true => self.step(module, self.action(module, line.path())?, is_first),
-            false => self.between_soft_dependencies(module, line.path(), is_first),
+            true => self.step(module, self.action(module, path)?, is_first),
+            false => self.between_soft_dependencies(module, path, is_first),
         }
     }
 
@@ -101,9 +105,7 @@ impl<'p, 'a> Walk<'p, 'a> {
     fn action(&self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<Action<'a>, Failure> {
         let config = self.plan.sources.config;
         let ignores_install = self.options.ignore_install && module.is(&self.wanted.module);
-        // A module with neither a file nor an alias was found by the very name of its command (MODPROBE.md 4.3).
-        let by_name = path.is_none() && module.alias.is_none();
-        Ok(match (config::install(config, module.name, by_name), path) {
+        Ok(match (config::install(config, module), path) {
             (Some(command), _) if !ignores_install && !self.has_softdeps(module)? => Action::Install(command),
             (_, Some(path)) => Action::Load(path),
             (_, None) if self.plan.sources.has_built_in(module)? => Action::BuiltIn,

@@ -7,6 +7,7 @@
 use crate::request::kernel::ModuleWords;
 use crate::request::name::{is_key, same};
 use crate::resolve::tree::glob::glob;
+use crate::resolve::tree::module::{FoundBy, Module};
 
 /// One line of the configuration. Names are kept as written, and compared with `-` equal to `_`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub enum Side {
     After,
 }
 
-/// Joins continued lines in place, and removes backslashes (MODPROBE.md 6.3). Returns the new length of the text, which
+/// Joins continued lines in place, and removes backslashes, also one at the end of the text (MODPROBE.md 6.3). Returns the new length of the text, which
 /// is at the start of `text`.
 pub fn unfold(text: &mut [u8]) -> usize {
     if !text.contains(&b'\\') {
@@ -72,12 +73,10 @@ pub fn unfold(text: &mut [u8]) -> usize {
     }
     let (mut read, mut written) = (0, 0);
     while let Some(&byte) = text.get(read) {
-        let escaped = (byte == b'\\').then(|| text.get(read + 1).copied()).flatten();
-        read += if escaped.is_some() { 2 } else { 1 };
-        if escaped != Some(b'\n')
-            && let Some(slot) = text.get_mut(written)
-        {
-            *slot = escaped.unwrap_or(byte);
+        let kept = if byte == b'\\' { text.get(read + 1).copied().filter(|&b| b != b'\n') } else { Some(byte) };
+        read += if byte == b'\\' { 2 } else { 1 };
+        if let Some((kept, slot)) = kept.zip(text.get_mut(written)) {
+            *slot = kept;
             written += 1;
         }
     }
@@ -85,9 +84,10 @@ pub fn unfold(text: &mut [u8]) -> usize {
 }
 
 /// The directives of a file that was [unfolded](unfold). Other lines are ignored, as modprobe ignores them
-/// (MODPROBE.md 6.4, 6.5).
+/// (MODPROBE.md 6.4, 6.5). A line ends at a NUL byte (MODPROBE.md 6.9).
 pub fn directives(text: &[u8]) -> impl Iterator<Item = Directive<'_>> {
-    text.split(|&b| b == b'\n').filter(|line| !line.starts_with(b"#")).filter_map(directive)
+    let lines = text.split(|&b| b == b'\n').map(|line| line.split(|&b| b == 0).next().unwrap_or_default());
+    lines.filter(|line| !line.starts_with(b"#")).filter_map(directive)
 }
 
 fn directive(line: &[u8]) -> Option<Directive<'_>> {
@@ -246,17 +246,16 @@ const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
-/// The install command of a module: that of the first line whose pattern matches (MODPROBE.md 6.7). `by_name`: a line
-/// whose pattern is the module's very name comes before all others (MODPROBE.md 4.3).
-pub fn install<'a>(config: &[Directive<'a>], module: &[u8], by_name: bool) -> Option<&'a [u8]> {
-    let lines = || {
-        config.iter().filter_map(|directive| match directive {
-            Directive::Install { pattern, command } => Some((*pattern, *command)),
+/// The install command of a module: the one that the module was found by, or that of the first line whose pattern
+/// matches (MODPROBE.md 4.3, 6.7).
+pub fn install<'a>(config: &[Directive<'a>], module: &Module<'a>) -> Option<&'a [u8]> {
+    match module.found_by {
+        FoundBy::Command(command) => Some(command),
+        _ => config.iter().find_map(|directive| match directive {
+            Directive::Install { pattern, command } if glob(pattern, module.name) => Some(*command),
             _ => None,
-        })
-    };
-    let named = lines().find(|(pattern, _)| by_name && same(pattern, module));
-    named.or_else(|| lines().find(|(pattern, _)| glob(pattern, module))).map(|(_, command)| command)
+        }),
+    }
 }
 
 /// Whether the module is blacklisted (MODPROBE.md 6.8).
@@ -279,7 +278,7 @@ mod tests {
 
     #[test]
     fn continued_lines_are_joined() {
-        assert_eq!(unfolded("options a \\\n b=1\nx\\y\\\\z\\"), b"options a  b=1\nxy\\z\\");
+        assert_eq!(unfolded("options a \\\n b=1\nx\\y\\\\z\\"), b"options a  b=1\nxy\\z");
     }
 
     #[test]

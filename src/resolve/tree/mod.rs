@@ -14,7 +14,8 @@ use crate::request::name::normal;
 use config::Directive;
 use dep::Line;
 use index::{Index, IndexKind};
-use module::Module;
+use module::{FoundBy, Module};
+use trie::Visit;
 
 /// The five indexes of a tree. A plan needs only one or two of them, so an index may be opened when it is first needed.
 pub trait Indexes: fmt::Debug + Sync {
@@ -22,6 +23,11 @@ pub trait Indexes: fmt::Debug + Sync {
     ///
     /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
     fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure>;
+
+    /// Decides what the failure of an index means. `Ok`: the look-up goes on as if the index had no such entry.
+    fn on_damage(&self, failure: Failure) -> Result<(), Failure> {
+        Err(failure)
+    }
 }
 
 /// All five, in the order of [`IndexKind::ALL`].
@@ -81,14 +87,36 @@ impl<'a> Sources<'a> {
         Ok(Line::new(self.value_of(IndexKind::Dep, module)?.unwrap_or_default()))
     }
 
-    /// Whether the module is built into the kernel.
+    /// Whether the module is built into the kernel. A module whose file modprobe was called with is not.
     pub fn has_built_in(&self, module: &Module<'a>) -> Result<bool, Failure> {
-        Ok(module.built_in || self.value_of(IndexKind::Builtin, module)?.is_some())
+        let is_file = matches!(module.found_by, FoundBy::File(_));
+        Ok(!is_file && (module.built_in || self.value_of(IndexKind::Builtin, module)?.is_some()))
+    }
+
+    /// The value that an index has for a key, which must be [normalised](normal).
+    ///
+    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex), unless the indexes
+    /// [pass over it](Indexes::on_damage).
+    pub fn exact(&self, kind: IndexKind, key: &[u8]) -> Result<Option<&'a [u8]>, Failure> {
+        match self.index_of(kind).and_then(|index| index.exact(key)) {
+            Err(failure) => self.indexes.on_damage(failure).map(|()| None),
+            value => value,
+        }
+    }
+
+    /// Visits every value of an index whose key, taken as a pattern, matches `name`, which must be
+    /// [normalised](normal).
+    ///
+    /// Failure: that of [`Self::exact`].
+    pub fn matching(&self, kind: IndexKind, name: &[u8], visit: Visit<'_, 'a>) -> Result<(), Failure> {
+        match self.index_of(kind).and_then(|index| index.matching(name, visit)) {
+            Err(failure) => self.indexes.on_damage(failure),
+            found => found,
+        }
     }
 
     /// The value that an index has for the module's own name.
     fn value_of(&self, kind: IndexKind, module: &Module<'a>) -> Result<Option<&'a [u8]>, Failure> {
-        let index = self.index_of(kind)?;
-        normal(module.name, |key| index.exact(key)).unwrap_or(Ok(None))
+        normal(module.name, |key| self.exact(kind, key)).unwrap_or(Ok(None))
     }
 }

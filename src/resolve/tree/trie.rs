@@ -15,6 +15,7 @@
 //! the key has bytes. A listing ends after as many bytes as the file has, because no two nodes of a sound file share a
 //! byte.
 
+use crate::request::name::LONGEST;
 use crate::resolve::tree::glob::glob;
 
 /// The first word of an index file.
@@ -29,8 +30,9 @@ pub const VALUES: u32 = 0x4000_0000;
 pub const CHILDREN: u32 = 0x2000_0000;
 /// The bits of a node reference that hold the node's offset in the file.
 pub const OFFSET: u32 = 0x0FFF_FFFF;
-/// The longest key that is listed, in bytes. The longest modaliases of Debian's kernels have under 512.
-const LONGEST_KEY: usize = 1024;
+/// The longest key that is listed, in bytes, which is also that of a name that can be looked up. The longest modaliases
+/// of Debian's kernels have under 512. Longer keys are passed over.
+const LONGEST_KEY: usize = LONGEST;
 
 /// Where an index is damaged, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,17 +106,19 @@ impl<'a> Trie<'a> {
             let same = here.prefix.iter().zip(rest).take_while(|(a, b)| a == b && !is_wild(**a)).count();
             if same < here.prefix.len() {
                 if here.prefix.get(same).copied().is_some_and(is_wild) {
-                    let mut listing = Listing::new(self, name.get(..depth).unwrap_or_default())?;
-                    listing.node(&here, &mut |pattern, priority, value| found(pattern, depth, priority, value))?;
+                    // libkmod compares what begins at the wildcard, even if a backslash stands before it.
+                    let from = depth + same;
+                    let mut listing = Listing::new(self, name.get(..depth).unwrap_or_default());
+                    listing.node(&here, &mut |pattern, priority, value| found(pattern, from, priority, value))?;
                 }
                 return Ok(());
             }
             depth += same;
             for wild in *b"*?[" {
                 if let Some(child) = self.child(&here, wild)? {
-                    let mut listing = Listing::new(self, name.get(..depth).unwrap_or_default())?;
-                    listing.push(wild)?;
-                    listing.node(&child, &mut |pattern, priority, value| found(pattern, depth, priority, value))?;
+                    let mut listing = Listing::new(self, name.get(..depth).unwrap_or_default());
+                    listing
+                        .below(wild, &child, &mut |pattern, priority, value| found(pattern, depth, priority, value))?;
                 }
             }
             let Some(&byte) = name.get(depth) else {
@@ -133,7 +137,7 @@ impl<'a> Trie<'a> {
     /// Visits every entry in the order of the keys' bytes, except that a key comes after the keys that begin with it.
     pub fn each(&self, visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
         match self.node(self.root)? {
-            Some(root) => Listing::new(self, b"")?.node(&root, visit),
+            Some(root) => Listing::new(self, b"").node(&root, visit),
             None => Ok(()),
         }
     }
@@ -171,14 +175,10 @@ struct Listing<'t, 'a> {
 }
 
 impl<'t, 'a> Listing<'t, 'a> {
-    fn new(trie: &'t Trie<'a>, start: &[u8]) -> Result<Self, Corrupt> {
-        let mut listing = Self { trie, key: heapless::Vec::new(), rest: trie.bytes.len() };
-        start.iter().try_for_each(|&byte| listing.push(byte))?;
-        Ok(listing)
-    }
-
-    fn push(&mut self, byte: u8) -> Result<(), Corrupt> {
-        self.key.push(byte).map_err(|_| Corrupt { offset: 0, what: "a key of more than 1,024 bytes" })
+    /// Begins with a key, which is the start of a name that is looked up.
+    fn new(trie: &'t Trie<'a>, start: &[u8]) -> Self {
+        let key = heapless::Vec::from_slice(start).unwrap_or_default();
+        Self { trie, key, rest: trie.bytes.len() }
     }
 
     /// Counts bytes that were listed. More than the file has can only come from a loop, or from nodes that share
@@ -189,18 +189,27 @@ impl<'t, 'a> Listing<'t, 'a> {
         Ok(())
     }
 
+    /// Visits the child of a byte, and every node below it.
+    fn below(&mut self, byte: u8, child: &Node<'a>, visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
+        if self.key.push(byte).is_ok() {
+            self.node(child, visit)?;
+            self.key.pop();
+        }
+        Ok(())
+    }
+
     /// Visits `node` and every node below it. Each level of recursion adds a byte to the key, so `LONGEST_KEY` bounds
     /// the depth.
     fn node(&mut self, node: &Node<'a>, visit: Visit<'_, 'a>) -> Result<(), Corrupt> {
         self.spend(node.prefix.len() + 1)?;
         let depth = self.key.len();
-        node.prefix.iter().try_for_each(|&byte| self.push(byte))?;
+        if self.key.extend_from_slice(node.prefix).is_err() {
+            return Ok(());
+        }
         let bytes = node.first..=u8::MAX;
         for (reference, byte) in node.children.as_chunks().0.iter().zip(bytes) {
             if let Some(child) = self.trie.node(u32::from_be_bytes(*reference))? {
-                self.push(byte)?;
-                self.node(&child, visit)?;
-                self.key.pop();
+                self.below(byte, &child, visit)?;
             }
         }
         for value in node.values {

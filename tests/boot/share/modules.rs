@@ -89,6 +89,17 @@ fn an_absolute_link_on_a_share_begins_at_the_share() {
 }
 
 #[test]
+fn a_file_of_the_configuration_that_cannot_be_read_is_a_failure() {
+    let share = share_with_link("/store");
+    let tree = format!("lib/modules/{}", Kernel::under_test().release);
+    symlink("/elsewhere", share.path().join(&tree).join("modules.softdep")).expect("a link can be made");
+    let words = format!("guest_init.modules=dummy {MODULE_DIR}lib/modules");
+    let line =
+        "plan modules.softdep: EXDEV: it can't be read: its path, or a symbolic link in it, leads out of the share";
+    with_share(drivers_only(), share.path(), &words).failed(Code::ConfigUnreadable, line);
+}
+
+#[test]
 fn a_link_to_a_file_that_is_not_on_the_share_is_a_failure_that_says_so() {
     let share = share_with_link("/elsewhere");
     let words = format!("guest_init.modules=dummy {MODULE_DIR}lib/modules");

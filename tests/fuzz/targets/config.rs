@@ -3,6 +3,7 @@
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::name::is_key;
 use guest_init::resolve::tree::config::{self, Directive, SoftdepLines};
+use guest_init::resolve::tree::module::{FoundBy, Module};
 
 use super::{check_within, first_line, parts};
 
@@ -22,8 +23,12 @@ pub fn config(input: &[u8]) {
     }
     let softdeps: Vec<_> = config::softdeps(&lines, module, SoftdepLines::All).collect();
     assert!(softdeps.iter().all(|(_, name)| !name.is_empty() && ![&b"pre:"[..], b"post:"].contains(name)));
-    let by_name = config::install(&lines, module, true);
-    assert!(by_name.is_some() || config::install(&lines, module, false).is_none());
+    let mut by_command = Module::named(module);
+    by_command.found_by = FoundBy::Command(module);
+    assert_eq!(config::install(&lines, &by_command), Some(module));
+    let has_line =
+        |command| lines.iter().any(|line| matches!(line, Directive::Install { command: c, .. } if *c == command));
+    assert!(config::install(&lines, &Module::named(module)).is_none_or(has_line));
     let names_it = |directive: &Directive<'_>| matches!(directive, Directive::Blacklist(name) if *name == module);
     assert!(config::is_blacklisted(&lines, module) || !lines.iter().any(names_it));
 }

@@ -130,7 +130,11 @@ pub fn modprobe(input: &[u8]) {
     assert!(length <= environment.len() && words.len() <= environment.len());
     words.extend(arguments.split(|&b| b == b'\n'));
     match Call::parse(&words) {
-        Err(wrong) => check_printable(&wrong.to_string()),
+        Err(wrong) => {
+            let mut length = 0;
+            wrong.each_piece(&mut |piece| length += piece.len());
+            assert!(length > 0);
+        }
         Ok(Asked::Modules(call)) => check_call(&call, words.len()),
         Ok(_) => {}
     }

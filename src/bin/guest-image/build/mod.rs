@@ -17,7 +17,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use guest_init::failure::Code;
-use guest_init::guest::modules::tree::{CONFIG, MODULES, ModuleTree};
+use guest_init::guest::modules::config_files::CONFIG;
+use guest_init::guest::modules::tree::{MODULES, ModuleTree};
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
 
@@ -189,7 +190,7 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
     let Folder { directory, path } = folder;
     let root = modules.tree.root();
     let root = root.as_ref().and_then(|root| root.directory.as_ref().ok());
-    let config: Vec<_> = config.iter().map(|path| modules.tree.config(root, path)).collect::<Result<_>>()?;
+    let config: Vec<_> = config.iter().map(|path| modules.tree.config(root, path)).collect();
     let files = ModuleTree::open_in(directory, &path.display(), &release, &config).map_err(Failures::from)?;
     let config = files.config(ModuleWords::NONE);
     let tree = files.sources(&config);

@@ -207,7 +207,7 @@ impl DryRun<'_> {
         };
         (findings.modules, findings.release) = (folder.path.join(&release), release.clone());
         let root = self.vm.tree.root();
-        let config = self.vm.config(root.as_ref().and_then(|root| root.directory.as_ref().ok()))?;
+        let config = self.vm.config(root.as_ref().and_then(|root| root.directory.as_ref().ok()));
         Ok(ModuleTree::open_in(folder.directory, &folder.path.display(), &release, &config)?)
     }
 }

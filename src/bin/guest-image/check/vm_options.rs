@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use guest_init::failure::Failure;
 use guest_init::guest::handoff::lists;
-use guest_init::guest::modules::tree::{CONFIG, ConfigPath};
+use guest_init::guest::modules::config_files::{CONFIG, ConfigPath};
 use guest_init::guest::places::share::Protocol;
 use guest_init::guest::system::files::Directory;
 use guest_init::request::DEFAULT_MODULE_DIR;
@@ -104,9 +104,9 @@ impl VmOptions {
     }
 
     /// The modprobe.d folders. Of two files with one name, the one in the earlier folder counts.
-    pub fn config<'a>(&'a self, root: Option<&'a Directory>) -> Result<Vec<ConfigPath<'a>>> {
+    pub fn config<'a>(&'a self, root: Option<&'a Directory>) -> Vec<ConfigPath<'a>> {
         let own = self.config.iter().map(|path| self.tree.config(root, path));
-        let of_root = CONFIG.iter().filter(|_| root.is_some()).map(|path| Ok(ConfigPath { root, path }));
+        let of_root = CONFIG.iter().filter(|_| root.is_some()).map(|path| ConfigPath { root, path: path.as_bytes() });
         own.chain(of_root).collect()
     }
 }

@@ -1,10 +1,12 @@
 //! The arguments that name a guest's root, its module tree and its firmware on this host.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use guest_init::guest::modules::tree::{ConfigPath, MODULES};
+use guest_init::guest::modules::config_files::ConfigPath;
+use guest_init::guest::modules::tree::MODULES;
 use guest_init::guest::system::files::Directory;
 
 use super::firmware::FIRMWARE;
@@ -80,12 +82,12 @@ impl TreeOptions {
     }
 
     /// A folder of configuration for the module tree.
-    pub fn config<'a>(&self, root: Option<&'a Directory>, path: &'a Path) -> Result<ConfigPath<'a>> {
+    pub fn config<'a>(&self, root: Option<&'a Directory>, path: &'a Path) -> ConfigPath<'a> {
         let below = self.root.as_ref().and_then(|root| path.strip_prefix(root).ok());
-        Ok(match (root, below) {
-            (Some(root), Some(below)) => ConfigPath { root: Some(root), path: utf8(below)? },
-            _ => utf8(path)?.into(),
-        })
+        match (root, below) {
+            (Some(root), Some(below)) => ConfigPath { root: Some(root), path: below.as_os_str().as_bytes() },
+            _ => path.as_os_str().as_bytes().into(),
+        }
     }
 
     /// The root, and the path below it, of a path that lies there.

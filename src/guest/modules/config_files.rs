@@ -1,0 +1,126 @@
+//! The files of the configuration: those in modprobe.d, and modules.softdep of the module tree (MODPROBE.md 6.1, 6.2).
+//!
+//! What a line means is [`crate::resolve::tree::config`]'s.
+
+extern crate alloc;
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use rustix::io::{self, Errno};
+
+use crate::failure::{Code, Failure};
+use crate::guest::system::files::{Directory, File, read, why_not_opened};
+use crate::resolve::tree::config::unfold;
+use crate::text::Shown;
+
+/// The directories of configuration. Of two files with one name, the one in the earlier directory counts
+/// (modprobe.d(5)).
+pub const CONFIG: [&str; 5] =
+    ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+/// The file of the module tree that is part of the configuration.
+const SOFTDEP: &str = "modules.softdep";
+/// The longest file that is read, in bytes.
+const LONGEST: usize = 64 << 20;
+
+/// A directory of configuration, or, as `modprobe -C` takes it, a file.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigPath<'a> {
+    /// The root of the image in which the path is looked up. `None`: the root of this process.
+    pub root: Option<&'a Directory>,
+    /// The path.
+    pub path: &'a [u8],
+}
+
+impl<'a> From<&'a str> for ConfigPath<'a> {
+    fn from(path: &'a str) -> Self {
+        path.as_bytes().into()
+    }
+}
+
+impl<'a> From<&'a [u8]> for ConfigPath<'a> {
+    fn from(path: &'a [u8]) -> Self {
+        Self { root: None, path }
+    }
+}
+
+/// The texts of all files, in the order of their names, with their lines unfolded. modules.softdep is one of them.
+/// Calls `failed` with each directory or file that exists and can't be read. To modprobe that file is empty.
+///
+/// Failure: [`Code::ConfigUnreadable`].
+pub fn read_all<'c>(
+    tree: Option<&Directory>,
+    paths: &[impl Copy + Into<ConfigPath<'c>>],
+    failed: &mut dyn FnMut(Failure),
+) -> Vec<Vec<u8>> {
+    let mut files = ConfigFiles { files: Vec::new(), failed };
+    if let Some(tree) = tree {
+        files.add(SOFTDEP.as_bytes(), b"", || tree.regular(SOFTDEP));
+    }
+    for &path in paths {
+        files.add_path(path.into());
+    }
+    files.files.into_iter().map(|(_, text)| text).collect()
+}
+
+/// The files that were read so far: names with texts, sorted by name.
+struct ConfigFiles<'f> {
+    files: Vec<(Vec<u8>, Vec<u8>)>,
+    failed: &'f mut dyn FnMut(Failure),
+}
+
+impl ConfigFiles<'_> {
+    /// Adds the files `*.conf` of a directory.
+    fn add_path(&mut self, ConfigPath { root, path }: ConfigPath<'_>) {
+        let directory = match root {
+            Some(root) => root.directory(path),
+            None => Directory::open(path),
+        };
+        match directory.and_then(|directory| Ok((directory.file_names()?, directory))) {
+            Ok((names, directory)) => {
+                let names = names.iter().filter(|name| name.ends_with(b".conf") && !name.starts_with(b"."));
+                names.for_each(|name| self.add(name, path, || directory.regular(name.as_slice())));
+            }
+            // `modprobe -C` also takes a file, of any name.
+            Err(Errno::NOTDIR) => {
+                let open = || root.cloned().map_or_else(|| Directory::open("."), Ok)?.regular(path);
+                self.add(path.rsplit(|&b| b == b'/').next().unwrap_or_default(), b"", open);
+            }
+            Err(error) => self.fail(path, error),
+        }
+    }
+
+    /// Adds a file, unless there is one of that name. A directory is no file, and neither is a link to nothing, whatever
+    /// the name is. A file of another kind is empty, such as /dev/null, which masks files of the same name.
+    fn add(&mut self, name: &[u8], directory: &[u8], open: impl FnOnce() -> io::Result<File>) {
+        let Err(position) = self.files.binary_search_by(|(known, _)| known.as_slice().cmp(name)) else { return };
+        let text = match open() {
+            Err(Errno::ISDIR | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return,
+            Err(Errno::INVAL) => Vec::new(),
+            file => file.and_then(|file| read(&file, LONGEST)).unwrap_or_else(|error| {
+                let path = if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() };
+                self.fail(&path, error);
+                Vec::new()
+            }),
+        };
+        self.files.insert(position, (name.to_vec(), unfolded(text)));
+    }
+
+    /// Reports that something can't be read, unless it does not exist.
+    fn fail(&mut self, path: &[u8], error: Errno) {
+        let reason = match error {
+            Errno::NOENT | Errno::NOTDIR | Errno::LOOP => return,
+            Errno::FBIG => "it has more than 64 MiB",
+            other => why_not_opened(other),
+        };
+        let reason = format!("it can't be read: {reason}");
+        (self.failed)(Failure::from_errno(Code::ConfigUnreadable, Shown(path), error, reason));
+    }
+}
+
+/// A text with its lines unfolded.
+fn unfolded(mut text: Vec<u8>) -> Vec<u8> {
+    let length = unfold(&mut text);
+    text.truncate(length);
+    text
+}
