@@ -10,7 +10,7 @@
 use std::fmt;
 
 use crate::support::random::Random;
-use crate::support::small_tree::{BUILT_IN, MODULES, SmallTree};
+use crate::support::small_tree::SmallTree;
 
 /// Names that no tree has. Some of them mean something in a configuration.
 const OTHERS: [&str; 9] = ["ghost", "virt-1", "virt_2", "any-a", "my-net", "x1", "b]ad", "any[ac]", "symbol:sym_3"];
@@ -44,17 +44,7 @@ impl Case {
                 }
             }
         }
-        for _ in 0..maker.random.below(8) {
-            let [word, oracle_word] = maker.word();
-            // An open quote swallows the rest of the line, so this is no blacklist.
-            let open = case.line.iter().filter(|&&b| b == b'"').count() % 2 == 1;
-            let oracle_word = if open { word.clone() } else { oracle_word };
-            let separator = maker.random.pick(&[" ", " ", "  ", "\t", "\n", "\x0b"]);
-            for (line, word) in [(&mut case.line, word), (&mut case.oracle_line, oracle_word)] {
-                line.extend_from_slice(word.as_bytes());
-                line.extend_from_slice(separator.as_bytes());
-            }
-        }
+        [case.line, case.oracle_line] = maker.command_line();
         for _ in 0..10 {
             let parameters = maker.random.pick(&["", "", "p=9", "q=\"a b\"  r", "p=1 p=2"]);
             case.queries.push((maker.name().into_bytes(), parameters));
@@ -74,17 +64,37 @@ impl fmt::Debug for Case {
     }
 }
 
-struct Maker<'m> {
-    tree: &'m SmallTree,
-    random: &'m mut Random,
+/// Makes the parts of a case.
+pub struct Maker<'m> {
+    /// The tree whose names are used.
+    pub tree: &'m SmallTree,
+    /// The source of chance.
+    pub random: &'m mut Random,
 }
 
 impl Maker<'_> {
+    /// A kernel command line, and the one that means the same to libkmod.
+    pub fn command_line(&mut self) -> [Vec<u8>; 2] {
+        let mut lines = [Vec::new(), Vec::new()];
+        for _ in 0..self.random.below(8) {
+            let [word, oracle_word] = self.word();
+            // An open quote swallows the rest of the line, so this is no blacklist.
+            let open = lines[0].iter().filter(|&&b| b == b'"').count() % 2 == 1;
+            let oracle_word = if open { word.clone() } else { oracle_word };
+            let separator = self.random.pick(&[" ", " ", "  ", "\t", "\n", "\x0b"]);
+            for (line, word) in lines.iter_mut().zip([word, oracle_word]) {
+                line.extend_from_slice(word.as_bytes());
+                line.extend_from_slice(separator.as_bytes());
+            }
+        }
+        lines
+    }
+
     /// The name of a module, of a built-in or of nothing, or a name that an alias matches.
-    fn name(&mut self) -> String {
+    pub fn name(&mut self) -> String {
         let name = match self.random.below(20) {
-            0..10 => self.random.pick(&MODULES).to_string(),
-            10..12 => self.random.pick(&BUILT_IN).to_string(),
+            0..10 => self.random.pick(&self.tree.modules).to_string(),
+            10..12 => self.random.pick(&self.tree.built_in).to_string(),
             12..15 => self.random.pick(&OTHERS).to_string(),
             _ if self.tree.aliases.is_empty() => "e1".to_string(),
             _ => {
@@ -107,7 +117,7 @@ impl Maker<'_> {
     }
 
     /// A name, or a pattern that may match it.
-    fn pattern(&mut self) -> String {
+    pub fn pattern(&mut self) -> String {
         let name = self.name();
         let at = self.random.below(name.len());
         let (before, after) = name.split_at(at);
@@ -129,7 +139,7 @@ impl Maker<'_> {
     }
 
     /// The text of a configuration file.
-    fn file(&mut self) -> Vec<u8> {
+    pub fn file(&mut self) -> Vec<u8> {
         let mut text = String::new();
         for _ in 0..self.random.below(7) {
             text += &self.line();
@@ -148,7 +158,7 @@ impl Maker<'_> {
         text.into_bytes()
     }
 
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         let words = match self.random.below(32) {
             0..5 => vec!["alias".to_string(), self.pattern(), self.name()],
             5..8 => vec!["blacklist".to_string(), self.name()],

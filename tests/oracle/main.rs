@@ -5,7 +5,10 @@
 //! No module is ever loaded.
 
 mod cases;
+mod differences;
 mod disks;
+mod generated;
+mod kmod;
 mod libkmod;
 mod modprobe;
 mod plans;

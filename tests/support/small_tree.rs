@@ -36,6 +36,10 @@ const ALIASES: [&str; 8] = [
 /// The tree on disk, which is removed with this value.
 pub struct SmallTree {
     root: TempDir,
+    /// The modules, as their files are spelled.
+    pub modules: Vec<&'static str>,
+    /// The built-in modules.
+    pub built_in: Vec<&'static str>,
     /// The aliases of all modules.
     pub aliases: Vec<String>,
 }
@@ -43,11 +47,18 @@ pub struct SmallTree {
 impl SmallTree {
     /// Makes a tree in a directory.
     pub fn new(root: TempDir, random: &mut Random) -> Self {
-        let mut tree = Self { root, aliases: Vec::new() };
+        Self::of(&MODULES, &BUILT_IN, root, random)
+    }
+
+    /// Makes a tree of these modules and built-in modules in a directory.
+    pub fn of(modules: &[&'static str], built_in: &[&'static str], root: TempDir, random: &mut Random) -> Self {
+        let (modules, built_in) = (modules.to_vec(), built_in.to_vec());
+        let mut tree = Self { root, modules, built_in, aliases: Vec::new() };
         let directory = tree.directory();
         fs::create_dir_all(directory.join("kernel/sub")).expect("the tree's directories");
         let mut order = String::new();
-        for (number, name) in MODULES.iter().enumerate() {
+        for number in 0..tree.modules.len() {
+            let name = tree.modules[number];
             let file = format!("kernel/{}{name}.ko", random.pick(&["", "sub/"]));
             let source = tree.source(number, random);
             assemble(&source, &directory.join(&file));
@@ -56,7 +67,7 @@ impl SmallTree {
             }
         }
         let mut modinfo = Vec::new();
-        for name in BUILT_IN {
+        for name in tree.built_in.clone() {
             modinfo.extend(format!("{name}.license=none\0").replace('-', "_").into_bytes());
             // No two modules share a pattern here: modules.builtin.modinfo does not have the order in which they are
             // found.
@@ -65,8 +76,8 @@ impl SmallTree {
             }
         }
         fs::write(directory.join("modules.order"), order).expect("modules.order");
-        fs::write(directory.join("modules.builtin"), BUILT_IN.map(|name| format!("kernel/{name}.ko\n")).concat())
-            .expect("modules.builtin");
+        let built_in: String = tree.built_in.iter().map(|name| format!("kernel/{name}.ko\n")).collect();
+        fs::write(directory.join("modules.builtin"), built_in).expect("modules.builtin");
         fs::write(directory.join("modules.builtin.modinfo"), modinfo).expect("modules.builtin.modinfo");
         depmod(tree.root.path());
         tree
@@ -90,7 +101,7 @@ impl SmallTree {
             writeln!(source, ".long {}", symbol(needed)).unwrap();
         }
         source.push_str(".section .modinfo,\"a\"\n");
-        for alias in self.some_aliases(&[&OWN_ALIASES[..], &ALIASES].concat(), MODULES[number], random) {
+        for alias in self.some_aliases(&[&OWN_ALIASES[..], &ALIASES].concat(), self.modules[number], random) {
             writeln!(source, ".asciz \"alias={alias}\"").unwrap();
         }
         while random.percent(25) {

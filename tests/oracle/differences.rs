@@ -1,0 +1,42 @@
+//! Where kmod 30 and kmod 34 answer a call in two ways: which of the two is meant, and why.
+
+use crate::kmod::{Call, Version};
+
+/// A kind of call that the two versions answer in two ways.
+pub struct Difference {
+    /// What the calls have in common.
+    pub kind: &'static str,
+    /// The version whose answer is guest-init's.
+    pub meant: Version,
+    /// Why.
+    pub because: &'static str,
+    /// Whether a call is of this kind. The paths are those of the configuration files.
+    pub applies: fn(&Call, paths: &[&[u8]]) -> bool,
+}
+
+/// All kinds. The first that applies counts.
+pub const DIFFERENCES: &[Difference] = &[
+    Difference {
+        kind: "a file in /usr/lib/modprobe.d",
+        meant: Version::V34,
+        because: "distributions put their files there, and since kmod 32 it is one of the directories (modprobe.d(5))",
+        applies: |_, paths| paths.iter().any(|path| path.starts_with(b"usr/lib/modprobe.d/")),
+    },
+    Difference {
+        kind: "a name that is a path",
+        meant: Version::V34,
+        because: "since kmod 31, modprobe /path/x.ko loads that file",
+        applies: |call, _| {
+            let is_path = |word: &[u8]| word.starts_with(b"/") || word.starts_with(b"./");
+            let takes_one = |word: &[u8]| matches!(word, b"-d" | b"-C" | b"--con");
+            is_path(call.arguments.first().map_or(b"", |word| word))
+                || call.arguments.windows(2).any(|words| is_path(&words[1]) && !takes_one(&words[0]))
+        },
+    },
+    Difference {
+        kind: "a file *.alias",
+        meant: Version::V34,
+        because: "since kmod 33 such files are not read; depmod never wrote them, and other tools keep backups there",
+        applies: |_, paths| paths.iter().any(|path| path.ends_with(b".alias")),
+    },
+];
