@@ -10,9 +10,12 @@ pub struct Difference {
     pub meant: Version,
     /// Why.
     pub because: &'static str,
-    /// Whether a call is of this kind. The paths are those of the configuration files.
-    pub applies: fn(&Call, paths: &[&[u8]]) -> bool,
+    /// Whether a call is of this kind, by its arguments and the files of the configuration.
+    pub applies: fn(&Call, &[File<'_>]) -> bool,
 }
+
+/// A path, and the text of the file or the target of the link.
+pub type File<'a> = (&'a [u8], &'a [u8]);
 
 /// All kinds. The first that applies counts.
 pub const DIFFERENCES: &[Difference] = &[
@@ -20,7 +23,7 @@ pub const DIFFERENCES: &[Difference] = &[
         kind: "a file in /usr/lib/modprobe.d",
         meant: Version::V34,
         because: "distributions put their files there, and since kmod 32 it is one of the directories (modprobe.d(5))",
-        applies: |_, paths| paths.iter().any(|path| path.starts_with(b"usr/lib/modprobe.d/")),
+        applies: |_, files| files.iter().any(|(path, _)| path.starts_with(b"usr/lib/modprobe.d/")),
     },
     Difference {
         kind: "a name that is a path",
@@ -37,6 +40,18 @@ pub const DIFFERENCES: &[Difference] = &[
         kind: "a file *.alias",
         meant: Version::V34,
         because: "since kmod 33 such files are not read; depmod never wrote them, and other tools keep backups there",
-        applies: |_, paths| paths.iter().any(|path| path.ends_with(b".alias")),
+        applies: |_, files| files.iter().any(|(path, _)| path.ends_with(b".alias")),
+    },
+    Difference {
+        kind: "a link to nothing in modprobe.d",
+        meant: Version::V34,
+        because: "it no longer hides the file of its name in a later directory, as it did by accident",
+        applies: |_, files| files.iter().any(|(_, target)| *target == b"/nowhere"),
+    },
+    Difference {
+        kind: "a backslash as the last byte of a file",
+        meant: Version::V34,
+        because: "kmod 30 takes the end of the file for a byte 0xff",
+        applies: |_, files| files.iter().any(|(_, text)| text.ends_with(b"\\")),
     },
 ];

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
-use crate::differences::{DIFFERENCES, Difference};
+use crate::differences::{DIFFERENCES, Difference, File};
 use crate::libkmod::{Sandbox, isolated};
 use crate::support::built;
 use crate::support::scripts::script;
@@ -111,12 +111,12 @@ impl Programs {
         run(&self.ours, call)
     }
 
-    /// Compares guest-init's answer with the one that is meant, and returns that one. The paths are those of the
-    /// configuration files. The error says how the answers differ.
-    pub fn compare(&self, call: &Call, paths: &[&[u8]]) -> Result<Outcome, String> {
+    /// Compares guest-init's answer with the one that is meant, and returns that one. The files are those
+    /// of the configuration. The error says how the answers differ.
+    pub fn compare(&self, call: &Call, files: &[File<'_>]) -> Result<Outcome, String> {
         let [of_30, of_34] = self.kmod(call);
         let ours = self.ours(call);
-        let applies = |row: &&Difference| (row.applies)(call, paths);
+        let applies = |row: &&Difference| (row.applies)(call, files);
         let row = if of_30 == of_34 { None } else { DIFFERENCES.iter().find(applies) };
         let (meant, why) = match row {
             Some(Difference { kind, meant: Version::V30, because, .. }) => {
@@ -159,18 +159,23 @@ fn run(program: &[OsString], call: &Call) -> Outcome {
     Outcome { status: output.status.code(), stdout: output.stdout, stderr }
 }
 
-/// Messages without the lines that libkmod logs by itself, which guest-init leaves out on purpose (guest-init(8)): about
-/// configuration files and dependencies, and from `-vv` on about each of its steps.
+/// Messages without the lines that libkmod logs by itself: about configuration files, dependencies and damaged indexes,
+/// and from `-vv` on about each of its steps. guest-init leaves them out, or has words of its own (guest-init(8)).
 fn without_remarks(stderr: &[u8]) -> Vec<u8> {
-    const REMARKS: [&[u8]; 6] = [
+    const REMARKS: [&[u8]; 10] = [
         b"libkmod: ",
         b"modprobe: INFO: ",
         b"modprobe: DEBUG: ",
         // Of kmod 30, with the file that the line is in.
         b"modprobe: ERROR: ../libkmod/",
-        // Of kmod 34.
+        // Of kmod 34: libkmod-index.c, libkmod-module.c, libkmod.c.
+        b"modprobe: ERROR: magic check fail: ",
+        b"modprobe: ERROR: major version check fail: ",
+        b"modprobe: ERROR: Could not create module ",
         b"modprobe: ERROR: failed to lookup dependency '",
         b"modprobe: ERROR: ctx=0x",
+        // Of guest-init, about a damaged index. libkmod has other words for it.
+        b"modprobe: ERROR: plan modules.",
     ];
     let lines = stderr.split_inclusive(|&b| b == b'\n');
     lines.filter(|line| !REMARKS.iter().any(|remark| line.starts_with(remark))).flatten().copied().collect()

@@ -42,7 +42,7 @@ remove only-removed /bin/true
 const LINE: &[u8] = br#"quiet loop.max_loop=3 "ext4.word=a b" modprobe.blacklist=vfat,nbd unix.x=1 root=/dev/vda"#;
 
 /// Names that are in CONFIG, or that no kernel has.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 34] = [
     "ext4",
     "fs-ext4",
     "loop",
@@ -70,6 +70,8 @@ const NAMES: [&str; 32] = [
     "no-such",
     "ext4.ko",
     "kernel/fs/ext4/ext4.ko",
+    "/lib/x.ko",
+    "./ext4",
     "a]",
     "a[b",
     "a[-]b",

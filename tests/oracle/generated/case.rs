@@ -12,6 +12,7 @@ use std::fmt;
 
 use super::world::{CONFIG, Content, Files, World};
 use crate::cases::Maker;
+use crate::differences::File;
 use crate::kmod::Call;
 
 /// The files of an image, and a call.
@@ -24,9 +25,10 @@ pub struct Case {
 }
 
 impl Case {
-    /// The paths of the files.
-    pub fn paths(&self) -> Vec<&[u8]> {
-        self.files.iter().map(|(path, _)| &path[..]).collect()
+    /// The files that are no indexes, as `DIFFERENCES` takes them.
+    pub fn texts(&self) -> Vec<File<'_>> {
+        let files = self.files.iter().filter(|(path, _)| !path.ends_with(b".bin"));
+        files.map(|(path, content)| (&path[..], content.text())).collect()
     }
 }
 

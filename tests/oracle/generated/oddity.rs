@@ -53,19 +53,9 @@ pub enum Oddity {
     OnlySyslog,
 }
 
-/// The oddities that are reached without GUEST_INIT_ODDITY.
-const REACHED: &[Oddity] = &[
-    Oddity::OddCommandLine,
-    Oddity::MissingIndex,
-    Oddity::AliasFile,
-    Oddity::LongLine,
-    Oddity::Escapes,
-    Oddity::Weakdeps,
-    Oddity::UnknownOption,
-];
-
 impl Oddity {
-    const ALL: [Self; 22] = [
+    /// All kinds.
+    pub const ALL: [Self; 22] = [
         Self::NoTree,
         Self::NoCommandLine,
         Self::OddCommandLine,
@@ -89,13 +79,6 @@ impl Oddity {
         Self::OddOption,
         Self::OnlySyslog,
     ];
-
-    /// The oddities that are reached, and those that the variable GUEST_INIT_ODDITY names.
-    pub fn reached() -> Vec<Self> {
-        let more = std::env::var("GUEST_INIT_ODDITY").unwrap_or_default();
-        let named = |oddity: &Self| more.split(',').any(|name| name == format!("{oddity:?}"));
-        Self::ALL.into_iter().filter(|oddity| REACHED.contains(oddity) || named(oddity)).collect()
-    }
 
     /// Gives an image this oddity.
     pub fn of_files(self, files: &mut Files, maker: &mut Maker<'_>) {

@@ -35,7 +35,9 @@ const FILLED: [&str; 10] = [
     "sys",
     "image/lib",
 ];
-/// The names of modules whose letters mean something to a pattern, to a path or to an index.
+/// The names of modules whose letters mean something to a pattern, to a path or to an index. None has a dash in
+/// brackets: to kmod no line of modprobe.d is about such a module, because it normalises a module's name in another way
+/// than a name of a line (MODPROBE.md 1.1, 1.2); to guest-init lines are about it.
 const ODD: [&str; 14] = [
     "alpha", "be-ta", "x[09]y-z", "w*ld", "q?m", "do.t-ted", "a[bc]d-e", "UP-per", "no-se", "e1", "a1", "mu", "nu-x",
     "both-1",
@@ -63,6 +65,17 @@ pub enum Content {
     Link(&'static str),
     /// A directory.
     Directory,
+}
+
+impl Content {
+    /// The text of a file, or the target of a link.
+    pub fn text(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text,
+            Self::Link(target) => target.as_bytes(),
+            Self::Directory => b"",
+        }
+    }
 }
 
 /// Paths below the root and what is there, in the order in which they are made.
