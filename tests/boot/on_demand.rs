@@ -134,6 +134,14 @@ fn modprobe_loads_modules_by_name() {
 }
 
 #[test]
+fn an_agent_that_collects_its_children_elsewhere_gets_the_exit_status() {
+    // With --icount the 3 ms by which the agent comes late are exact.
+    let words = format!("-- --reap {}{}", call("-v dummy"), call("-v dummy"));
+    let console = Vm::new(&image().build()).options(["--icount"]).append(&words).run().agent_ran();
+    calls_print(&console, &[prints(&format!("insmod {} ", file_of("dummy"))), exits(0), exits(0)]);
+}
+
+#[test]
 fn modprobe_explains_why_a_module_cannot_be_loaded() {
     let image = image().file(&file_of("dummy"), "no module", 0o644);
     let image = image.file(

@@ -3,6 +3,7 @@
 //! They are calls for which the kernel requests a module (mount, socket), the loading of a module, and programs.
 
 use crate::arguments::Action;
+use crate::reaper;
 use crate::text::{errno_name, print_line, printable, read_bounded};
 use rustix::mount::MountFlags;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType};
@@ -30,6 +31,7 @@ pub fn perform(action: &Action) {
             (what, socket(*family, *kind, *protocol).map(ok))
         }
         Action::Cat { path } => (format!("cat {}", show(path)), cat(path).map(ok)),
+        Action::Reap => ("reap".into(), reaper::start().map(ok)),
         Action::Malformed { option } => (show(option), Err(io::Error::other("operand missing or out of range"))),
     };
     let outcome = result.unwrap_or_else(|error| errno_name(&error));
@@ -52,6 +54,7 @@ fn exec(program: &OsStr, arguments: &[OsString]) -> io::Result<String> {
     let mut output = Vec::new();
     let read = reader.take(OUTPUT_LIMIT).read_to_end(&mut output);
     print_lines(program, &output);
+    reaper::be_late();
     let status = child.wait()?;
     read.map(|_| ending(status))
 }

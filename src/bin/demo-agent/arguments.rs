@@ -33,6 +33,7 @@ pub enum Action {
     Cat {
         path: OsString,
     },
+    Reap,
     /// An option whose operands are missing, or are no numbers in range.
     Malformed {
         option: OsString,
@@ -82,6 +83,7 @@ impl Request {
                 kind: number(words)?,
                 protocol: number(words)?,
             }),
+            "--reap" => self.actions.push(Action::Reap),
             "--cat" => self.actions.push(Action::Cat { path: words.next()? }),
             _ => {}
         }

@@ -12,6 +12,8 @@
 //! --mount TYPE SOURCE TARGET   make the directory TARGET, and mount(2) there
 //! --socket FAMILY TYPE PROTO   socket(2) by numbers
 //! --cat PATH                   the first 64 KiB as `agent: PATH: LINE`, then `agent: cat PATH: ok`
+//! --reap                       from now on a thread collects every child that ends, as kata-agent's handler of
+//!                              SIGCHLD does, and --exec waits 3 ms after the end of the output
 //! --quiet                      print no report
 //! --reboot                     end with a restart; QEMU ends then if it was started with -no-reboot
 //! --exit N                     end with the exit status N, 0 to 255 in decimal; if PID 1 does, the kernel panics
@@ -37,6 +39,7 @@ mod channel;
 mod clock;
 mod modules;
 mod network;
+mod reaper;
 mod report;
 mod text;
 

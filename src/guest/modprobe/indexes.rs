@@ -14,7 +14,6 @@ use crate::resolve::tree::Indexes;
 use crate::resolve::tree::index::{Index, IndexKind};
 
 /// The indexes of a tree, and where their damage is reported.
-#[derive(Debug)]
 pub(super) struct ReportedIndexes<'a> {
     tree: &'a ModuleTree,
     output: &'a Output,
@@ -33,9 +32,8 @@ impl Indexes for ReportedIndexes<'_> {
         self.tree.index(kind)
     }
 
-    fn on_damage(&self, failure: Failure) -> Result<(), Failure> {
-        let is_subject = |kind: &IndexKind| kind.files().contains(&failure.subject.as_str());
-        let bit = IndexKind::ALL.into_iter().find(is_subject).map_or(0, |kind| 1 << kind as u8);
+    fn on_damage(&self, kind: IndexKind, failure: Failure) -> Result<(), Failure> {
+        let bit = 1 << kind as u8;
         if self.reported.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
             self.output.report(ERROR, |push| push(failure.to_string().as_bytes()));
         }

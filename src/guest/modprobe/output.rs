@@ -15,7 +15,6 @@ use crate::text::Shown;
 ///
 /// If the kernel itself starts modprobe, descriptors 0 to 2 are closed (MODPROBE.md 9.6), and the next file that is
 /// opened becomes stdin.
-#[derive(Debug)]
 pub struct Output {
     /// Whether stdout is open.
     prints: bool,

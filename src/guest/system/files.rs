@@ -115,7 +115,11 @@ impl Directory {
 
     /// The names in this directory that are UTF-8, in order, without `.` and `..`.
     pub fn names(&self) -> io::Result<Vec<String>> {
-        Ok(self.file_names()?.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect())
+        let mut names = Vec::new();
+        for name in self.file_names()? {
+            names.extend(String::from_utf8(name));
+        }
+        Ok(names)
     }
 
     /// Opens a path below this directory.

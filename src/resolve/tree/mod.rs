@@ -18,15 +18,21 @@ use module::{FoundBy, Module};
 use trie::Visit;
 
 /// The five indexes of a tree. A plan needs only one or two of them, so an index may be opened when it is first needed.
-pub trait Indexes: fmt::Debug + Sync {
+pub trait Indexes: Sync {
     /// The index of a kind.
     ///
     /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
     fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure>;
 
-    /// Decides what the failure of an index means. `Ok`: the look-up goes on as if the index had no such entry.
-    fn on_damage(&self, failure: Failure) -> Result<(), Failure> {
+    /// Decides what the failure of the index of a kind means. `Ok`: the look-up goes on as if it had no such entry.
+    fn on_damage(&self, _kind: IndexKind, failure: Failure) -> Result<(), Failure> {
         Err(failure)
+    }
+}
+
+impl fmt::Debug for dyn Indexes + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Indexes")
     }
 }
 
@@ -99,7 +105,7 @@ impl<'a> Sources<'a> {
     /// [pass over it](Indexes::on_damage).
     pub fn exact(&self, kind: IndexKind, key: &[u8]) -> Result<Option<&'a [u8]>, Failure> {
         match self.index_of(kind).and_then(|index| index.exact(key)) {
-            Err(failure) => self.indexes.on_damage(failure).map(|()| None),
+            Err(failure) => self.indexes.on_damage(kind, failure).map(|()| None),
             value => value,
         }
     }
@@ -110,7 +116,7 @@ impl<'a> Sources<'a> {
     /// Failure: that of [`Self::exact`].
     pub fn matching(&self, kind: IndexKind, name: &[u8], visit: Visit<'_, 'a>) -> Result<(), Failure> {
         match self.index_of(kind).and_then(|index| index.matching(name, visit)) {
-            Err(failure) => self.indexes.on_damage(failure),
+            Err(failure) => self.indexes.on_damage(kind, failure),
             found => found,
         }
     }
