@@ -87,6 +87,28 @@ fn nodes_that_share_their_children_are_corrupt() {
     assert_eq!(look_up(IndexKind::Alias, &index).expect_err("too much").code, Code::CorruptIndex);
 }
 
+#[test]
+fn a_pattern_longer_than_any_name_matches_nothing_and_damages_nothing() {
+    // `*` has a child of 3,000 bytes, and `?` is a pattern of its own.
+    let long = 12 + 2 + (b'?' - b'*' + 1) as usize * 4;
+    let text = [&b"a".repeat(3000)[..], b"\0"].concat();
+    let value = b"\0\0\0\x01\0\0\0\0v\0";
+    let mut index = [head(CHILDREN, 12), vec![b'*', b'?']].concat();
+    for byte in b'*'..=b'?' {
+        index.extend(match byte {
+            b'*' => reference(PREFIX | VALUES, long),
+            b'?' => reference(VALUES, long + text.len() + value.len()),
+            _ => reference(0, 0),
+        });
+    }
+    index.extend([&text[..], value, value].concat());
+    let index = Index::binary(IndexKind::Alias, &index).expect("an index");
+    let mut found = Vec::new();
+    let mut find = |name: &[u8]| index.matching(name, &mut |key, _, _| found.push(key.to_vec()));
+    find(b"x").and_then(|()| find(&b"a".repeat(2000))).expect("no damage");
+    assert_eq!(found, [b"?"]);
+}
+
 const PREFIX: u32 = 0x8000_0000;
 const VALUES: u32 = 0x4000_0000;
 const CHILDREN: u32 = 0x2000_0000;

@@ -3,15 +3,18 @@
 //! In it are the module tree `tree`, the configuration `modprobe.d`, the kernel command line `cmdline`, and in
 //! `expected` the plan, or the failures.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use guest_init::failure::{Code, Failure, Report};
 use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::request::kernel::ModuleWords;
 use guest_init::request::{Request, list};
-use guest_init::resolve::plan::Plan;
 use guest_init::resolve::plan::consequence::Consequence;
+use guest_init::resolve::plan::{Options, Plan};
 
 /// The plan of a case, or its failures.
 fn outcome(case: &Path) -> String {
@@ -46,7 +49,39 @@ fn every_case_gives_the_expected_plan_or_failures() {
         assert_eq!(outcome(&case), expected, "{}", case.display());
         count += 1;
     }
-    assert!(count >= 15, "{count} cases");
+    assert!(count >= 17, "{count} cases");
+}
+
+#[test]
+fn files_of_the_configuration_count_whatever_their_size_and_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tree, config) = (folder.path().join("1.0"), folder.path().join("modprobe.d"));
+    std::fs::create_dir(&tree).unwrap();
+    std::fs::create_dir(&config).unwrap();
+    std::fs::write(tree.join("modules.dep"), "kernel/a.ko:\n").unwrap();
+    let large = [&b"# a comment\n".repeat(200_000)[..], b"options a large=1\n"].concat();
+    std::fs::write(config.join("large.conf"), large).unwrap();
+    std::fs::write(config.join(OsStr::from_bytes(b"\xff.conf")), "options a name=1\0 lost=1\noptions a last=1\\")
+        .unwrap();
+    symlink("/dev/null", config.join("masked.conf")).unwrap();
+    symlink("nothing", config.join("dangling.conf")).unwrap();
+
+    let tree = ModuleTree::open(folder.path().to_str().unwrap(), "1.0", &[config.to_str().unwrap()]).unwrap();
+    let lines = tree.config(ModuleWords::NONE);
+    let mut plan = Box::new(Plan::new(tree.sources(&lines)));
+    list::read(b"a", "list", &mut |entry| plan.add(&entry.unwrap(), Options::default()).unwrap());
+    assert_eq!(plan.to_string(), "insmod kernel/a.ko large=1 name=1 last=1\n");
+}
+
+#[test]
+fn a_file_of_the_configuration_that_cannot_be_read_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("1.0")).unwrap();
+    let softdep = std::fs::File::create(folder.path().join("1.0/modules.softdep")).unwrap();
+    softdep.set_len((64 << 20) + 1).unwrap();
+    let failure = ModuleTree::open(folder.path().to_str().unwrap(), "1.0", &[]).unwrap_err();
+    assert_eq!(failure.code, Code::ConfigUnreadable);
+    assert_eq!(failure.to_string(), "plan modules.softdep: EFBIG: it can't be read: it has more than 64 MiB");
 }
 
 /// The refusal of an entry by a tree of one module, in which an index is what `damage` makes of it.
