@@ -54,7 +54,7 @@ macro_rules! formats {
 
             /// Decompresses a whole file.
             #[cfg(feature = "decompress")]
-            fn decode(self, file: &[u8]) -> Result<Vec<u8>, Reason> {
+            fn decode(self, file: &[u8]) -> Result<Vec<u8>, Fault> {
                 match self { $(Self::$format => decode::$decoder(file)),* }
             }
         }
@@ -82,7 +82,44 @@ impl Format {
     /// Decompresses a file to at most 256 MiB. The error is the reason for which that can't be done.
     #[cfg(feature = "decompress")]
     pub fn unpack(self, file: Cow<'static, [u8]>) -> Result<Vec<u8>, Reason> {
-        self.decode(&file).map_err(|error| Text::of(format_args!("its {} data is damaged: {error}", self.name())))
+        self.decode(&file).map_err(|fault| fault.reason(self))
+    }
+}
+
+/// The fault for which a file is not decompressed. The decoders' own errors are finer, and name their code's parts.
+#[cfg(feature = "decompress")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// The file ends before its data does.
+    Truncated,
+    /// The data can't be decoded.
+    Damaged,
+    /// Either of the two: zune-inflate has one error for most of both.
+    TruncatedOrDamaged,
+    /// The data was decoded, and its checksum or its length is another one.
+    Checksum,
+    /// The data has a feature that no decoder here has: a filter, a kind of checksum, a dictionary.
+    Unsupported,
+    /// The dictionary or the window is larger than [`decode::LARGEST_WINDOW`].
+    LargeWindow,
+    /// The decompressed file is larger than [`decode::LARGEST`].
+    TooLarge,
+}
+
+#[cfg(feature = "decompress")]
+impl Fault {
+    /// The fault in a sentence, with what to do about it.
+    fn reason(self, format: Format) -> Reason {
+        let (fault, remedy) = match self {
+            Self::Truncated => ("ends early: the file is truncated", "copy it again"),
+            Self::Damaged => ("is damaged", "copy the file again"),
+            Self::TruncatedOrDamaged => ("is damaged, or the file is truncated", "copy it again"),
+            Self::Checksum => ("does not fit its checksum: it is damaged", "copy the file again"),
+            Self::Unsupported => ("has a filter, checksum or dictionary that is not supported", "compress it without"),
+            Self::LargeWindow => ("needs a window of more than 128 MiB", "compress it at a lower level"),
+            Self::TooLarge => ("has more than 256 MiB when decompressed", "store the module uncompressed"),
+        };
+        Text::of(format_args!("its {} data {fault}; {remedy}", format.name()))
     }
 }
 
@@ -94,15 +131,18 @@ mod decode {
     extern crate alloc;
 
     use alloc::vec::Vec;
-    use core::fmt::Display;
 
-    use ruzstd::decoding::StreamingDecoder;
+    use ruzstd::decoding::errors::{
+        BlockHeaderReadError, DecodeBlockContentError, DecompressBlockError, FrameDecoderError, FrameHeaderError,
+        ReadFrameHeaderError,
+    };
+    use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
     use ruzstd::io::Read;
     use xz4rust::{XzDecoder, XzError};
+    use zune_inflate::errors::DecodeErrorStatus;
     use zune_inflate::{DeflateDecoder, DeflateOptions};
 
-    use super::Reason;
-    use crate::text::Text;
+    use super::Fault;
 
     /// The largest decompressed file, in bytes. The largest modules of distributions have a tenth of that.
     const LARGEST: usize = 256 << 20;
@@ -110,28 +150,40 @@ mod decode {
     const LARGEST_WINDOW: usize = 128 << 20;
     /// The number of bytes that are decompressed at once.
     const STEP: usize = 256 << 10;
-    const TOO_LARGE: &str = "more than 256 MiB come out of it";
+    /// The bytes of decompressed data for one of compressed data, at most (deflate's longest match has 258 bytes and
+    /// takes two bits).
+    const MOST_OF_DEFLATE: usize = 1032;
 
-    pub fn gzip(file: &[u8]) -> Result<Vec<u8>, Reason> {
+    pub fn gzip(file: &[u8]) -> Result<Vec<u8>, Fault> {
         // The last four bytes are the decompressed length (RFC 1952, 2.3.1). zune-inflate checks that it is true. The
-        // length is checked here as well, because zune-inflate decompresses somewhat more than its limit.
+        // length is checked here as well, because zune-inflate decompresses somewhat more than its limit. The end of a
+        // truncated file is some other number.
         let length = file.last_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
-        if length > LARGEST {
-            return Err(Text::of(TOO_LARGE));
+        let is_possible = length <= file.len().saturating_mul(MOST_OF_DEFLATE);
+        if is_possible && length > LARGEST {
+            return Err(Fault::TooLarge);
         }
-        let options = DeflateOptions::default().set_limit(LARGEST).set_size_hint(length);
-        let unpacked = DeflateDecoder::new_with_options(file, options).decode_gzip();
-        // zune-inflate's errors end in a newline.
-        unpacked.map_err(|error| Text::of(Reason::of(format_args!("{:?}", error.error)).as_str().trim_end()))
+        let options = DeflateOptions::default().set_limit(LARGEST);
+        let options = if is_possible { options.set_size_hint(length) } else { options };
+        DeflateDecoder::new_with_options(file, options).decode_gzip().map_err(|error| match error.error {
+            DecodeErrorStatus::InsufficientData => Fault::Truncated,
+            DecodeErrorStatus::MismatchedCRC(..)
+            | DecodeErrorStatus::MismatchedAdler(..)
+            | DecodeErrorStatus::Generic("ISIZE does not match actual bytes") => Fault::Checksum,
+            DecodeErrorStatus::OutputLimitExceeded(..) => Fault::TooLarge,
+            DecodeErrorStatus::Generic(_) | DecodeErrorStatus::GenericStr(_) | DecodeErrorStatus::CorruptData => {
+                Fault::TruncatedOrDamaged
+            }
+        })
     }
 
-    pub fn xz(mut file: &[u8]) -> Result<Vec<u8>, Reason> {
+    pub fn xz(mut file: &[u8]) -> Result<Vec<u8>, Fault> {
         const DICTIONARY: usize = 1 << 20;
         let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(DICTIONARY, LARGEST_WINDOW);
         let mut is_whole = false;
         drain(|room| {
             while !file.is_empty() {
-                let step = decoder.decode(file, room)?;
+                let step = decoder.decode(file, room).map_err(|error| xz_fault(&error))?;
                 file = file.get(step.input_consumed()..).unwrap_or_default();
                 is_whole = step.is_end_of_stream();
                 if is_whole {
@@ -141,36 +193,84 @@ mod decode {
                     decoder.reset();
                 }
                 match step.output_produced() {
-                    0 if !step.made_progress() => return Err(XzError::NeedsLargerInputBuffer),
+                    0 if !step.made_progress() => return Err(Fault::Truncated),
                     0 => {}
                     count => return Ok(count),
                 }
             }
-            if is_whole { Ok(0) } else { Err(XzError::NeedsLargerInputBuffer) }
+            if is_whole { Ok(0) } else { Err(Fault::Truncated) }
         })
     }
 
-    pub fn zstd(file: &[u8]) -> Result<Vec<u8>, Reason> {
-        let decoder = StreamingDecoder::new_with_max_window_size(file, LARGEST_WINDOW as u64);
-        let mut decoder = decoder.map_err(Text::of)?;
-        let unpacked = drain(|room| decoder.read(room))?;
-        let frame = decoder.into_frame_decoder();
-        match frame.get_checksum_from_data() {
-            Some(checksum) if frame.get_calculated_checksum() != Some(checksum) => Err(Text::of("checksum")),
+    fn xz_fault(error: &XzError) -> Fault {
+        match error {
+            XzError::ContentCrc32Mismatch(..) | XzError::ContentCrc64Mismatch(..) | XzError::IndexCrc32Mismatch(..) => {
+                Fault::Checksum
+            }
+            XzError::UnsupportedStreamHeaderOption
+            | XzError::UnsupportedBlockHeaderOption
+            | XzError::UnsupportedLzmaProperties(_)
+            | XzError::UnsupportedCheckType(_)
+            | XzError::UnsupportedBcjFilter(_)
+            | XzError::Sha256NotSupported => Fault::Unsupported,
+            XzError::DictionaryTooLarge(_) => Fault::LargeWindow,
+            XzError::NeedsLargerInputBuffer => Fault::Truncated,
+            _ => Fault::Damaged,
+        }
+    }
+
+    pub fn zstd(mut file: &[u8]) -> Result<Vec<u8>, Fault> {
+        // The decoder itself, because ruzstd's StreamingDecoder keeps no more of an error than its text.
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(LARGEST_WINDOW as u64);
+        decoder.init(&mut file).map_err(|error| zstd_fault(&error))?;
+        let unpacked = drain(|room| {
+            while decoder.can_collect() == 0 && !decoder.is_finished() {
+                let blocks = decoder.decode_blocks(&mut file, BlockDecodingStrategy::UptoBlocks(1));
+                blocks.map_err(|error| zstd_fault(&error))?;
+            }
+            decoder.read(room).map_err(|_| Fault::Damaged)
+        })?;
+        match decoder.get_checksum_from_data() {
+            Some(checksum) if decoder.get_calculated_checksum() != Some(checksum) => Err(Fault::Checksum),
             _ => Ok(unpacked),
         }
     }
 
+    fn zstd_fault(error: &FrameDecoderError) -> Fault {
+        use FrameDecoderError as Error;
+        match error {
+            Error::WindowSizeTooBig { .. }
+            | Error::FrameHeaderError(FrameHeaderError::WindowTooBig { .. })
+            | Error::FailedToInitialize(FrameHeaderError::WindowTooBig { .. }) => Fault::LargeWindow,
+            Error::DictNotProvided { .. } => Fault::Unsupported,
+            Error::ReadFrameHeaderError(
+                ReadFrameHeaderError::MagicNumberReadError(_)
+                | ReadFrameHeaderError::FrameDescriptorReadError(_)
+                | ReadFrameHeaderError::WindowDescriptorReadError(_)
+                | ReadFrameHeaderError::DictionaryIdReadError(_)
+                | ReadFrameHeaderError::FrameContentSizeReadError(_),
+            )
+            | Error::FailedToReadBlockHeader(BlockHeaderReadError::ReadError(_))
+            | Error::FailedToReadBlockBody(
+                DecodeBlockContentError::ReadError { .. }
+                | DecodeBlockContentError::DecompressBlockError(DecompressBlockError::BlockContentReadError(_)),
+            )
+            | Error::FailedToReadChecksum(_) => Fault::Truncated,
+            _ => Fault::Damaged,
+        }
+    }
+
     /// Reads until a read returns no more bytes.
-    fn drain<E: Display>(mut read: impl FnMut(&mut [u8]) -> Result<usize, E>) -> Result<Vec<u8>, Reason> {
+    fn drain(mut read: impl FnMut(&mut [u8]) -> Result<usize, Fault>) -> Result<Vec<u8>, Fault> {
         let mut unpacked = Vec::new();
         loop {
             let length = unpacked.len();
             unpacked.resize(length + STEP, 0);
-            let count = read(unpacked.get_mut(length..).unwrap_or_default()).map_err(Text::of)?;
+            let count = read(unpacked.get_mut(length..).unwrap_or_default())?;
             unpacked.truncate(length + count);
             match () {
-                () if unpacked.len() > LARGEST => return Err(Text::of(TOO_LARGE)),
+                () if unpacked.len() > LARGEST => return Err(Fault::TooLarge),
                 () if count == 0 => return Ok(unpacked),
                 () => {}
             }
@@ -205,29 +305,105 @@ mod tests {
         assert_eq!(unpack(&[xz, &[0; 4], xz].concat()), Ok([TEXT, TEXT].concat()));
     }
 
-    #[test]
-    fn a_truncated_or_damaged_file_is_refused() {
-        for file in FILES {
-            for end in 6..file.len() {
-                let cut = file.get(..end).expect("it is longer");
-                assert!(unpack(cut).is_err(), "{end} bytes of {}", file.escape_ascii());
-            }
-            let mut damaged = file.to_vec();
-            damaged[file.len() / 2] ^= 1;
-            assert!(unpack(&damaged).is_err(), "{}", file.escape_ascii());
-        }
-        let [.., xz] = FILES;
-        assert!(unpack(&[xz, b"garbage."].concat()).is_err());
+    fn fault(file: &[u8]) -> Fault {
+        Format::of(file).expect("a format").decode(file).unwrap_err()
     }
 
     #[test]
-    fn a_length_of_more_than_256_mib_is_refused_before_anything_is_decompressed() {
-        let [gzip, ..] = FILES;
-        let with_length = |length: u32| {
+    fn a_truncated_file_is_refused_as_truncated() {
+        for file in FILES {
+            for end in 6..file.len() {
+                let cut = file.get(..end).expect("it is longer");
+                let is_gzip = Format::of(file) == Some(Format::Gzip);
+                match fault(cut) {
+                    Fault::Truncated => {}
+                    Fault::TruncatedOrDamaged if is_gzip => {}
+                    other => panic!("{other:?}: {end} bytes of {}", file.escape_ascii()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_damaged_byte_passes_for_another_fault_than_it_is() {
+        for file in FILES {
+            for at in 6..file.len() {
+                let mut damaged = file.to_vec();
+                damaged[at] ^= 1;
+                // Headers of gzip and zstd have bytes that no checksum covers.
+                let Err(fault) = Format::of(&damaged).expect("a format").decode(&damaged) else { continue };
+                assert_ne!(fault, Fault::TooLarge, "byte {at} of {}", file.escape_ascii());
+            }
+            let mut damaged = file.to_vec();
+            damaged[file.len() / 2] ^= 1;
+            let fault = fault(&damaged);
+            assert!(
+                matches!(fault, Fault::Damaged | Fault::TruncatedOrDamaged | Fault::Checksum),
+                "{fault:?} {}",
+                file.escape_ascii()
+            );
+        }
+        let [.., xz] = FILES;
+        assert_eq!(fault(&[xz, b"not another file"].concat()), Fault::Damaged);
+    }
+
+    /// The file with other bytes from `at` on.
+    fn with(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut file = file.to_vec();
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        file
+    }
+
+    #[test]
+    fn a_checksum_that_does_not_fit_is_named() {
+        let [gzip, zstd, xz] = FILES;
+        assert_eq!(fault(&with(gzip, gzip.len() - 8, b"crc!")), Fault::Checksum);
+        assert_eq!(fault(&with(zstd, zstd.len() - 4, b"xxh!")), Fault::Checksum);
+        // The block's CRC64 lies before the index, of 8 bytes with its CRC32, and the footer of 12.
+        assert_eq!(fault(&with(xz, xz.len() - 28, b"crc64!!!")), Fault::Checksum);
+    }
+
+    #[test]
+    fn a_feature_that_no_decoder_has_is_named() {
+        let [_, zstd, _] = FILES;
+        // The descriptor says that the id of a dictionary follows, in one byte (RFC 8878, 3.1.1.1).
+        let with_dictionary = [&zstd[..4], b"\x05\x07", &zstd[5..]].concat();
+        assert_eq!(fault(&with_dictionary), Fault::Unsupported);
+        // printf 'a module' | xz --check=sha256
+        let sha256 = b"\xfd7zXZ\x00\x00\x0a\xe1\xfb\x0c\xa1";
+        assert_eq!(fault(sha256), Fault::Unsupported);
+    }
+
+    #[test]
+    fn a_file_that_takes_too_much_memory_is_refused() {
+        let [gzip, zstd, _] = FILES;
+        let with_length = |length: u32, padding: usize| {
             let contents = gzip.get(..gzip.len() - 4).expect("it has a length");
-            unpack(&[contents, &length.to_le_bytes()].concat()).unwrap_err()
+            fault(&[contents, &[0].repeat(padding), &length.to_le_bytes()].concat())
         };
-        assert_eq!(with_length((256 << 20) + 1).as_str(), "its gzip data is damaged: more than 256 MiB come out of it");
-        assert_ne!(with_length(256 << 20).as_str(), with_length(u32::MAX).as_str());
+        // A length that the file is long enough for is believed, and refused before anything is decompressed.
+        assert_eq!(with_length((256 << 20) + 1, 256 << 10), Fault::TooLarge);
+        assert_ne!(with_length(u32::MAX, 0), Fault::TooLarge);
+        // A window descriptor of 31 << 3 is 2 TiB (RFC 8878, 3.1.1.1.2).
+        assert_eq!(fault(&[&zstd[..4], b"\x04\xf8", &zstd[5..]].concat()), Fault::LargeWindow);
+    }
+
+    #[test]
+    fn each_fault_says_what_to_do() {
+        let reasons = [
+            (Fault::Truncated, "its xz data ends early: the file is truncated; copy it again"),
+            (Fault::Damaged, "its xz data is damaged; copy the file again"),
+            (Fault::TruncatedOrDamaged, "its xz data is damaged, or the file is truncated; copy it again"),
+            (Fault::Checksum, "its xz data does not fit its checksum: it is damaged; copy the file again"),
+            (
+                Fault::Unsupported,
+                "its xz data has a filter, checksum or dictionary that is not supported; compress it without",
+            ),
+            (Fault::LargeWindow, "its xz data needs a window of more than 128 MiB; compress it at a lower level"),
+            (Fault::TooLarge, "its xz data has more than 256 MiB when decompressed; store the module uncompressed"),
+        ];
+        for (fault, reason) in reasons {
+            assert_eq!(fault.reason(Format::Xz).as_str(), reason);
+        }
     }
 }
