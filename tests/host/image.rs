@@ -61,7 +61,7 @@ fn an_image_holds_the_layout_and_the_modules_of_the_list() {
         d 0755 lib/modules/1.0/kernel\n\
         d 0755 lib/modules/1.0/kernel/a\n\
         f 0644 lib/modules/1.0/kernel/a/base.ko\n\
-        f 0644 lib/modules/1.0/kernel/a/mid.ko.xz\n\
+        f 0644 lib/modules/1.0/kernel/a/mid.ko\n\
         f 0644 lib/modules/1.0/kernel/a/top-mod.ko\n\
         d 0755 lib/modules/1.0/kernel/b\n\
         f 0644 lib/modules/1.0/kernel/b/soft.ko\n\
@@ -91,7 +91,7 @@ fn an_image_holds_the_layout_and_the_modules_of_the_list() {
     let image = work.image();
     assert_eq!(listing(&image), expected);
     assert_eq!(text_of(&image, "sbin/agent"), AGENT);
-    assert_eq!(text_of(&image, "lib/modules/1.0/kernel/a/mid.ko.xz"), "mid");
+    assert_eq!(text_of(&image, "lib/modules/1.0/kernel/a/mid.ko"), "mid");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn the_indexes_have_only_the_modules_of_the_image() {
     assert_eq!(text("modules.alias"), "alias pci:v*d[0-9]* top_mod\nalias virtio:* base\n");
     assert_eq!(text("modules.symbols"), "alias symbol:base_go base\n");
     assert_eq!(text("modules.order"), "kernel/a/base.ko\nkernel/a/mid.ko\nkernel/a/top-mod.ko\n");
-    let dep = "kernel/a/top-mod.ko: kernel/a/mid.ko.xz kernel/a/base.ko\nkernel/a/mid.ko.xz: kernel/a/base.ko\n\
+    let dep = "kernel/a/top-mod.ko: kernel/a/mid.ko kernel/a/base.ko\nkernel/a/mid.ko: kernel/a/base.ko\n\
                kernel/a/base.ko:\nkernel/b/soft.ko:\n";
     assert_eq!(text("modules.dep"), dep);
 
@@ -110,7 +110,7 @@ fn the_indexes_have_only_the_modules_of_the_image() {
     let names = ["top-mod", "pci:v1d2", "virtio:x", "inside", "in_side", "symbol:base_go", "fs-x", "other"];
     let plans = names.map(|name| work::plan(&work.path("guest/lib/modules"), "1.0", name).unwrap_or_default());
     let base = "insmod kernel/a/base.ko \n";
-    let top = format!("{base}insmod kernel/a/mid.ko.xz \ninsmod kernel/b/soft.ko \ninsmod kernel/a/top-mod.ko \n");
+    let top = format!("{base}insmod kernel/a/mid.ko \ninsmod kernel/b/soft.ko \ninsmod kernel/a/top-mod.ko \n");
     assert_eq!(plans[..2], [&top[..], &top]);
     assert_eq!(plans[2..], [base, "builtin inside\n", "builtin inside\n", base, "", ""]);
 }
@@ -130,7 +130,7 @@ fn each_file_of_an_image_is_reported_with_its_reason() {
         "        1 B  --config          etc/modprobe.d/a.conf",
         "        1 B  firmware of soft  lib/firmware/soft/a.bin",
         "        4 B  base              lib/modules/1.0/kernel/a/base.ko",
-        "        3 B  top-mod           lib/modules/1.0/kernel/a/mid.ko.xz",
+        "        3 B  top-mod           lib/modules/1.0/kernel/a/mid.ko",
         "        3 B  top-mod           lib/modules/1.0/kernel/a/top-mod.ko",
         &format!("{:>9} B  top-mod           lib/modules/1.0/kernel/b/soft.ko", named.len()),
         &format!("{:>9} B  --add             opt/x", init().len()),

@@ -5,6 +5,7 @@ use std::fs;
 use super::with_tree;
 use super::work::{listing, text_of};
 use crate::support::module::module;
+use crate::support::scene::compress;
 
 #[test]
 fn with_several_trees_a_release_must_be_named() {
@@ -72,6 +73,46 @@ fn a_module_that_depmod_does_not_know_is_named_and_one_that_was_compressed_is_ta
     fs::rename(&base, base.with_extension("ko.xz")).unwrap();
     let printed = work.build(&["base", "--module-dir", "lib/modules", "--agent", "agent"]);
     assert_eq!(printed, "initramfs.img: 1 module");
+}
+
+#[test]
+fn compressed_modules_are_plain_in_an_image_unless_they_are_to_stay_unchanged() {
+    let plain = module(&["license=GPL"], b"crc and a signature");
+    let work = with_tree();
+    let outside = work.path("extra/g.ko.gz");
+    let outside = outside.display();
+    let dep = format!("kernel/a/x.ko.xz: kernel/a/z.ko.zst {outside}\nkernel/a/z.ko.zst:\n{outside}:\n");
+    work.file("lib/modules/1.0/modules.dep", &dep);
+    work.file("lib/modules/1.0/kernel/a/x.ko.xz", compress(&plain, "xz", &[]));
+    work.file("lib/modules/1.0/kernel/a/z.ko.zst", compress(&plain, "zstd", &[]));
+    work.file("extra/g.ko.gz", compress(&plain, "gzip", &[]));
+    let build = |options: &[&str]| {
+        work.build(&[&["x", "--module-dir", "lib/modules", "--agent", "agent"], options].concat());
+        let image = work.image();
+        let modules = image.iter().filter(|entry| entry.path.contains(".ko"));
+        let modules: Vec<_> = modules.map(|entry| (entry.path.clone(), entry.content.clone())).collect();
+        (text_of(&image, "lib/modules/1.0/modules.dep"), modules)
+    };
+    for options in [&[][..], &["--module-files", "plain"]] {
+        let (lines, modules) = build(options);
+        assert_eq!(lines, dep.replace(".xz", "").replace(".zst", "").replace(".gz", ""));
+        assert_eq!(modules.len(), 3);
+        assert!(modules.iter().all(|(path, content)| path.ends_with(".ko") && *content == plain));
+    }
+    let (lines, unchanged) = build(&["--module-files", "unchanged"]);
+    assert_eq!(lines, dep);
+    assert!(unchanged.iter().all(|(_, content)| *content != plain));
+    // A VM loads few of all modules.
+    assert!(build(&["--all-modules"]) == (dep, unchanged));
+}
+
+#[test]
+fn a_damaged_compressed_module_is_an_error_that_names_it() {
+    let work = with_tree();
+    let whole = compress(b"a module", "xz", &[]);
+    work.file("lib/modules/1.0/kernel/a/mid.ko.xz", &whole[..whole.len() - 1]);
+    let text = "load mid: ENOEXEC: its xz data ends early: the file is truncated; copy it again";
+    assert_eq!(work.fails(&["mid", "--agent", "agent"]), format!("guest-image: {text}\n"));
 }
 
 #[test]

@@ -154,3 +154,25 @@ fn an_image_of_two_drivers_holds_them_unchanged() {
     let packed = fs::metadata(work.path("initramfs.img")).unwrap().len() as usize;
     assert!(packed < unpacked / 3 && unpacked < 20 << 20, "{packed} {unpacked}");
 }
+
+#[test]
+fn an_image_of_a_kernel_with_compressed_modules_holds_the_bytes_that_xz_makes_of_them() {
+    let kernel = Kernel::version("6.12");
+    let work = Work::new();
+    let directory = kernel.directory.join("lib/modules");
+    work.build(&["e1000e; virtio_net", "--module-dir", directory.to_str().unwrap(), "--agent", "agent"]);
+    let image = read(&work.path("initramfs.img"));
+    let modules: Vec<_> = image.iter().filter(|entry| entry.path.contains(".ko")).collect();
+    assert!(modules.len() >= 4, "{}", modules.len());
+    for module in &modules {
+        let source = kernel.directory.join(format!("{}.xz", module.path));
+        let plain = Command::new("xz").arg("-dc").arg(source).output().expect("xz runs").stdout;
+        assert!(module.content == plain, "{}", module.path);
+        assert!(plain.ends_with(b"~Module signature appended~\n"), "{}", module.path);
+    }
+    unpack(&image, &work.path("guest"));
+    let list = "e1000e; virtio_net";
+    let there = plan(&work.path("guest/lib/modules"), &kernel.release, list).unwrap();
+    let in_tree = plan(&directory, &kernel.release, list).unwrap();
+    assert_eq!(there, in_tree.replace(".ko.xz", ".ko"));
+}

@@ -39,6 +39,7 @@ use append_to::ExistingImage;
 use archive::{Archive, Node};
 use image_file::Compression;
 use layout::Layout;
+use module_tree::ModuleFiles;
 use report::{AddedModules, ReportFormat};
 use selection::Selection;
 
@@ -118,6 +119,10 @@ struct Modules {
     /// Take every module of the tree
     #[arg(long = "all-modules")]
     all: bool,
+    /// The form of the modules in the image. If none is given, `plain`; with --all-modules `unchanged`, because most
+    /// modules of such an image are never loaded, and would take the VM's memory
+    #[arg(long, value_enum, value_name = "FORM")]
+    module_files: Option<ModuleFiles>,
     /// Only warn if the tree lacks a listed module, modprobe.d refuses one, or the image lacks the agent's interpreter;
     /// a VM that is given the same list, or this agent, fails
     #[arg(long)]
@@ -209,7 +214,8 @@ fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> 
             module_tree::look_into(archive, files.directory(), &magic, firmware, &selection)?;
         }
     }
-    module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, files.directory(), &mut selection)?;
+    let form = modules.module_files.unwrap_or(if modules.all { ModuleFiles::Unchanged } else { ModuleFiles::Plain });
+    module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, files.directory(), &mut selection, form)?;
     Ok(AddedModules { release: Some(release), modules: selection.len() })
 }
 

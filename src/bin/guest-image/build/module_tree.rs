@@ -3,9 +3,11 @@
 //! The files about built-in modules, and modules.softdep, are complete. A list may name a built-in module. A resolver
 //! ignores a soft dependency that does not exist.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use guest_init::guest::modules::file::ModuleFile;
 use guest_init::guest::modules::unpack::Format;
 use guest_init::guest::system::files::Directory;
@@ -33,6 +35,16 @@ const UNCHANGED: [&str; 4] = ["modules.builtin", "modules.builtin.modinfo", "mod
 /// The order in which the kernel was built. Only the lines of selected modules are copied.
 const ORDER: &str = "modules.order";
 
+/// The form of the modules in the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModuleFiles {
+    /// Decompressed, which boots faster: the image is compressed as a whole, and the kernel decompresses zstd faster
+    /// than xz. A signature is part of the module, and stays
+    Plain,
+    /// As the module tree has them, which takes less of the VM's memory until they are loaded
+    Unchanged,
+}
+
 /// Adds the selected part of `tree`, whose directory is `directory`, to the image at `target`.
 pub fn add(
     archive: &mut Archive,
@@ -40,20 +52,41 @@ pub fn add(
     tree: &Sources<'_>,
     directory: &Directory,
     selection: &mut Selection,
+    form: ModuleFiles,
 ) -> Result<()> {
-    let renamed = add_existing(archive, target, tree, selection)?;
-    for (path, SelectedModule { source, size, why }) in selection.files() {
-        let path = str::from_utf8(path).with_context(|| format!("{}: not UTF-8", source.display()))?;
-        // Modules of depmod's `external` directories have absolute paths and keep them (depmod.d(5)).
-        let target = if path.starts_with('/') { path.into() } else { format!("{target}/{path}") };
-        if !renamed.contains_key(path.as_bytes()) {
-            archive.add(&target, MODE, Node::Copy(source.clone(), *size), why)?;
+    let mut renamed = add_existing(archive, target, tree, selection)?;
+    for (path, module) in selection.files() {
+        if renamed.contains_key(path) {
+            continue;
         }
+        let new = match form {
+            ModuleFiles::Plain => uncompressed(path),
+            ModuleFiles::Unchanged => path,
+        };
+        let name = str::from_utf8(new).with_context(|| format!("{}: not UTF-8", module.source.display()))?;
+        // Modules of depmod's `external` directories have absolute paths and keep them (depmod.d(5)).
+        let target = if name.starts_with('/') { name.into() } else { format!("{target}/{name}") };
+        archive.add(&target, MODE, node(directory, path, module, form)?, &module.why)?;
+        renamed.insert(path.into(), new.into());
     }
     for (name, bytes) in indexes(tree, selection, &renamed)?.into_iter().chain(texts(directory, selection)?) {
         archive.add(&format!("{target}/{name}"), MODE, Node::Bytes(bytes), "module tree")?;
     }
     Ok(())
+}
+
+/// The file of a module as the image has it. Only a compressed module that is stored plain is read here.
+fn node(directory: &Directory, path: &[u8], module: &SelectedModule, form: ModuleFiles) -> Result<Node> {
+    let copy = || Node::Copy(module.source.clone(), module.size);
+    if form == ModuleFiles::Unchanged {
+        return Ok(copy());
+    }
+    let file = ModuleFile::open(directory, path).map_err(Failures::from)?;
+    // The contents of a plain file are mapped, and those of a compressed one decompressed.
+    Ok(match file.contents(&Module::in_file(path)).map_err(Failures::from)? {
+        Cow::Borrowed(_) => copy(),
+        Cow::Owned(plain) => Node::Bytes(plain),
+    })
 }
 
 /// Looks into the selected modules: adds the firmware files that they name, and warns of those that are missing and of
@@ -89,7 +122,7 @@ pub fn look_into(
     Ok(())
 }
 
-/// Paths of the tree, and the paths of the same modules in the image to append to.
+/// Paths of the tree, and the paths of the same modules in the image.
 type Renamed = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Adds the names of the modules in the image to append to, and returns their paths there, because mkinitramfs
