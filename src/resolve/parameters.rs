@@ -121,7 +121,7 @@ fn with_blanks(text: &[u8], push: &mut dyn FnMut(&[u8])) {
 /// should most likely have ended before it, so that is a [`Code::BadEntry`]. Without `sources` nothing is known about
 /// modules.
 ///
-/// The kernel ignores what follows `--` (MODPROBE.md 8.3), so that is one more failure.
+/// The words behind `--` are [`after_end`]'s.
 pub fn unknown(
     module: &Module<'_>,
     text: &[u8],
@@ -131,34 +131,45 @@ pub fn unknown(
     found: &mut dyn FnMut(Failure),
 ) {
     const EVERY_MODULES: [&[u8]; 2] = [b"dyndbg", b"async_probe"];
-    let failure = |code, word: &Word<'_>, reason: &dyn fmt::Display| {
-        Failure::new(code, Text::<256>::of(format_args!("{module} {}", Shown(word.raw))), reason)
-    };
-    let mut words = words(text);
-    for word in words.by_ref().take_while(|word| !word.is_end()) {
+    for word in words(text).take_while(|word| !word.is_end()) {
         if info.has_parameter(word.name) || EVERY_MODULES.contains(&word.name) {
             continue;
         }
-        let is_of_entry = word.offset_in(text) + of_entry >= text.len();
-        if is_of_entry && word.value.is_none() && sources.is_some_and(|sources| has_module(sources, word.name)) {
+        if sources.is_some_and(|sources| is_module_of_entry(&word, text, of_entry, sources)) {
             let reason = "the module has no such parameter, but there is a module of that name: entries end at `;`";
-            found(failure(Code::BadEntry, &word, &reason));
+            found(failure(Code::BadEntry, module, &word, &reason));
             continue;
         }
         let mut nearest = Nearest::to(word.name);
         info.parameters().chain(EVERY_MODULES).for_each(|name| nearest.consider(name, ""));
         let quote = if word.raw.contains(&b'\'') { "; `'` is no quote, `\"` is" } else { "" };
         let reason = format_args!("the module has no such parameter{quote}{nearest}");
-        found(failure(Code::UnknownParameter, &word, &reason));
-    }
-    if let Some(word) = words.next() {
-        found(failure(Code::UnknownParameter, &word, &"the kernel ignores the words after `--`"));
+        found(failure(Code::UnknownParameter, module, &word, &reason));
     }
 }
 
-/// Whether a name means a module.
-fn has_module<'a>(sources: &Sources<'a>, name: &'a [u8]) -> bool {
-    lookup(sources, name).is_ok_and(|found| !found.is_empty())
+/// The failure of the first word behind `--`, because the kernel ignores those words (MODPROBE.md 8.3).
+pub fn after_end(module: &Module<'_>, text: &[u8]) -> Option<Failure> {
+    let word = words(text).skip_while(|word| !word.is_end()).nth(1)?;
+    Some(failure(Code::UnknownParameter, module, &word, &"the kernel ignores the words after `--`"))
+}
+
+/// Whether a word of the entry's own parameters, which are the last `of_entry` bytes of the text, names a module. Then
+/// [`unknown`] may find a [`Code::BadEntry`].
+pub fn may_be_bad_entry(text: &[u8], of_entry: usize, sources: &Sources<'_>) -> bool {
+    let mut words = words(text).take_while(|word| !word.is_end());
+    words.any(|word| is_module_of_entry(&word, text, of_entry, sources))
+}
+
+/// Whether a word of `text` has no value, belongs to the last `of_entry` bytes, and names a module.
+fn is_module_of_entry(word: &Word<'_>, text: &[u8], of_entry: usize, sources: &Sources<'_>) -> bool {
+    let is_of_entry = word.offset_in(text) + of_entry >= text.len();
+    is_of_entry && word.value.is_none() && lookup(sources, word.name).is_ok_and(|found| !found.is_empty())
+}
+
+/// The failure of a word of a module's parameters.
+fn failure(code: Code, module: &Module<'_>, word: &Word<'_>, reason: &dyn fmt::Display) -> Failure {
+    Failure::new(code, Text::<256>::of(format_args!("{module} {}", Shown(word.raw))), reason)
 }
 
 impl fmt::Display for Parameters<'_, '_> {

@@ -175,6 +175,35 @@ fn an_unknown_parameter_is_reported_with_the_closest_name() {
         .has_not("guest-init: plan loop dyndbg");
 }
 
+/// The small image with `loop` in a format that a test names, whatever the tree has.
+fn with_compressed_loop(format: Format) -> Image {
+    let plain = Kernel::under_test().plain("loop");
+    // The checksum that the kernel's decoder for xz knows. Other formats have no such option.
+    let arguments: &[&str] = if format == Format::Xz { &["--check=crc32"] } else { &[] };
+    with_module(small(), "loop", compress(&plain, format.name(), arguments))
+}
+
+#[test]
+fn an_unknown_parameter_of_a_compressed_module_is_reported_behind_its_load() {
+    for format in Format::ALL {
+        let words = "guest_init.modules=\"loop max_loop=3 max_lop=3 dyndbg=+p; dummy\"";
+        let console = boot(with_compressed_loop(format), words).agent_ran();
+        let line =
+            "guest-init: plan loop max_lop=3: EINVAL: the module has no such parameter; nearest: max_loop: ignored";
+        let console = console.in_order(&["loop: module loaded", line]).has("max_loop=3").has_not("plan loop dyndbg");
+        assert_eq!(console.log().filter(|text| text.contains(line)).count(), 1, "{console}");
+        assert_eq!(console.modules(), ["loop", "dummy"]);
+    }
+}
+
+#[test]
+fn words_behind_the_end_of_a_compressed_modules_parameters_are_reported_before_its_load() {
+    let line = "guest-init: plan loop max_part=7: EINVAL: the kernel ignores the words after `--`: ignored";
+    let image =
+        with_compressed_loop(Format::Xz).file("/etc/modprobe.d/end.conf", "options loop -- max_part=7\n", 0o644);
+    boot(image, "guest_init.modules=loop").agent_ran().in_order(&[line, "loop: module loaded"]);
+}
+
 #[test]
 fn parameters_of_a_module_that_is_loaded_are_written_to_sysfs() {
     // tcp_cubic is built in and lets its parameters be changed. loop does not.

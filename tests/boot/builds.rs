@@ -48,10 +48,11 @@ fn without_decoders_compressed_modules_get_their_parameters() {
     let image = Image::started_by(&kernel, &without_decoders()).modules("dummy; loop; ifb");
     let image = image.file("/etc/modprobe.d/soft.conf", config, 0o644).build();
     let console = Vm::of(&kernel, &image)
-        .append("guest_init.log=debug guest_init.modules=\"dummy numdummies=2; ?loop max_loop=3\"")
+        .append("guest_init.log=debug guest_init.modules=\"dummy numdummies=2 nosuch=1; ?loop max_loop=3\"")
         .run()
         .agent_ran()
-        .has("its parameters are not checked")
+        .has("guest-init: plan dummy: EINVAL: the kernel says: dummy: unknown parameter 'nosuch' ignored: ignored")
+        .has_not("guest-init: plan loop")
         .has("max_loop=3")
         .has("  dummy1  ")
         .has("  ifb2  ");
@@ -68,7 +69,7 @@ fn parameters_outlive_a_look_that_fails() {
     let image =
         Image::of(&kernel).modules("loop").file(&format!("/lib/modules/{}/{path}", kernel.release), module, 0o644);
     Vm::of(&kernel, &image.build())
-        .append("guest_init.modules=\"?loop max_loop=3\"")
+        .append("guest_init.strict=1 guest_init.modules=\"?loop max_loop=3\"")
         .run()
         .agent_ran()
         .has("max_loop=3");

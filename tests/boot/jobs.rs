@@ -3,8 +3,8 @@
 use guest_init::failure::Code;
 
 use crate::support::machine::Arch;
-use crate::support::scene::{BARE, file_of, replace, small, spinning, with_module};
-use crate::support::{Console, Image, Machine, Vm};
+use crate::support::scene::{BARE, compress, file_of, replace, small, spinning, with_module};
+use crate::support::{Console, Image, Kernel, Machine, Vm};
 
 /// Boots an image on two CPUs.
 fn boot_on_two(image: Image, words: &str) -> Console {
@@ -67,6 +67,21 @@ fn the_deadline_names_every_module_in_progress() {
     // Either thread may have taken either module.
     let reported = console.log().find(|reported| reported.contains(line)).expect("the line is there");
     assert!(["loading dummy", " and ", "loading ifb"].iter().all(|part| reported.contains(part)), "{reported}");
+}
+
+#[test]
+fn with_four_jobs_each_unknown_parameter_is_reported_for_its_own_module() {
+    let names = ["dummy", "loop", "ifb"];
+    let compressed = |name| compress(&Kernel::under_test().plain(name), "xz", &["--check=crc32"]);
+    let image = names.into_iter().fold(small(), |image, name| with_module(image, name, compressed(name)));
+    let list = names.map(|name| format!("{name} no_{name}=1; ")).concat();
+    let console = boot_on_two(image, &format!("guest_init.jobs=4 guest_init.modules=\"{list}ext4\"")).agent_ran();
+    let reported = |name| {
+        let line = format!("guest-init: plan {name} no_{name}=1: EINVAL: the module has no such parameter");
+        console.log().filter(|text| text.contains(&line)).count()
+    };
+    assert_eq!(names.map(reported), [1; 3], "{console}");
+    assert_eq!(console.log().filter(|text| text.contains("no such parameter")).count(), 3, "{console}");
 }
 
 /// The agent's answer to `--cat` of a file that does not exist.

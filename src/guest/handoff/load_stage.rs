@@ -34,6 +34,7 @@ pub fn load_modules<'a>(
     let options = LoadOptions {
         threads: threads(request.jobs),
         strict: request.strict,
+        looks_into_all: request.strict,
         keep_modules: request.keep_modules,
         words: request.kernel.modules,
         purpose: "the list",

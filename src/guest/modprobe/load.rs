@@ -164,12 +164,12 @@ impl<'m, 'a> Modprobe<'m, 'a> {
         match step.action {
             _ if self.call.dry_run => Ok(true),
             Action::Load(path) => {
-                let file = ModuleFile::open(self.tree.directory(), path)?;
+                let mut file = ModuleFile::open(self.tree.directory(), path)?;
                 // A module that is not compressed does not need the kernel's format.
                 let format = if path.ends_with(b".ko") { None } else { kernel_format() };
                 let options = self.parameters(step);
                 let messages = self.messages.get_or_insert_with(KernelMessages::shared);
-                insert(step, &file, &options, format, &self.words, messages)
+                insert(step, &mut file, &options, format, &self.words, messages)
             }
             Action::Install(command) => run_install_command(step, command).map(|_| true),
             Action::Missing => Err(missing_module(step)),

@@ -24,7 +24,7 @@ use crate::text::Shown;
 /// Failures: those of stage load.
 pub fn insert(
     step: &Step<'_>,
-    file: &ModuleFile,
+    file: &mut ModuleFile,
     parameters: &[u8],
     format: Option<Format>,
     words: &ModuleWords<'_>,

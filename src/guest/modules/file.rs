@@ -3,6 +3,7 @@
 extern crate alloc;
 
 use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct ModuleFile {
     /// The compression, by the file's first bytes. `None` also for `*.ko`, which is looked into only if the kernel
     /// refuses it.
     format: Option<Format>,
+    /// The decompressed module, after a load that took it, or if it was kept for the load.
+    unpacked: Option<Vec<u8>>,
 }
 
 impl ModuleFile {
@@ -46,7 +49,7 @@ impl ModuleFile {
         // Reading the first bytes of a plain file is saved. A compressed file of that name is recognised when the
         // kernel refuses it.
         let format = if path.ends_with(b".ko") { None } else { format_of(&file).map_err(failure)? };
-        Ok(Self { file, format })
+        Ok(Self { file, format, unpacked: None })
     }
 
     /// The compression, by the file's first bytes. `None` also for `*.ko`.
@@ -54,10 +57,18 @@ impl ModuleFile {
         self.format
     }
 
+    /// Whether the file is compressed, by its first bytes, whatever its name is.
+    pub fn is_compressed(&self) -> bool {
+        self.format.is_some() || format_of(&self.file).is_ok_and(|format| format.is_some())
+    }
+
     /// The module in the file, decompressed.
     ///
     /// Failures: [`Code::Unreadable`]; [`Code::NotAModule`] if it can't be decompressed.
-    pub fn contents(&self, module: &Module<'_>) -> Result<Cow<'static, [u8]>, Failure> {
+    pub fn contents(&self, module: &Module<'_>) -> Result<Cow<'_, [u8]>, Failure> {
+        if let Some(unpacked) = &self.unpacked {
+            return Ok(Cow::Borrowed(unpacked));
+        }
         let contents = self.file.contents(LARGEST).map_err(|error| unreadable(module.name, error))?;
         match Format::of(&contents) {
             None => Ok(contents),
@@ -68,12 +79,17 @@ impl ModuleFile {
         }
     }
 
+    /// Keeps the decompressed module, so that a load does not decompress it again.
+    pub fn keep(&mut self, unpacked: Vec<u8>) {
+        self.unpacked = Some(unpacked);
+    }
+
     /// Loads the module. The kernel decompresses the file if it knows the format. If it does not, or its decoder
     /// refuses the file (MODPROBE.md 11.3), the module is decompressed here, and loaded by init_module(2).
     ///
     /// The outer failure is that of reading and decompressing the file, the inner error the kernel's.
     pub fn load(
-        &self,
+        &mut self,
         module: &Module<'_>,
         parameters: &CStr,
         kernel_format: Option<Format>,
@@ -90,16 +106,19 @@ impl ModuleFile {
             return Ok(result);
         }
         let contents = self.contents(module)?;
-        Ok(retry_while_busy(module, || init_module(&contents, parameters)))
+        let result = retry_while_busy(module, || init_module(&contents, parameters));
+        if let Cow::Owned(unpacked) = contents {
+            self.keep(unpacked);
+        }
+        Ok(result)
     }
 
     /// Whether the kernel may have refused a file because of its compression. ENOEXEC is its error for a compressed
     /// file without the flag. The other errors are also the decoder's, but not if a message names the module: the
     /// kernel reads the name from the decompressed file.
     fn may_be_due_to_compression(&self, result: io::Result<()>, module: &Module<'_>, log: &mut KernelMessages) -> bool {
-        let is_compressed = || self.format.is_some() || format_of(&self.file).is_ok_and(|format| format.is_some());
         match result {
-            Err(Errno::NOEXEC) => is_compressed(),
+            Err(Errno::NOEXEC) => self.is_compressed(),
             Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOMEM | Errno::IO) => {
                 self.format.is_some() && log.last_about(module.name).is_none()
             }

@@ -53,7 +53,9 @@ impl Finding<'_, '_> {
             // The step fails again in the load stage, which logs the failure.
             Self::StepFails { .. } => {}
             Self::ParameterIgnored { failure, .. } => log_ignored(&failure),
-            Self::ParametersUnknown { failure, .. } => log::debug!("{failure}: its parameters are not checked"),
+            Self::ParametersUnknown { failure, .. } => {
+                log::debug!("{failure}: its parameters are not checked before the load")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use rustix::io::fcntl_dupfd_cloexec;
@@ -22,7 +23,7 @@ use crate::guest::modules::unpack::Format;
 use crate::guest::system::initramfs::{is_initramfs, remove_file};
 use crate::guest::system::thread::together;
 use crate::guest::watch::deadline::set_thread_activity;
-use crate::guest::watch::kernel_messages::KernelMessages;
+use crate::guest::watch::kernel_messages::{KernelMessages, ParameterVerdict};
 use crate::guest::watch::logger::log_ignored;
 use crate::request::Request;
 use crate::request::kernel::ModuleWords;
@@ -40,6 +41,9 @@ use crate::text::{Shown, Text};
 const MOST_OPEN: usize = 512;
 /// From this number of entries on, descriptors are reserved.
 const MANY: usize = 16;
+/// At most this many bytes of modules that were decompressed to be checked are kept until they are loaded. Beyond that
+/// a module is decompressed a second time.
+const MOST_KEPT: usize = 16 << 20;
 /// The stack of a thread that loads, in bytes. The largest frames are those of the decoders, and the buffer of a kernel
 /// message.
 const STACK: usize = 256 << 10;
@@ -51,6 +55,9 @@ pub struct LoadOptions<'a> {
     pub threads: usize,
     /// Whether a parameter that can't be applied is a failure.
     pub strict: bool,
+    /// Whether compressed modules are looked into before they are loaded, to check their parameters. If not, the
+    /// kernel's own message is looked for behind the load, because that costs nothing.
+    pub looks_into_all: bool,
     /// Whether the files of loaded modules stay in an initramfs.
     pub keep_modules: bool,
     /// The words of the command line that may be the reason for a refusal.
@@ -65,6 +72,8 @@ pub struct Loader<'p, 'a> {
     tree: &'p ModuleTree,
     options: LoadOptions<'a>,
     steps: Vec<PreparedStep>,
+    /// The bytes of decompressed modules that are kept until they are loaded.
+    kept: usize,
     /// Read from sysfs at the first module whose file is compressed.
     kernel_format: OnceLock<Option<Format>>,
 }
@@ -99,7 +108,8 @@ pub fn plan_entries<'e, 'a>(
 }
 
 impl<'p, 'a> Loader<'p, 'a> {
-    /// Opens the files of a plan, and checks the parameters. Calls `found` with each mistake.
+    /// Opens the files of a plan, and checks the parameters, except those of compressed modules if they are not looked
+    /// into. Calls `found` with each mistake.
     ///
     /// Findings: [`Code::MissingFile`], [`Code::NotAModule`], [`Code::Unreadable`], [`Code::UnknownModule`],
     /// [`Code::InstallCommand`], [`Code::UnknownParameter`], [`Code::BadEntry`].
@@ -112,7 +122,7 @@ impl<'p, 'a> Loader<'p, 'a> {
         let keep_modules = options.keep_modules || !is_initramfs(tree.directory());
         let options = LoadOptions { keep_modules, ..options };
         let steps = Vec::with_capacity(plan.steps().len());
-        let mut loader = Self { plan, tree, options, steps, kernel_format: OnceLock::new() };
+        let mut loader = Self { plan, tree, options, steps, kept: 0, kernel_format: OnceLock::new() };
         for step in plan.steps() {
             let mut prepared = loader.prepare(step, found);
             prepared.file.take_if(|_| loader.steps.len() >= MOST_OPEN);
@@ -123,7 +133,7 @@ impl<'p, 'a> Loader<'p, 'a> {
 
     /// Opens the file of a step, and checks the parameters. The step keeps its parameters even if they can't be
     /// checked, because the load may succeed.
-    fn prepare(&self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) -> PreparedStep {
+    fn prepare(&mut self, step: &'p Step<'a>, found: &mut dyn FnMut(Finding<'p, 'a>)) -> PreparedStep {
         let mut parameters = Vec::new();
         match step.action {
             // An earlier step loads the module with the options of the configuration.
@@ -137,15 +147,18 @@ impl<'p, 'a> Loader<'p, 'a> {
             Action::Install(command) => run_install_command(step, command).map(|_| None),
             Action::Adjust | Action::BuiltIn | Action::Blacklisted => Ok(None),
         };
-        let file = file.unwrap_or_else(|failure| {
+        let mut file = file.unwrap_or_else(|failure| {
             found(Finding::StepFails { step, failure });
             None
         });
-        match &file {
+        let parameters_checked = match &mut file {
             Some(file) if !parameters.is_empty() => self.check_parameters(step, &parameters, file, found),
-            _ => self.check_replaced_parameters(step, found),
-        }
-        PreparedStep { file, parameters, is_loaded: false }
+            _ => {
+                self.check_replaced_parameters(step, found);
+                true
+            }
+        };
+        PreparedStep { file, parameters, parameters_checked, is_loaded: false }
     }
 
     /// Whether an earlier step is for the same module, so that the module may be loaded already.
@@ -160,24 +173,88 @@ impl<'p, 'a> Loader<'p, 'a> {
         self.plan.earlier_steps(step).any(|(number, other)| other.action == step.action && file_of(number).is_some())
     }
 
-    /// Finds the parameters that a module does not have. The kernel ignores them (MODPROBE.md 12.5).
+    /// Finds the parameters that a module does not have. The kernel ignores them (MODPROBE.md 12.5). Returns `false` if
+    /// that is left until the module is loaded.
     fn check_parameters(
-        &self,
+        &mut self,
         step: &'p Step<'a>,
         parameters: &[u8],
-        file: &ModuleFile,
+        file: &mut ModuleFile,
         found: &mut dyn FnMut(Finding<'p, 'a>),
-    ) {
+    ) -> bool {
+        if let Some(failure) = parameters::after_end(&step.module, parameters) {
+            self.not_applied(step, failure, found);
+        }
+        // To decompress a module takes longer than the rest of its load. But what may end the VM is found at once.
+        let of_entry = step.entry_parameters.len();
+        let looks = self.options.looks_into_all || !file.is_compressed();
+        if !looks && !parameters::may_be_bad_entry(parameters, of_entry, self.plan.sources()) {
+            return false;
+        }
+        let contents = match file.contents(&step.module) {
+            Ok(contents) => contents,
+            Err(failure) => {
+                found(Finding::ParametersUnknown { step, failure });
+                return false;
+            }
+        };
+        self.unknown_parameters(step, parameters, &contents, &mut |failure| self.not_applied(step, failure, found));
+        if let Cow::Owned(unpacked) = contents
+            && file.format() != self.kernel_format()
+            && self.kept + unpacked.len() <= MOST_KEPT
+        {
+            self.kept += unpacked.len();
+            file.keep(unpacked);
+        }
+        true
+    }
+
+    /// Calls `found` with a failure for each parameter that the module in `contents` does not have.
+    fn unknown_parameters(&self, step: &Step<'a>, parameters: &[u8], contents: &[u8], found: &mut dyn FnMut(Failure)) {
+        let Some(info) = ModInfo::find(contents) else { return };
+        let (of_entry, sources) = (step.entry_parameters.len(), Some(self.plan.sources()));
+        parameters::unknown(&step.module, parameters, of_entry, &info, sources, found);
+    }
+
+    /// Finds the parameters that the kernel ignored in a load, whether the load succeeded or not. The module is looked into only if the kernel's messages
+    /// have one about it, or were lost.
+    ///
+    /// Failure: [`Code::UnknownParameter`] if `strict`.
+    fn check_loaded_parameters(
+        &self,
+        step: &Step<'a>,
+        parameters: &[u8],
+        file: &ModuleFile,
+        messages: &mut KernelMessages,
+    ) -> Result<(), Failure> {
+        let verdict = messages.parameter_verdict(step.module.name);
+        if verdict == ParameterVerdict::Known {
+            return Ok(());
+        }
+        let mut ignored = Vec::new();
         match file.contents(&step.module) {
             Ok(contents) => {
-                let Some(info) = ModInfo::find(&contents) else { return };
-                let of_entry = step.entry_parameters.len();
-                let sources = Some(self.plan.sources());
-                parameters::unknown(&step.module, parameters, of_entry, &info, sources, &mut |failure| {
-                    self.not_applied(step, failure, found);
-                });
+                self.unknown_parameters(step, parameters, &contents, &mut |failure| ignored.push(failure));
             }
-            Err(failure) => found(Finding::ParametersUnknown { step, failure }),
+            Err(failure) => log::debug!("{failure}: its parameters can't be looked up"),
+        }
+        if let ParameterVerdict::Ignored(message) = verdict
+            && ignored.is_empty()
+        {
+            let reason = format_args!("the kernel says: {}", Shown(message.as_bytes()));
+            ignored.push(Failure::new(Code::UnknownParameter, step.module, reason));
+        }
+        ignored.into_iter().try_for_each(|failure| self.refuse_or_log(failure))
+    }
+
+    /// Returns the failure of a parameter that was not applied if `strict`, and logs it otherwise.
+    fn refuse_or_log(&self, failure: Failure) -> Result<(), Failure> {
+        match self.options.strict {
+            true => Err(failure),
+            false => {
+                log_ignored(&failure);
+                Ok(())
+            }
         }
     }
 
@@ -239,7 +316,7 @@ impl<'p, 'a> Loader<'p, 'a> {
 
     /// Does one step. Returns whether the step loaded a module.
     fn do_step(&self, step: &Step<'a>, prepared: PreparedStep, messages: &mut KernelMessages) -> Result<bool, Failure> {
-        let PreparedStep { file, parameters, is_loaded } = prepared;
+        let PreparedStep { file, parameters, parameters_checked, is_loaded } = prepared;
         let path = match step.action {
             Action::Load(path) => path,
             Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
@@ -260,12 +337,18 @@ impl<'p, 'a> Loader<'p, 'a> {
         if is_loaded || self.has_earlier_step(step) && is_live(&step.module) {
             return self.adjust(step, &parameters).map(|()| false);
         }
-        let Some(file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {
+        let Some(mut file) = file.map_or_else(|| self.open_file(step, path), |file| Ok(Some(file)))? else {
             return self.adjust(step, &parameters).map(|()| false);
         };
         // A module that is not compressed does not need the kernel's format.
-        let format = if path.ends_with(b".ko") { None } else { *self.kernel_format.get_or_init(kernel_format) };
-        let was_loaded = insert(step, &file, &parameters, format, &self.options.words, messages)?;
+        let format = if path.ends_with(b".ko") { None } else { self.kernel_format() };
+        let inserted = insert(step, &mut file, &parameters, format, &self.options.words, messages);
+        let checked = match parameters_checked {
+            true => Ok(()),
+            false => self.check_loaded_parameters(step, &parameters, &file, messages),
+        };
+        let was_loaded = inserted?;
+        checked?;
         if !self.options.keep_modules {
             remove_file(self.tree.directory(), path);
         }
@@ -273,6 +356,11 @@ impl<'p, 'a> Loader<'p, 'a> {
             true => Ok(true),
             false => self.adjust(step, &parameters).map(|()| false),
         }
+    }
+
+    /// The one format that the kernel decompresses itself. `None`: there is none.
+    fn kernel_format(&self) -> Option<Format> {
+        *self.kernel_format.get_or_init(kernel_format)
     }
 
     /// Opens the file of a step. `None`: the file does not exist, and the module is loaded already.
@@ -285,12 +373,6 @@ impl<'p, 'a> Loader<'p, 'a> {
 
     /// Gives a module that is loaded already the parameters that it would have been loaded with.
     fn adjust(&self, step: &'p Step<'a>, parameters: &[u8]) -> Result<(), Failure> {
-        set_parameters(&step.module, parameters, &mut |failure| match self.options.strict {
-            true => Err(failure),
-            false => {
-                log_ignored(&failure);
-                Ok(())
-            }
-        })
+        set_parameters(&step.module, parameters, &mut |failure| self.refuse_or_log(failure))
     }
 }

@@ -25,6 +25,8 @@ pub struct PreparedStep {
     pub file: Option<ModuleFile>,
     /// The parameters, separated by blanks.
     pub parameters: Vec<u8>,
+    /// Whether the module was found to have the parameters, or the lack of one was reported.
+    pub parameters_checked: bool,
     /// Whether an earlier step loaded the module, or found it loaded. Known when the step begins.
     pub is_loaded: bool,
 }

@@ -187,6 +187,7 @@ impl<'a> Drivers<'a> {
         let options = LoadOptions {
             threads: 1,
             strict: false,
+            looks_into_all: false,
             keep_modules: self.keep_modules,
             words: self.kernel.modules,
             purpose: self.purpose,

@@ -28,24 +28,43 @@ pub struct KernelMessages {
     last_about: Option<String>,
     /// The last message of all.
     last: Option<String>,
+    /// The last message that a parameter of the module is ignored.
+    ignored: Option<String>,
+    /// Whether records were overwritten before they were read.
+    has_gap: bool,
+}
+
+/// The kernel's answer to the parameters of a module that it loaded.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ParameterVerdict {
+    /// The module has all of them.
+    Known,
+    /// The module lacks one at least. The text is the kernel's message about the last of those.
+    Ignored(String),
+    /// The kernel log can't be read, or lost records since the load began.
+    NoAnswer,
 }
 
 impl KernelMessages {
     /// Opens the kernel log for a thread beside the main thread. If that fails, a failure has the text of its errno
     /// alone.
     pub fn open() -> Self {
-        Self { file: logger::open_device(), last_about: None, last: None }
+        Self::of(logger::open_device())
     }
 
     /// Reads from the open file that the [`logger`] writes to, which saves an open. Two threads must not do so: each
     /// record is read by one of them only.
     pub fn shared() -> Self {
-        Self { file: logger::duplicate().or_else(logger::open_device), last_about: None, last: None }
+        Self::of(logger::duplicate().or_else(logger::open_device))
+    }
+
+    const fn of(file: Option<OwnedFd>) -> Self {
+        Self { file, last_about: None, last: None, ignored: None, has_gap: false }
     }
 
     /// Skips all messages so far, because a load begins.
     pub fn skip_to_end(&mut self) {
-        (self.last_about, self.last) = (None, None);
+        (self.last_about, self.last, self.ignored, self.has_gap) = (None, None, None, false);
         if let Some(file) = &self.file {
             let _ = seek(file, SeekFrom::End(0));
         }
@@ -62,6 +81,16 @@ impl KernelMessages {
         self.last_about(module).or_else(|| self.last.clone())
     }
 
+    /// The kernel's answer to the parameters of `module`, which it loaded since [`Self::skip_to_end`].
+    pub fn parameter_verdict(&mut self, module: &[u8]) -> ParameterVerdict {
+        self.read(module);
+        match self.ignored.clone() {
+            Some(message) => ParameterVerdict::Ignored(message),
+            None if self.has_gap || self.file.is_none() => ParameterVerdict::NoAnswer,
+            None => ParameterVerdict::Known,
+        }
+    }
+
     /// Reads the records that were not read yet.
     fn read(&mut self, module: &[u8]) {
         let Some(file) = &self.file else { return };
@@ -73,13 +102,17 @@ impl KernelMessages {
                     if names(text.as_bytes(), module) {
                         self.last_about = Some(text.clone());
                     }
+                    if is_ignored_parameter(text.as_bytes(), module) {
+                        self.ignored = Some(text.clone());
+                    }
                     self.last = Some(text);
                 }
                 // Records were overwritten before they were read. The next read returns the oldest that is left.
-                Err(io::Errno::PIPE) => {}
-                Err(_) => break,
+                Err(io::Errno::PIPE) => self.has_gap = true,
+                Err(_) => return,
             }
         }
+        self.has_gap = true;
     }
 }
 
@@ -102,9 +135,59 @@ fn names(text: &[u8], module: &[u8]) -> bool {
     })
 }
 
+/// Whether a text is the kernel's message that it ignores a parameter that `module` does not have:
+/// `NAME: unknown parameter 'x' ignored` (unknown_module_param_cb in kernel/module/main.c). The end is not compared,
+/// because the kernel cuts long messages.
+fn is_ignored_parameter(text: &[u8], module: &[u8]) -> bool {
+    let (name, rest) = text.split_at_checked(module.len()).unwrap_or_default();
+    same(name, module) && rest.starts_with(b": unknown parameter '")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
+
+    #[test]
+    fn a_message_about_an_ignored_parameter_begins_with_the_modules_name() {
+        for text in ["snd_hda_intel: unknown parameter 'x' ignored", "snd_hda_intel: unknown parameter 'long"] {
+            assert!(is_ignored_parameter(text.as_bytes(), b"snd-hda-intel"), "{text}");
+        }
+        for text in ["snd_hda_intel_x: unknown parameter 'x' ignored", "snd_hda_intel: x", "snd_hda", ""] {
+            assert!(!is_ignored_parameter(text.as_bytes(), b"snd_hda_intel"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_verdict_on_parameters_is_the_kernels_own_message_about_the_module() {
+        let (log, kernel) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        log.set_nonblocking(true).unwrap();
+        let mut messages = KernelMessages::of(Some(log.into()));
+        let mut verdict_after = |record: &str| {
+            kernel.send(record.as_bytes()).unwrap();
+            messages.parameter_verdict(b"loop")
+        };
+        // The priority of the second record is that of a program's record. The third is about another module.
+        for record in ["6,1,9,-;loop: module loaded", "12,2,9,-;loop: unknown parameter 'x' ignored"] {
+            assert_eq!(verdict_after(record), ParameterVerdict::Known);
+        }
+        assert_eq!(verdict_after("4,3,9,-;dummy: unknown parameter 'x' ignored"), ParameterVerdict::Known);
+        let message = "loop: unknown parameter 'x' ignored";
+        let ignored = ParameterVerdict::Ignored(message.into());
+        assert_eq!(verdict_after(&format!("4,4,9,-;{message}\n SUBSYSTEM=module\n")), ignored);
+        assert_eq!(verdict_after("6,5,9,-;loop: module loaded"), ignored);
+        messages.skip_to_end();
+        assert_eq!(messages.parameter_verdict(b"loop"), ParameterVerdict::Known);
+    }
+
+    #[test]
+    fn without_all_records_nothing_is_known_about_parameters() {
+        // A file that can always be read stands for a kernel that logs without end.
+        let endless = std::fs::File::open("/dev/zero").unwrap();
+        for file in [None, Some(endless.into())] {
+            assert_eq!(KernelMessages::of(file).parameter_verdict(b"loop"), ParameterVerdict::NoAnswer);
+        }
+    }
 
     #[test]
     fn a_message_names_a_module_by_a_whole_word() {

@@ -123,6 +123,20 @@ fn an_unknown_parameter_is_a_failure_when_strict() {
 }
 
 #[test]
+fn what_may_end_the_vm_is_found_in_a_compressed_module_before_anything_is_loaded() {
+    let compressed = || {
+        let plain = Kernel::under_test().plain("loop");
+        with_module(small(), "loop", compress(&plain, "xz", &["--check=crc32"]))
+    };
+    let console = boot(compressed(), "guest_init.strict=1 guest_init.modules=\"dummy; loop max_lop=3\"");
+    let line = "plan loop max_lop=3: EINVAL: the module has no such parameter; nearest: max_loop";
+    console.has_not("loop: module loaded").failed(Code::UnknownParameter, line);
+    let console = boot(compressed(), "guest_init.modules=\"loop dummy\"");
+    let line = "read loop dummy: EINVAL: the module has no such parameter, but there is a module of that name";
+    console.has_not("loop: module loaded").failed(Code::BadEntry, line);
+}
+
+#[test]
 fn a_parameter_that_an_install_command_replaces_is_a_failure_when_strict() {
     let image = small().file("/etc/modprobe.d/install.conf", "install dummy /bin/true\n", 0o644);
     let line = "plan dummy numdummies=2: EINVAL: an install command of modprobe.d replaces the module";

@@ -120,8 +120,14 @@ impl DryRun<'_> {
             Finding::StepFails { .. } | Finding::ParametersUnknown { .. } => {}
         };
         plan_entries(&mut plan, &request.entries, &tree, &mut found);
-        let options =
-            LoadOptions { threads: 1, strict: request.strict, keep_modules: true, words, purpose: "the list" };
+        let options = LoadOptions {
+            threads: 1,
+            strict: request.strict,
+            looks_into_all: true,
+            keep_modules: true,
+            words,
+            purpose: "the list",
+        };
         let loader = Loader::open(&plan, &tree, options, &mut found);
         findings.warnings.append(&mut remarks);
         report.verdict()?;

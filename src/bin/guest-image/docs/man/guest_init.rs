@@ -68,7 +68,11 @@ const OPERATION: &[Section] = &[
              the nearest names that exist.",
             "Parameters come from modprobe.d, then from `module.parameter=value` on the kernel command line, then from \
              the entry. The last value counts. A parameter that the module does not have is reported before anything \
-             is loaded, with the nearest names that exist. A module that is built in or already loaded gets its \
+             is loaded, with the nearest names that exist. If the module is compressed, the parameter is reported \
+             when the kernel has ignored it, right behind the load of its module, because to decompress a module \
+             takes longer than the rest of its load. That is only so while such a parameter can't end the VM: with \
+             `guest_init.strict=1`, and if a parameter is the name of a module, compressed modules are looked into \
+             before anything is loaded too. A module that is built in or already loaded gets its \
              parameters through `/sys/module/NAME/parameters`. A parameter that can't be set there is reported. If an \
              install command of modprobe.d replaces a module, the parameters of its entry are reported.",
             "With `guest_init.strict=1`, a parameter that is reported ends the VM, unless the entry is optional, or \
