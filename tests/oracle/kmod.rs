@@ -111,32 +111,36 @@ impl Programs {
         run(&self.ours, call)
     }
 
-    /// Compares guest-init's answer with the one that is meant, and returns that one. The files are those
-    /// of the configuration. The error says how the answers differ.
-    pub fn compare(&self, call: &Call, files: &[File<'_>]) -> Result<Outcome, String> {
-        let [of_30, of_34] = self.kmod(call);
+    /// Compares guest-init's answer with the one that is meant. The files are those of the configuration. The error says
+    /// how the answers differ.
+    pub fn compare(&self, call: &Call, files: &[File<'_>]) -> Result<Agreed, String> {
+        let kmod = self.kmod(call);
         let ours = self.ours(call);
-        let applies = |row: &&Difference| (row.applies)(call, files);
-        let row = if of_30 == of_34 { None } else { DIFFERENCES.iter().find(applies) };
-        let (meant, why) = match row {
-            Some(Difference { kind, meant: Version::V30, because, .. }) => {
-                (&of_30, format!("{kind}: as 30: {because}"))
-            }
-            Some(Difference { kind, meant: Version::V34, because, .. }) => {
-                (&of_34, format!("{kind}: as 34: {because}"))
-            }
-            None if of_30 == of_34 => (&of_34, String::from("both versions of kmod agree")),
-            None => {
-                return Err(format!(
-                    "no row of DIFFERENCES is about this:\n30:   {of_30:?}\n34:   {of_34:?}\nours: {ours:?}"
-                ));
-            }
+        let [of_30, of_34] = &kmod;
+        let answers = format!("30:   {of_30:?}\n34:   {of_34:?}\nours: {ours:?}");
+        let (meant, row) = if of_30 == of_34 {
+            (of_34, None)
+        } else {
+            let row = DIFFERENCES.iter().find(|row| (row.applies)(call, files));
+            let row = row.ok_or_else(|| format!("no row of DIFFERENCES is about this:\n{answers}"))?;
+            (&kmod[row.meant as usize], Some(row))
         };
-        match ours == *meant {
-            true => Ok(ours),
-            false => Err(format!("{why}:\n30:   {of_30:?}\n34:   {of_34:?}\nours: {ours:?}")),
+        if ours == *meant {
+            return Ok(Agreed { outcome: ours, row });
         }
+        let why = row.map_or("both versions of kmod agree".into(), |row| {
+            format!("{}: as kmod {}: {}", row.kind, row.meant.number(), row.because)
+        });
+        Err(format!("{why}:\n{answers}"))
     }
+}
+
+/// An answer of guest-init's that is as meant.
+pub struct Agreed {
+    /// The answer.
+    pub outcome: Outcome,
+    /// The row that decided which answer is meant. `None`: both versions of kmod agree.
+    pub row: Option<&'static Difference>,
 }
 
 fn run(program: &[OsString], call: &Call) -> Outcome {

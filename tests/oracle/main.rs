@@ -1,8 +1,8 @@
 //! guest-init gives the same answers as others: the plans of libkmod, the output of kmod's modprobe, and the names of
 //! disks of util-linux.
 //!
-//! Needs root, kmod 30, libkmod, `as` of binutils, the tools that make file systems, and the kernels of scripts/kernel.
-//! No module is ever loaded.
+//! Needs root, libkmod 30, depmod, `as` of binutils, the tools that make file systems, and what scripts/kernel and
+//! scripts/kmod fetch. No module is ever loaded.
 
 mod cases;
 mod differences;

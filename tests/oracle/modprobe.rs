@@ -163,7 +163,7 @@ impl Comparison {
         let call = Call { arguments: arguments.to_vec(), options, ..Call::default() };
         let compared = self.programs.compare(&call, &[]);
         self.calls += 1;
-        self.found += usize::from(compared.as_ref().is_ok_and(|meant| meant.status == Some(0)));
+        self.found += usize::from(compared.as_ref().is_ok_and(|agreed| agreed.outcome.status == Some(0)));
         if let Err(difference) = compared {
             let words: Vec<_> = arguments.iter().map(|word| word.escape_ascii().to_string()).collect();
             self.differences.push(format!("{words:?} {environment:?}\n{difference}"));

@@ -103,42 +103,82 @@ const FILES: [&str; 9] =
 
 /// The options that make sure that nothing is loaded. One of them is the first word of each call.
 const DRY: [&str; 8] = ["-D", "--show-depends", "--sh", "-n", "--dry-run", "--dr", "-R", "--resolve-alias"];
-/// The other options.
-const OPTIONS: [&str; 33] = [
+/// The other options, short ones and bundles, and an operand that looks like one.
+const SHORT: [&str; 17] = [
     "-q",
-    "--quiet",
-    "--q",
     "-v",
-    "--verbose",
-    "--verb",
     "-vv",
     "-qv",
     "-b",
-    "--use-blacklist",
-    "--use",
     "-i",
-    "--ignore-install",
-    "--ig",
-    "--first-time",
-    "--fi",
     "-a",
-    "--all",
-    "--al",
     "-s",
-    "--syslog",
-    "--sy",
     "-D",
     "-R",
     "-n",
-    "--show",
     "-Rn",
     "-bi",
     "-nq",
     "-aD",
     "-",
     "-S1.0-small",
+];
+/// The other options by their long names, which may be cut.
+const LONG: [&str; 12] = [
+    "--quiet",
+    "--verbose",
+    "--use-blacklist",
+    "--ignore-install",
+    "--first-time",
+    "--all",
+    "--syslog",
+    "--show",
+    "--show-depends",
+    "--dry-run",
+    "--resolve-alias",
     "--set-version=1.0-small",
 ];
+
+/// An option. A long name may be cut anywhere, and so may be ambiguous.
+fn option(maker: &mut Maker<'_>) -> Vec<u8> {
+    if maker.random.percent(50) {
+        return maker.random.pick(&SHORT).into();
+    }
+    let name = maker.random.pick(&LONG);
+    let end = if maker.random.percent(50) { name.len() } else { 3 + maker.random.below(name.len() - 3) };
+    // Without its value, --set-version would take the next word.
+    let end = if name.contains('=') { name.len() } else { end };
+    name[..end].into()
+}
+
+/// A value of MODPROBE_OPTIONS: options and a name, some of them in quotes. At most one word begins with a quote: from the
+/// second on, kmod writes past the end of its array of words (tools/modprobe.c: prepend_options_from_env).
+fn variable(maker: &mut Maker<'_>) -> Vec<u8> {
+    let (mut text, mut least) = (Vec::new(), 0);
+    for _ in 0..maker.random.below(4) {
+        let word = match maker.random.below(6) {
+            0 => maker.name().into_bytes(),
+            1 => b"-C/conf".to_vec(),
+            _ => option(maker),
+        };
+        let (before, behind) = word.split_at(1 + maker.random.below(word.len()));
+        let way = least + maker.random.below(8 - least);
+        match way {
+            0 => text.extend([b"'", &word[..], b"'"].concat()),
+            1 => text.extend([b"\"", &word[..], b"\""].concat()),
+            2 => text.extend([b"\"", &word[..]].concat()),
+            3 => text.extend([before, b"'", behind, b"'"].concat()),
+            4 => text.extend([before, b"\"", behind, b"\""].concat()),
+            _ => text.extend(word),
+        }
+        least = if way < 3 { 3 } else { least };
+        text.extend_from_slice(maker.random.pick(&[" ", " ", " ", "  ", "\t"]).as_bytes());
+    }
+    if maker.random.percent(50) {
+        text.pop();
+    }
+    text
+}
 
 /// Options with a path of configuration, each with its words.
 const CONFIGS: [&[&str]; 9] = [
@@ -154,14 +194,11 @@ const CONFIGS: [&[&str]; 9] = [
 ];
 /// Parameters, or names with `-a`.
 const PARAMETERS: [&str; 9] = ["p=1", "q=a b", "r=\"c d\"", "s='e f'", "flag", "", "=", "t=u=v w", "--"];
-/// Values of MODPROBE_OPTIONS.
-const VARIABLES: [&str; 11] = ["-q", "-v", "-b  -i", "'-a' \"-q\"", "-'b'", "-s", "-D ", "  ", "-C/conf", "\"-q", "x"];
-
 /// A plain call.
 pub fn call(maker: &mut Maker<'_>) -> Call {
     let mut groups: Vec<Vec<Vec<u8>>> = Vec::new();
     for _ in 0..maker.random.below(4) {
-        groups.push(vec![maker.random.pick(&OPTIONS).into()]);
+        groups.push(vec![option(maker)]);
     }
     if maker.random.percent(40) {
         let words = CONFIGS[maker.random.below(CONFIGS.len())];
@@ -177,7 +214,7 @@ pub fn call(maker: &mut Maker<'_>) -> Call {
     groups.extend((0..maker.random.below(3)).map(|_| vec![maker.random.pick(&PARAMETERS).into()]));
     let mut call = Call { arguments: vec![maker.random.pick(&DRY).into()], ..Call::default() };
     call.arguments.extend(groups.into_iter().flatten());
-    call.options = maker.random.percent(15).then(|| maker.random.pick(&VARIABLES).into());
+    call.options = maker.random.percent(15).then(|| variable(maker));
     call.directory = maker.random.percent(10).then(|| maker.random.pick(&["/", "/conf", "/image"]));
     call
 }

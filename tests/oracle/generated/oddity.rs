@@ -17,6 +17,8 @@ pub enum Oddity {
     MissingIndex,
     /// The head of an index is wrong, or the index is cut off there.
     DamagedIndex,
+    /// A key of more than 1,024 bytes in modules.alias.bin.
+    LongKey,
     /// A file `*.alias` in modprobe.d.
     AliasFile,
     /// A link to nothing.
@@ -55,12 +57,13 @@ pub enum Oddity {
 
 impl Oddity {
     /// All kinds.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NoTree,
         Self::NoCommandLine,
         Self::OddCommandLine,
         Self::MissingIndex,
         Self::DamagedIndex,
+        Self::LongKey,
         Self::AliasFile,
         Self::DanglingLink,
         Self::OddFileName,
@@ -105,6 +108,11 @@ impl Oddity {
                     1 => text[maker.random.below(8)] ^= 0x40,
                     _ => *text = b"this is no index, but a text".to_vec(),
                 }
+            }
+            Self::LongKey => {
+                let length = maker.random.below(3_000);
+                let index = index_of([("*1", "a1"), (&format!("k{}*", "long".repeat(length / 4)), "mu")]);
+                add_content(files, format!("{TREE}/modules.alias.bin").into(), Content::Text(index));
             }
             Self::AliasFile => add(files, maker, "old.alias"),
             Self::DanglingLink => {
@@ -305,4 +313,31 @@ fn insert(text: Option<&mut Vec<u8>>, pieces: &[&[u8]], maker: &mut Maker<'_>) {
         let at = maker.random.below(text.len() + 1);
         text.splice(at..at, pieces[maker.random.below(pieces.len())].iter().copied());
     }
+}
+
+/// An index with two keys, in the order of their first bytes, and a value for each (MODPROBE.md 3.1).
+fn index_of(keys: [(&str, &str); 2]) -> Vec<u8> {
+    let mut index = [0xB007_F457_u32, 0x0002_0001, 0].map(u32::to_be_bytes).concat();
+    let leaves = keys.map(|(key, value)| {
+        let offset = index.len() as u32;
+        index.extend(
+            [&key.as_bytes()[1..], b"\0", &1_u32.to_be_bytes(), &0_u32.to_be_bytes(), value.as_bytes(), b"\0"].concat(),
+        );
+        0xC000_0000 | offset
+    });
+    let root = 0x2000_0000 | index.len() as u32;
+    let [first, last] = keys.map(|(key, _)| key.as_bytes()[0]);
+    index.extend([first, last]);
+    for byte in first..=last {
+        let leaf = if byte == first {
+            leaves[0]
+        } else if byte == last {
+            leaves[1]
+        } else {
+            0
+        };
+        index.extend(leaf.to_be_bytes());
+    }
+    index[8..12].copy_from_slice(&root.to_be_bytes());
+    index
 }
