@@ -103,6 +103,10 @@ impl Oddity {
             Self::DamagedIndex => {
                 let Some(at) = index(files, maker) else { return };
                 let Content::Text(text) = &mut files[at].1 else { return };
+                // MissingIndex may have emptied it.
+                if text.is_empty() {
+                    return;
+                }
                 match maker.random.below(3) {
                     0 => text.truncate(maker.random.below(12)),
                     1 => text[maker.random.below(8)] ^= 0x40,
