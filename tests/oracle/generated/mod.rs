@@ -5,6 +5,7 @@
 //! and GUEST_INIT_FAILURES (how many are printed by each).
 
 mod case;
+mod edit;
 mod oddity;
 mod shrink;
 mod world;
