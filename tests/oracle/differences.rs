@@ -31,7 +31,7 @@ pub const DIFFERENCES: &[Difference] = &[
         because: "since kmod 31, modprobe /path/x.ko loads that file",
         applies: |call, _| {
             let is_path = |word: &[u8]| word.starts_with(b"/") || word.starts_with(b"./");
-            let takes_one = |word: &[u8]| matches!(word, b"-d" | b"-C" | b"--con");
+            let takes_one = |word: &[u8]| matches!(word, b"-d" | b"-C" | b"--con" | b"--config");
             is_path(call.arguments.first().map_or(b"", |word| word))
                 || call.arguments.windows(2).any(|words| is_path(&words[1]) && !takes_one(&words[0]))
         },
@@ -39,7 +39,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         kind: "a file *.alias",
         meant: Version::V34,
-        because: "since kmod 33 such files are not read; depmod never wrote them, and other tools keep backups there",
+        because: "since kmod 33 only files *.conf are read",
         applies: |_, files| files.iter().any(|(path, _)| path.ends_with(b".alias")),
     },
     Difference {
