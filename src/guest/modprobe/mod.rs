@@ -14,7 +14,7 @@ mod reaping_parent;
 mod usage;
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 
@@ -34,6 +34,7 @@ use crate::guest::system::invocation::Strings;
 use crate::request::kernel::ModuleWords;
 use crate::request::modprobe::call::{Asked, Call, ERROR, environment_words, quoted};
 use crate::resolve::tree::Sources;
+use crate::text::Shown;
 
 /// Runs guest-init as an ordinary program: as modprobe if its name is modprobe. By any other name it prints what it is.
 /// Returns the exit status.
@@ -105,7 +106,7 @@ fn run(call: &Call<'_>, output: &Output, environment: Strings) -> Status {
     let directory = [&root, MODULES.as_bytes(), b"/", release].concat();
     let own: Vec<_> = call.config().map(ConfigPath::from).collect();
     let config = if own.is_empty() { CONFIG.map(ConfigPath::from).into() } else { own };
-    let release = String::from_utf8_lossy(release);
+    let release = Shown(release).to_string();
     // To modprobe a file of the configuration that can't be read is empty.
     let passed_over = &mut |_| {};
     let tree = match Directory::open(directory.as_slice()) {
