@@ -29,12 +29,7 @@ pub const DIFFERENCES: &[Difference] = &[
         kind: "a name that is a path",
         meant: Version::V34,
         because: "since kmod 31, modprobe /path/x.ko loads that file",
-        applies: |call, _| {
-            let is_path = |word: &[u8]| word.starts_with(b"/") || word.starts_with(b"./");
-            let takes_one = |word: &[u8]| matches!(word, b"-d" | b"-C" | b"--con" | b"--config");
-            is_path(call.arguments.first().map_or(b"", |word| word))
-                || call.arguments.windows(2).any(|words| is_path(&words[1]) && !takes_one(&words[0]))
-        },
+        applies: |call, _| call.arguments.iter().any(|word| word.starts_with(b"/") || word.starts_with(b"./")),
     },
     Difference {
         kind: "a file *.alias",

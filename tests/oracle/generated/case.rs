@@ -166,7 +166,8 @@ fn variable(maker: &mut Maker<'_>) -> Vec<u8> {
         match way {
             0 => text.extend([b"'", &word[..], b"'"].concat()),
             1 => text.extend([b"\"", &word[..], b"\""].concat()),
-            2 => text.extend([b"\"", &word[..]].concat()),
+            // A later quote would close this one, and what follows could be any option.
+            2 => return [&text[..], b"\"", &word[..]].concat(),
             3 => text.extend([before, b"'", behind, b"'"].concat()),
             4 => text.extend([before, b"\"", behind, b"\""].concat()),
             _ => text.extend(word),
