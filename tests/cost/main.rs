@@ -1,6 +1,8 @@
 //! guest-init's cost: the instructions from the start of PID 1 to the agent's, less those of tests/support/floor.c with
 //! the same image and kernel command line. Time is not measured, because it depends on the host.
 //!
+//! One test compares guest-init with itself: with a parameter and without, where modules are compressed.
+//!
 //! tests/support/cost.toml has the last measurement, and more than a tenth above it is a failure. Lower the figures
 //! there when guest-init has become cheaper.
 
@@ -26,6 +28,21 @@ fn two_boots_take_equally_many_instructions() {
     let list = List::virtio();
     let image = image(&list);
     assert_eq!(instructions(&image, &list, "guest-init"), instructions(&image, &list, "guest-init"));
+}
+
+#[test]
+fn a_parameter_of_a_compressed_module_costs_at_most_a_hundredth() {
+    let kernel = Kernel::version("6.12");
+    let image = Image::of(&kernel).modules("e1000e").build();
+    let cost = |list: &str| {
+        let words = format!("quiet guest_init.keep_modules=1 guest_init.modules=\"{list}\"");
+        let console = Vm::of(&kernel, &image).options(["--icount"]).append(&words).run().agent_ran();
+        assert_eq!(console.modules(), ["e1000e"]);
+        to_agent(&console)
+    };
+    let (without, with) = (cost("e1000e"), cost("e1000e InterruptThrottleRate=3000"));
+    println!("e1000e on 6.12: {without} k, with a parameter: {with} k");
+    assert!(with * 100 <= without * 101, "{with} k instructions with a parameter, {without} k without");
 }
 
 /// Asserts that the list costs no more than the recorded figure and a tenth of it.
