@@ -16,6 +16,13 @@ pub fn add_content(files: &mut Files, path: Vec<u8>, content: Content) {
     files.push((path, content));
 }
 
+/// The path in /etc/modprobe.d where a file hides one of the files in the other directories.
+pub fn hidden_by_etc(files: &Files, maker: &mut Maker<'_>) -> Option<Vec<u8>> {
+    let others = files.iter().filter(|(path, _)| !path.starts_with(b"etc/") && path.ends_with(b".conf"));
+    let names: Vec<_> = others.filter_map(|(path, _)| path.rsplit(|&b| b == b'/').next()).collect();
+    (!names.is_empty()).then(|| [b"etc/modprobe.d/", names[maker.random.below(names.len())]].concat())
+}
+
 /// The place of one of the indexes.
 pub fn index(files: &Files, maker: &mut Maker<'_>) -> Option<usize> {
     let all: Vec<_> = (0..files.len()).filter(|&at| files[at].0.ends_with(b".bin")).collect();

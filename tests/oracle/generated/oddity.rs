@@ -1,6 +1,6 @@
 //! What images and calls have besides what is usual: damaged indexes, files of odd names, bytes that are no text.
 
-use super::edit::{add, add_content, append, config, index, index_of, insert, text_of};
+use super::edit::{add, add_content, append, config, hidden_by_etc, index, index_of, insert, text_of};
 use super::world::{CONFIG, Content, Files, TREE};
 use crate::cases::Maker;
 use crate::kmod::Call;
@@ -123,7 +123,11 @@ impl Oddity {
             Self::DanglingLink => {
                 let directory = maker.random.pick(&CONFIG);
                 let name = maker.random.pick(&["aa.conf", "m.conf", "nowhere.conf", "modules.softdep"]);
-                add_content(files, format!("{directory}/{name}").into(), Content::Link("/nowhere"));
+                let path = match hidden_by_etc(files, maker) {
+                    Some(path) if maker.random.percent(60) => path,
+                    _ => format!("{directory}/{name}").into(),
+                };
+                add_content(files, path, Content::Link("/nowhere"));
             }
             Self::OddFileName => {
                 let names: [&[u8]; 5] = [b"m\xff.conf", b"\xc3\xa4.conf", b"a b.conf", b"\x01.conf", b"z\xc3.conf"];
