@@ -111,7 +111,8 @@ impl Programs {
         run(&self.ours, call)
     }
 
-    /// Compares guest-init's answer with the one that is meant. The files are those of the configuration. The error says
+    /// Compares guest-init's answer with the one that is meant. The files are those of the configuration and of the
+    /// indexes. The error says
     /// how the answers differ.
     pub fn compare(&self, call: &Call, files: &[File<'_>]) -> Result<Agreed, String> {
         let kmod = self.kmod(call);

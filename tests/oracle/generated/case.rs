@@ -25,10 +25,9 @@ pub struct Case {
 }
 
 impl Case {
-    /// The files that are no indexes, as `DIFFERENCES` takes them.
+    /// The files, as `DIFFERENCES` takes them.
     pub fn texts(&self) -> Vec<File<'_>> {
-        let files = self.files.iter().filter(|(path, _)| !path.ends_with(b".bin"));
-        files.map(|(path, content)| (&path[..], content.text())).collect()
+        self.files.iter().map(|(path, content)| (&path[..], content.text())).collect()
     }
 }
 

@@ -109,7 +109,7 @@ impl Oddity {
                     return;
                 }
                 match maker.random.below(3) {
-                    0 => text.truncate(maker.random.below(12)),
+                    0 => text.truncate([1, 4, 8, 9, 10, 11][maker.random.below(6)]),
                     1 => text[maker.random.below(8)] ^= 0x40,
                     _ => *text = b"this is no index, but a text".to_vec(),
                 }
