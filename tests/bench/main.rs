@@ -4,6 +4,7 @@
 //! booted in turn, and the result is a way's ratio to the floor of the same round.
 
 mod boots;
+mod compression;
 mod parts;
 mod picture;
 #[path = "../support/mod.rs"]
@@ -60,6 +61,8 @@ enum Part {
     Images,
     /// Instructions for each module of longer and longer lists
     Growth,
+    /// Instructions for a module, plain and compressed, with a parameter and without
+    Compression,
 }
 
 fn main() {
@@ -87,6 +90,9 @@ fn main() {
     }
     if wanted(Part::Growth) {
         parts::growth(kernel);
+    }
+    if wanted(Part::Compression) {
+        compression::measure(kernel);
     }
     if let Some(path) = arguments.picture {
         picture::write(&path, &charts);

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::cost::{List, SHARE, SHARE_DRIVERS};
 use crate::support::image::Built;
+use crate::support::scene::busybox;
 use crate::support::{Image, Kernel, built, root};
 
 /// A way from the kernel to the agent.
@@ -90,15 +91,19 @@ impl Way {
 /// An image for all of `lists`, with the programs of all ways but the peers'. rdinit= chooses a way.
 pub fn common(kernel: &Kernel, lists: &[List]) -> Image {
     let image = lists.iter().fold(Image::of(kernel), |image, list| list.place(image, kernel));
-    let image = image.add(Path::new(BUSYBOX), BUSYBOX).add(&root().join(INIT), "/bench/init");
-    with_kmod(image).modules(SHARE_DRIVERS).file("/mnt/nothing-is-mounted", "", 0o644)
+    programs(image).modules(SHARE_DRIVERS).file("/mnt/nothing-is-mounted", "", 0o644)
+}
+
+/// The image with the programs of all ways but the peers'.
+pub fn programs(image: Image) -> Image {
+    with_kmod(image.add(Path::new(&busybox()), "/bin/busybox").add(&root().join(INIT), "/bench/init"))
 }
 
 /// The compressed image that somebody would make for one way and one list.
 pub fn own(way: Way, kernel: &Kernel, list: &List) -> Image {
     let image = |init: &Path| Image::started_by(kernel, init).compressed().modules(&list.text);
     let shell = || {
-        let image = image(&root().join(INIT)).layout(SHELL).add(Path::new(BUSYBOX), BUSYBOX);
+        let image = image(&root().join(INIT)).layout(SHELL).add(Path::new(&busybox()), "/bin/busybox");
         image.file(&format!("/bench/{}", list.name), list.entries(), 0o644)
     };
     match way {
@@ -108,8 +113,7 @@ pub fn own(way: Way, kernel: &Kernel, list: &List) -> Image {
     }
 }
 
-/// The shell, and its script as PID 1.
-const BUSYBOX: &str = "/bin/busybox";
+/// The shell's script as PID 1.
 const INIT: &str = "tests/bench/init";
 
 /// The layout of an image without guest-init.

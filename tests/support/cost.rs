@@ -79,7 +79,8 @@ impl List {
         taken
     }
 
-    fn new(name: &str, text: &str) -> Self {
+    /// A list with a name.
+    pub fn new(name: &str, text: &str) -> Self {
         Self { name: name.into(), text: text.into() }
     }
 

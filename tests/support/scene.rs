@@ -59,7 +59,7 @@ pub fn after(script: &str) -> Image {
 }
 
 /// A shell for the guest.
-fn busybox() -> String {
+pub fn busybox() -> String {
     script("busybox", &["--arch", Machine::under_test().arch.name])
 }
 
