@@ -78,7 +78,7 @@ impl Image {
         let path = self.directory.path().join("initrd");
         self.command.args(["--compress", self.compression, "--output"]).arg(&path);
         let mut output = self.command.output();
-        // ETXTBSY: a process that another thread forked while the file was written has the file open until it execs.
+        // ETXTBSY: a build of another stage is writing the program.
         for _ in 0..50 {
             if !output.as_ref().is_err_and(|error| error.kind() == ErrorKind::ExecutableFileBusy) {
                 break;
