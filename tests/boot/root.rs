@@ -233,7 +233,8 @@ fn a_file_system_without_a_driver_is_a_failure() {
 fn a_disk_without_a_file_system_is_a_failure() {
     let image = Image::new().modules(DRIVERS).build();
     let disk = Disk::blank(1 << 20);
-    let boot = |words: &str| Vm::new(&image).options(["--disk", disk.path()]).append(&format!("{SWITCH} {words}")).run();
+    let boot =
+        |words: &str| Vm::new(&image).options(["--disk", disk.path()]).append(&format!("{SWITCH} {words}")).run();
     let line = "start root=/dev/vda: EINVAL: it can't be mounted as ext4: Invalid argument";
     boot("root=/dev/vda rootfstype=ext4").failed(Code::RootFailed, line);
     let line = "start root=/dev/vda: ENODEV: guest-init does not recognise its file system";
