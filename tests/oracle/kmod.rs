@@ -1,5 +1,5 @@
-//! kmod's modprobe, of the versions of scripts/kmod, and guest-init as modprobe: how each is called, and which answer is
-//! meant.
+//! kmod's modprobe, of the versions of scripts/kmod, and guest-init as modprobe: how each is called, and which answer
+//! is meant.
 //!
 //! No call loads a module: each is a dry run, and no process has the capability. The modprobe of kmod and that of
 //! guest-init are called by one name.

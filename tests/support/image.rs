@@ -31,7 +31,8 @@ impl Image {
     /// The same with another init.
     pub fn started_by(kernel: &Kernel, init: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_guest-image"));
-        // The modules are as the kernel's package has them, so that a kernel with compressed modules is tested with them.
+        // The modules are as the kernel's package has them, so that a kernel with compressed modules is tested with
+        // such modules.
         command.args(["build", "--quiet", "--module-files", "unchanged", "--release", &kernel.release]);
         command.arg("--module-dir").arg(kernel.directory.join("lib/modules"));
         command.arg("--init").arg(init);

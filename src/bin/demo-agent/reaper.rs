@@ -1,7 +1,6 @@
-//! A second place that waits for children, as kata-agent 4.1.0 has one: a thread that collects every child that ends, as
-//! its handler of SIGCHLD does.
+//! A thread that collects every child that ends, as kata-agent 4.1.0's handler of SIGCHLD does.
 //!
-//! Whoever starts a program and waits for it may come too late then: the exit status is taken, and waitpid(2) is ECHILD.
+//! A wait for one child can come too late then. The thread has taken the exit status, and waitpid(2) fails with ECHILD.
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
@@ -18,8 +17,8 @@ const COLLECTED_AFTER: Duration = Duration::from_millis(1);
 /// The time from the end of a program's output to the wait for the program, on an agent that has other work.
 const LATE: Duration = Duration::from_millis(3);
 
-/// Starts to collect children. Programs that are started later don't have the signal blocked, because `Command` unblocks
-/// all signals for them.
+/// Starts to collect children. Programs that are started later don't have the signal blocked, because `Command`
+/// unblocks all signals for them.
 pub fn start() -> std::io::Result<()> {
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);

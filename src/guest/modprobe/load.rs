@@ -45,35 +45,21 @@ pub(super) fn report(output: &Output, call: &Call<'_>, problem: &Problem<'_>) {
 
 /// A call whose tree is open.
 pub(super) struct Modprobe<'m, 'a> {
-    call: &'m Call<'m>,
-    output: &'m Output,
-    tree: &'a ModuleTree,
-    sources: Sources<'a>,
-    words: ModuleWords<'m>,
+    pub(super) call: &'m Call<'m>,
+    pub(super) output: &'m Output,
+    pub(super) tree: &'a ModuleTree,
+    pub(super) sources: Sources<'a>,
+    pub(super) words: ModuleWords<'m>,
     /// The path of the tree.
-    directory: &'m [u8],
+    pub(super) directory: &'m [u8],
     /// The plan for the module that is being loaded.
-    plan: Box<Plan<'a>>,
+    pub(super) plan: Box<Plan<'a>>,
     /// Opened at the first load.
-    messages: Option<KernelMessages>,
-    environment: Strings,
+    pub(super) messages: Option<KernelMessages>,
+    pub(super) environment: Strings,
 }
 
-impl<'m, 'a> Modprobe<'m, 'a> {
-    /// Takes a call, and where its names are looked up. `directory` is the path of the tree.
-    pub(super) fn new(
-        call: &'m Call<'m>,
-        output: &'m Output,
-        tree: &'a ModuleTree,
-        sources: Sources<'a>,
-        words: ModuleWords<'m>,
-        directory: &'m [u8],
-        environment: Strings,
-    ) -> Self {
-        let plan = Box::write(Box::new_uninit(), Plan::new(sources));
-        Self { call, output, tree, sources, words, directory, plan, messages: None, environment }
-    }
-
+impl<'a> Modprobe<'_, 'a> {
     /// Loads the modules that a name means. A problem with any but the last is reported, and has no effect on the exit
     /// status (MODPROBE.md 4.4).
     pub(super) fn load_name<'p>(&mut self, name: &'a [u8], parameters: &'a [u8]) -> Result<(), Problem<'p>>

@@ -13,6 +13,7 @@ mod problem;
 mod reaping_parent;
 mod usage;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -33,6 +34,7 @@ use crate::guest::system::files::Directory;
 use crate::guest::system::invocation::Strings;
 use crate::request::kernel::ModuleWords;
 use crate::request::modprobe::call::{Asked, Call, ERROR, environment_words, quoted};
+use crate::resolve::plan::Plan;
 use crate::resolve::tree::Sources;
 use crate::text::Shown;
 
@@ -127,7 +129,8 @@ fn load_names(call: &Call<'_>, output: &Output, directory: &[u8], tree: &ModuleT
     let parameters = if call.all { Vec::new() } else { join_parameters(call.operands().skip(1)) };
     let indexes = ReportedIndexes::new(tree, output);
     let sources = Sources { indexes: &indexes, ..tree.sources(&lines) };
-    let mut modprobe = Modprobe::new(call, output, tree, sources, words, directory, environment);
+    let plan = Box::write(Box::new_uninit(), Plan::new(sources));
+    let mut modprobe = Modprobe { call, output, tree, sources, words, directory, plan, messages: None, environment };
     let mut status = Status::Success;
     for name in call.operands().take(if call.all { usize::MAX } else { 1 }) {
         if let Err(problem) = modprobe.load_name(name, &parameters) {

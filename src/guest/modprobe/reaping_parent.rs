@@ -19,8 +19,8 @@ use crate::guest::system::files::open_directory;
 /// busy machine too. With 3 ms, 4 of 210 loads of a kata-agent still failed.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Ends the output and lets some time pass, if the caller is PID 1 and reads the output from a pipe. So the caller waits
-/// for this process when it exits.
+/// Ends the output and lets some time pass, if the caller is PID 1 and reads the output from a pipe. So the caller
+/// already waits for this process when it exits.
 pub(super) fn wait_for() {
     let is_agents = getppid().is_some_and(Pid::is_init);
     let is_pipe = || fstat(stdout()).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);

@@ -1,6 +1,6 @@
 //! The files of the configuration: those in modprobe.d, and modules.softdep of the module tree (MODPROBE.md 6.1, 6.2).
 //!
-//! What a line means is [`crate::resolve::tree::config`]'s.
+//! [`crate::resolve::tree::config`] owns the meaning of a line.
 
 extern crate alloc;
 
@@ -90,8 +90,8 @@ impl ConfigFiles<'_> {
         }
     }
 
-    /// Adds a file, unless there is one of that name. A directory is no file, and neither is a link to nothing, whatever
-    /// the name is. A file of another kind is empty, such as /dev/null, which masks files of the same name.
+    /// Adds a file, unless there is one of that name. A directory is no file, and neither is a link to nothing,
+    /// whatever the name is. A file of another kind is empty, such as /dev/null, which masks files of the same name.
     fn add(&mut self, name: &[u8], directory: &[u8], open: impl FnOnce() -> io::Result<File>) {
         let Err(position) = self.files.binary_search_by(|(known, _)| known.as_slice().cmp(name)) else { return };
         let text = match open() {

@@ -99,7 +99,7 @@ impl ModuleTree {
         failed: &mut dyn FnMut(Failure),
     ) -> Self {
         let config = config_files::read_all(Some(&directory), config, failed);
-        Self { release: release.to_string(), modules: None, directory, indexes: Default::default(), config }
+        Self::with_config(directory, release, config)
     }
 
     /// The tree of a release that has none: no module, and the configuration in the directories `config`. Paths that
@@ -110,9 +110,12 @@ impl ModuleTree {
         config: &[impl Copy + Into<ConfigPath<'c>>],
         failed: &mut dyn FnMut(Failure),
     ) -> Self {
-        let config = config_files::read_all(None, config, failed);
         let indexes = IndexKind::ALL.map(|kind| OnceLock::from(Index::absent(kind)));
-        Self { release: release.to_string(), modules: None, directory, indexes, config }
+        Self { indexes, ..Self::with_config(directory, release, config_files::read_all(None, config, failed)) }
+    }
+
+    fn with_config(directory: Directory, release: &str, config: Vec<Vec<u8>>) -> Self {
+        Self { release: release.to_string(), modules: None, directory, indexes: Default::default(), config }
     }
 
     /// The lines of the configuration, followed by those of the kernel command line (MODPROBE.md 6.2).

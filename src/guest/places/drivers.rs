@@ -133,7 +133,7 @@ impl<'a> Drivers<'a> {
         for bus in &Directory::open("/sys/bus").and_then(|buses| buses.names()).unwrap_or_default() {
             unclaimed_devices(bus, &mut aliases);
         }
-        // Whoever waits for a disk calls this every few milliseconds, and seldom is a device new.
+        // The wait for a disk calls this every few milliseconds, and most calls find no new device.
         aliases.retain(|alias| !self.requested.contains(alias));
         if aliases.is_empty() {
             return Ok(());

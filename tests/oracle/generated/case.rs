@@ -1,7 +1,7 @@
 //! Random cases: the files of an image, and a call of modprobe in it.
 //!
-//! A case is plain, and has a few [oddities](ODDITIES) besides. Some inputs are left out because guest-init differs from
-//! kmod on purpose (MODPROBE.md 12, guest-init(8)):
+//! A case is plain, and has a few oddities besides. Some inputs are left out because guest-init differs from kmod on
+//! purpose (MODPROBE.md 12, guest-init(8)):
 //!
 //! * 12.1: names of modprobe.blacklist= have no dash and no quote.
 //! * 12.4: the trees have no text indexes.
@@ -150,8 +150,9 @@ fn option(maker: &mut Maker<'_>) -> Vec<u8> {
     name[..end].into()
 }
 
-/// A value of MODPROBE_OPTIONS: options and a name, some of them in quotes. At most one word begins with a quote: from the
-/// second on, kmod writes past the end of its array of words (tools/modprobe.c: prepend_options_from_env).
+/// A value of MODPROBE_OPTIONS: options and a name, some of them in quotes. At most one word begins with a quote,
+/// because from the second on kmod writes past the end of its array of words (prepend_options_from_env in
+/// tools/modprobe.c).
 fn variable(maker: &mut Maker<'_>) -> Vec<u8> {
     let (mut text, mut least) = (Vec::new(), 0);
     for _ in 0..maker.random.below(4) {

@@ -1,8 +1,8 @@
 //! Random calls of modprobe in random images: guest-init answers as kmod does.
 //!
 //! An image is the root directory of its calls: a module tree, modprobe.d, the kernel command line. A case that differs
-//! is made as small as it can be and printed. Environment: GUEST_INIT_SEED, GUEST_INIT_IMAGES (for each of two threads),
-//! and GUEST_INIT_FAILURES (how many are printed by each).
+//! is made as small as it can be and printed. Environment: GUEST_INIT_SEED, GUEST_INIT_IMAGES (for each of two
+//! threads), and GUEST_INIT_FAILURES (how many are printed by each).
 
 mod case;
 mod edit;

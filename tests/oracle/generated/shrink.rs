@@ -24,7 +24,8 @@ fn smaller(case: &Case) -> Vec<Case> {
         }
     };
     for (number, (path, _)) in case.files.iter().enumerate() {
-        // Without its files each dependency would be missing, which guest-init answers in its own way (MODPROBE.md 12.2).
+        // Without its files each dependency would be missing, which guest-init answers in its own way
+        // (MODPROBE.md 12.2).
         if !path.ends_with(b"/kernel") {
             add(&|case| drop(case.files.remove(number)));
         }
