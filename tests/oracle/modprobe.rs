@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use guest_init::resolve::tree::dep::module_of;
 
 use crate::cases::matching;
 use crate::kmod::{Call, Outcome, Programs, no_modules};
-use crate::support::Kernel;
 use crate::support::random::Random;
+use crate::support::{Kernel, built};
 
 /// How many of a kernel's modules, aliases, symbols and built-ins are looked up.
 const SAMPLE: [usize; 4] = [250, 120, 40, 40];
@@ -275,6 +277,26 @@ fn configurations_and_options_print_what_kmods_modprobe_prints() {
             }
         }
         comparison.verdict("with a configuration");
+    });
+}
+
+#[test]
+fn a_damaged_index_is_reported_once_and_passed_over() {
+    no_modules(|sandbox| {
+        let directory = sandbox.directory();
+        let tree = directory.path().join("lib/modules/1.0");
+        fs::create_dir_all(&tree).expect("a directory");
+        fs::write(tree.join("modules.dep"), "a.ko:\n").expect("an index");
+        fs::write(tree.join("modules.alias.bin"), "this is no index").expect("an index");
+        let mut command = Command::new(built().join("guest-init"));
+        command.arg0("/sbin/modprobe").arg("-d").arg(directory.path()).args(["-S1.0", "-aD", "nosuch", "a", "other"]);
+        let output = command.output().expect("it starts");
+        let tree = tree.display();
+        let damage = "plan modules.alias.bin: EBADMSG: at offset 0x0: no index file of depmod: wrong magic number";
+        let unknown = |name: &str| format!("modprobe: WARNING: Module {name} not found in directory {tree}\n");
+        let stderr = format!("modprobe: ERROR: {damage}\n{}{}", unknown("nosuch"), unknown("other"));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), stderr);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("insmod {tree}/a.ko \n"));
     });
 }
 
