@@ -38,38 +38,41 @@ impl Addition {
     pub fn add_to(&self, archive: &mut Archive, tree: &TreeOptions) -> Result<()> {
         let source = tree.on_host(&self.source);
         let source = fs::canonicalize(&source).unwrap_or(source);
-        add(archive, &source, &self.target)
+        add(archive, &source, &self.target, WHY)
     }
 }
 
 /// Adds a file, a link, or a folder with all that is in it.
-fn add(archive: &mut Archive, source: &Path, target: &str) -> Result<()> {
+fn add(archive: &mut Archive, source: &Path, target: &str, why: &str) -> Result<()> {
     let name = || source.display().to_string();
     let metadata = fs::symlink_metadata(source).with_context(name)?;
     let mode = metadata.permissions().mode() & 0o7777;
     let kind = metadata.file_type();
     let device = |kind| Node::Device(kind, major(metadata.rdev()), minor(metadata.rdev()));
     let node = match () {
-        () if kind.is_dir() => return add_folder(archive, source, target, mode),
+        () if kind.is_dir() => return add_folder(archive, source, target, why),
         () if kind.is_symlink() => Node::Link(utf8(&fs::read_link(source).with_context(name)?)?.into()),
         () if kind.is_char_device() => device(DeviceKind::Char),
         () if kind.is_block_device() => device(DeviceKind::Block),
         () if kind.is_file() => Node::of_host(source)?,
         () => bail!("{}: a FIFO or a socket, which an image can't hold", source.display()),
     };
-    archive.replace(target, mode, node, WHY)
+    archive.replace(target, mode, node, why)
 }
 
-/// Adds a folder. If the image has it already, only its content is added.
-fn add_folder(archive: &mut Archive, source: &Path, target: &str, mode: u32) -> Result<()> {
+/// Adds a folder with all that is in it, for the reason `why`. If the image has the folder already, only its content is
+/// added.
+pub fn add_folder(archive: &mut Archive, source: &Path, target: &str, why: &str) -> Result<()> {
+    let name = || source.display().to_string();
     let target = target.trim_end_matches('/');
     if !target.is_empty() && matches!(archive.find(target), Found::Nothing) {
-        archive.add(target, mode, Node::Directory, WHY)?;
+        let mode = fs::metadata(source).with_context(name)?.permissions().mode() & 0o7777;
+        archive.add(target, mode, Node::Directory, why)?;
     }
-    for entry in fs::read_dir(source).with_context(|| source.display().to_string())? {
+    for entry in fs::read_dir(source).with_context(name)? {
         let path = entry?.path();
         let name = path.file_name().map(Path::new).unwrap_or(Path::new(""));
-        add(archive, &path, &format!("{target}/{}", utf8(name)?))?;
+        add(archive, &path, &format!("{target}/{}", utf8(name)?), why)?;
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! The file of the image: its compression, and that it is written completely or not at all.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+
+use crate::shared::draft::Draft;
 
 /// The level of zstd. At a higher level, compressing takes longer than a boot, and the image is hardly smaller.
 const ZSTD_LEVEL: i32 = 9;
@@ -45,7 +45,7 @@ pub fn write(
         return write_to(&mut io::stdout().lock(), before, compression, fill).context("standard output");
     }
     let draft = Draft::beside(path)?;
-    let sizes = write_to(&mut &draft.file, before, compression, fill)?;
+    let sizes = write_to(&mut draft.file(), before, compression, fill)?;
     draft.publish(path)?;
     Ok(sizes)
 }
@@ -80,35 +80,6 @@ fn write_to(
     };
     output.flush()?;
     Ok(Sizes { unpacked, file: output.count })
-}
-
-/// A file that is removed on drop unless it is published.
-struct Draft {
-    path: PathBuf,
-    file: File,
-}
-
-impl Draft {
-    fn beside(path: &Path) -> Result<Self> {
-        let name = path.file_name().with_context(|| format!("{}: not the name of a file", path.display()))?;
-        let mut draft = OsString::from(".");
-        draft.push(name);
-        draft.push(format!(".{}.part", std::process::id()));
-        let draft = path.with_file_name(draft);
-        let file = File::create(&draft).with_context(|| path.display().to_string())?;
-        Ok(Self { path: draft, file })
-    }
-
-    fn publish(&self, path: &Path) -> Result<()> {
-        fs::rename(&self.path, path).with_context(|| path.display().to_string())
-    }
-}
-
-impl Drop for Draft {
-    /// After [`Draft::publish`] the path no longer exists.
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
 }
 
 /// A writer that counts bytes.

@@ -1,47 +1,41 @@
 //! `guest-image build`: makes an initramfs from a layout, a module tree and module lists.
 
-mod additions;
+pub mod additions;
 mod append_to;
-mod archive;
+pub mod archive;
 mod image_file;
 mod index_writer;
 mod init;
 mod layout;
 mod module_tree;
+pub mod modules;
 mod report;
 mod selection;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use guest_init::failure::Code;
 use guest_init::guest::modules::config_files::CONFIG;
-use guest_init::guest::modules::tree::{MODULES, ModuleTree};
-use guest_init::request::kernel::ModuleWords;
-use guest_init::request::list;
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Progress;
 use crate::cli::stderr::{Failures, warn};
 use crate::shared::decompress;
-use crate::shared::firmware::{Firmware, NOT_LOOKED_FOR};
-use crate::shared::folder::Folder;
-use crate::shared::kernel_config::KernelConfig;
-use crate::shared::lists::{List, Lists};
+use crate::shared::lists::Lists;
 use crate::shared::program;
+use crate::shared::source_date_epoch;
 use crate::shared::tree_options::TreeOptions;
-use crate::shared::version_magic::VersionMagic;
 
 use additions::Addition;
 use append_to::ExistingImage;
 use archive::{Archive, Node};
 use image_file::Compression;
 use layout::Layout;
-use module_tree::ModuleFiles;
-use report::{AddedModules, ReportFormat};
-use selection::Selection;
+use modules::ModuleOptions;
+use report::ReportFormat;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,7 +68,9 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "agent")]
     no_agent: bool,
     #[command(flatten)]
-    modules: Modules,
+    lists: Lists,
+    #[command(flatten)]
+    modules: ModuleOptions,
     /// Put the *.conf files of this folder into /etc/modprobe.d, and heed them when modules are resolved. Of two files
     /// with one name the first counts
     #[arg(long, value_name = "DIR")]
@@ -112,25 +108,6 @@ fn append_help() -> String {
     )
 }
 
-#[derive(Debug, Args)]
-struct Modules {
-    #[command(flatten)]
-    lists: Lists,
-    /// Take every module of the tree
-    #[arg(long = "all-modules")]
-    all: bool,
-    /// The form of the modules in the image. If none is given, `plain`; with --all-modules `unchanged`, because most
-    /// modules of such an image are never loaded, and would take the VM's memory
-    #[arg(long, value_enum, value_name = "FORM")]
-    module_files: Option<ModuleFiles>,
-    /// Only warn if the tree lacks a listed module, modprobe.d refuses one, or the image lacks the agent's interpreter;
-    /// a VM that is given the same list, or this agent, fails
-    #[arg(long)]
-    allow_missing: bool,
-    #[command(flatten)]
-    tree: TreeOptions,
-}
-
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let init = arguments.modules.tree.on_host(&arguments.init);
@@ -140,14 +117,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let layout = Layout::read(arguments.layout.as_deref())?;
     let agent = arguments.agent.as_deref().map(|agent| arguments.modules.tree.on_host(agent));
     layout.add_to(&mut archive, &init, agent.as_deref(), arguments.no_agent)?;
-    let added = add_modules(&mut archive, &arguments.modules, &arguments.config)?;
+    let added = arguments.modules.add_to(&mut archive, &arguments.lists.read()?, &arguments.config)?;
     add_config(&mut archive, &arguments.config, &arguments.modules.tree)?;
     arguments.add.iter().try_for_each(|addition| addition.add_to(&mut archive, &arguments.modules.tree))?;
     if let (Some(_), Some(path)) = (agent, layout.agent()) {
         check_agent(&archive, path, machine, arguments.modules.allow_missing)?;
     }
 
-    let mtime = source_date_epoch()?;
+    let mtime = source_date_epoch::read()?;
     let progress = Progress::new(archive.to_copy());
     let sizes = image_file::write(&arguments.output, &archive.existing.bytes, arguments.compress, |output| {
         archive.write(output, mtime, &mut |bytes| progress.advance(bytes))
@@ -182,59 +159,6 @@ fn check_agent(archive: &Archive, path: &str, machine: Option<&str>, allow_missi
     }
 }
 
-/// Adds the modules of the lists and their firmware. Does not look for a module tree if the arguments ask for no module
-/// and name no release.
-fn add_modules(archive: &mut Archive, modules: &Modules, config: &[PathBuf]) -> Result<AddedModules> {
-    let lists = modules.lists.read()?;
-    let entries = entries(&lists)?;
-    if entries.is_empty() && !modules.all && modules.tree.named_release().is_none() {
-        return Ok(AddedModules::default());
-    }
-    let folder = modules.tree.module_dir();
-    let release = modules.tree.release_in(&folder)?;
-    let Folder { directory, path } = folder;
-    let root = modules.tree.root();
-    let root = root.as_ref().and_then(|root| root.directory.as_ref().ok());
-    let config: Vec<_> = config.iter().map(|path| modules.tree.config(root, path)).collect();
-    let files = ModuleTree::open_in(directory, &path.display(), &release, &config).map_err(Failures::from)?;
-    let config = files.config(ModuleWords::NONE);
-    let tree = files.sources(&config);
-    // With --all-modules the lists are resolved as well, so that a wrong name is found.
-    let mut selection = Selection::of_entries(tree, &files, &entries, modules.allow_missing)?;
-    if modules.all {
-        selection = Selection::of_all(tree, files.directory(), modules.allow_missing)?;
-    }
-    match modules.tree.firmware_dir() {
-        // To decompress a whole tree takes longer than the rest of the build.
-        None if modules.all => warn(format_args!("firmware {NOT_LOOKED_FOR}")),
-        folder => {
-            let config = KernelConfig::find(&files, modules.tree.root(), &release);
-            let magic = VersionMagic::of_release(&release, config.as_ref());
-            let firmware = Firmware::new(folder, &release);
-            module_tree::look_into(archive, files.directory(), &magic, firmware, &selection)?;
-        }
-    }
-    let form = modules.module_files.unwrap_or(if modules.all { ModuleFiles::Unchanged } else { ModuleFiles::Plain });
-    module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, files.directory(), &mut selection, form)?;
-    Ok(AddedModules { release: Some(release), modules: selection.len() })
-}
-
-/// The entries of all lists, or all failures in them.
-fn entries(lists: &[List]) -> Result<Vec<list::Entry<'_>>, Failures> {
-    let mut entries = Vec::new();
-    let mut failures = Failures(Vec::new());
-    for List { name, text } in lists {
-        match text {
-            Ok(text) => list::read(text, name, &mut |entry| match entry {
-                Ok(entry) => entries.push(entry),
-                Err(failure) => failures.0.push(failure),
-            }),
-            Err(failure) => failures.0.push(failure.clone()),
-        }
-    }
-    failures.into_result().map(|()| entries)
-}
-
 /// Adds configuration. A link to /dev/null masks a file of the same name in a later folder. It becomes an empty file.
 fn add_config(archive: &mut Archive, directories: &[PathBuf], tree: &TreeOptions) -> Result<()> {
     let mut names = std::collections::BTreeSet::new();
@@ -254,13 +178,4 @@ fn add_config(archive: &mut Archive, directories: &[PathBuf], tree: &TreeOptions
         }
     }
     Ok(())
-}
-
-/// The time of all files (reproducible-builds.org/specs/source-date-epoch).
-fn source_date_epoch() -> Result<u32> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(text) => text.parse().with_context(|| format!("SOURCE_DATE_EPOCH: {text:?}")),
-        Err(std::env::VarError::NotPresent) => Ok(0),
-        Err(error) => Err(anyhow!("SOURCE_DATE_EPOCH: {error}")),
-    }
 }

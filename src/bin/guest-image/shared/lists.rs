@@ -35,9 +35,16 @@ impl Lists {
     ///
     /// Error: a file does not exist.
     pub fn read(&self) -> Result<Vec<List>> {
-        let given = self.lists.iter().map(|text| Ok(List { name: "LIST".into(), text: Ok(text.clone().into()) }));
-        given.chain(self.files.iter().map(|file| read_list(file))).collect()
+        read(&self.lists, &self.files)
     }
+}
+
+/// Reads lists that are given as text, and then lists in files.
+///
+/// Error: a file does not exist.
+pub fn read(lists: &[String], files: &[PathBuf]) -> Result<Vec<List>> {
+    let given = lists.iter().map(|text| Ok(List { name: "LIST".into(), text: Ok(text.clone().into()) }));
+    given.chain(files.iter().map(|file| read_list(file))).collect()
 }
 
 /// Reads a list from a file. `-` is standard input.

@@ -1,12 +1,14 @@
 //! Arguments and files that several commands read, and rules that several commands apply: module lists, the module
-//! tree, firmware, programs, compressed files, what the kernel compares.
+//! tree, firmware, programs, compressed files, output files, what the kernel compares.
 
 pub mod decompress;
+pub mod draft;
 pub mod firmware;
 pub mod folder;
 pub mod kernel_config;
 pub mod lists;
 pub mod program;
+pub mod source_date_epoch;
 pub mod symbol_versions;
 pub mod tree_options;
 pub mod version_magic;

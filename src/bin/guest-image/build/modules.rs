@@ -1,0 +1,96 @@
+//! The modules of an image: the arguments that name them, and all that an image gets for them. An initramfs and an
+//! extension have the same.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use guest_init::guest::modules::tree::{MODULES, ModuleTree};
+use guest_init::request::kernel::ModuleWords;
+use guest_init::request::list;
+
+use crate::cli::stderr::{Failures, warn};
+use crate::shared::firmware::{Firmware, NOT_LOOKED_FOR};
+use crate::shared::folder::Folder;
+use crate::shared::kernel_config::KernelConfig;
+use crate::shared::lists::List;
+use crate::shared::tree_options::TreeOptions;
+use crate::shared::version_magic::VersionMagic;
+
+use super::archive::Archive;
+use super::module_tree::{self, ModuleFiles};
+use super::report::AddedModules;
+use super::selection::Selection;
+
+/// The arguments for the modules of an image.
+#[derive(Debug, Args)]
+pub struct ModuleOptions {
+    /// Take every module of the tree
+    #[arg(long = "all-modules")]
+    pub all: bool,
+    /// The form of the modules in the image. If none is given, `plain`; with --all-modules `unchanged`, because most
+    /// modules of such an image are never loaded, and would take the VM's memory
+    #[arg(long, value_enum, value_name = "FORM")]
+    module_files: Option<ModuleFiles>,
+    /// Only warn if the tree lacks a listed module, modprobe.d refuses one, or the image lacks the agent's interpreter;
+    /// a VM that is given the same list, or this agent, fails
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// The module tree.
+    #[command(flatten)]
+    pub tree: TreeOptions,
+}
+
+impl ModuleOptions {
+    /// Adds the modules of the lists and their firmware, as the modprobe.d folders of `config` have it. Does not look
+    /// for a module tree if the arguments ask for no module and name no release.
+    pub fn add_to(&self, archive: &mut Archive, lists: &[List], config: &[PathBuf]) -> Result<AddedModules> {
+        let entries = entries(lists)?;
+        if entries.is_empty() && !self.all && self.tree.named_release().is_none() {
+            return Ok(AddedModules::default());
+        }
+        let folder = self.tree.module_dir();
+        let release = self.tree.release_in(&folder)?;
+        let Folder { directory, path } = folder;
+        let root = self.tree.root();
+        let root = root.as_ref().and_then(|root| root.directory.as_ref().ok());
+        let config: Vec<_> = config.iter().map(|path| self.tree.config(root, path)).collect();
+        let files = ModuleTree::open_in(directory, &path.display(), &release, &config).map_err(Failures::from)?;
+        let config = files.config(ModuleWords::NONE);
+        let tree = files.sources(&config);
+        // With --all-modules the lists are resolved as well, so that a wrong name is found.
+        let mut selection = Selection::of_entries(tree, &files, &entries, self.allow_missing)?;
+        if self.all {
+            selection = Selection::of_all(tree, files.directory(), self.allow_missing)?;
+        }
+        match self.tree.firmware_dir() {
+            // To decompress a whole tree takes longer than the rest of the build.
+            None if self.all => warn(format_args!("firmware {NOT_LOOKED_FOR}")),
+            folder => {
+                let config = KernelConfig::find(&files, self.tree.root(), &release);
+                let magic = VersionMagic::of_release(&release, config.as_ref());
+                let firmware = Firmware::new(folder, &release);
+                module_tree::look_into(archive, files.directory(), &magic, firmware, &selection)?;
+            }
+        }
+        let form = self.module_files.unwrap_or(if self.all { ModuleFiles::Unchanged } else { ModuleFiles::Plain });
+        module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, files.directory(), &mut selection, form)?;
+        Ok(AddedModules { release: Some(release), modules: selection.len() })
+    }
+}
+
+/// The entries of all lists, or all failures in them.
+fn entries(lists: &[List]) -> Result<Vec<list::Entry<'_>>, Failures> {
+    let mut entries = Vec::new();
+    let mut failures = Failures(Vec::new());
+    for List { name, text } in lists {
+        match text {
+            Ok(text) => list::read(text, name, &mut |entry| match entry {
+                Ok(entry) => entries.push(entry),
+                Err(failure) => failures.0.push(failure),
+            }),
+            Err(failure) => failures.0.push(failure.clone()),
+        }
+    }
+    failures.into_result().map(|()| entries)
+}
