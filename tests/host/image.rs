@@ -8,7 +8,7 @@ mod debian;
 mod modules;
 mod programs;
 mod real;
-mod work;
+pub mod work;
 
 use std::fs;
 
@@ -36,7 +36,7 @@ const TREE: &[(&str, &str)] = &[
     ("modules.order", "kernel/a/base.ko\nkernel/b/other.ko\nkernel/a/mid.ko\nkernel/a/top-mod.ko\n"),
 ];
 
-fn with_tree() -> Work {
+pub fn with_tree() -> Work {
     let work = Work::new();
     TREE.iter().for_each(|(path, text)| work.file(&format!("lib/modules/1.0/{path}"), text));
     work

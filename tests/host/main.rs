@@ -1,7 +1,8 @@
-//! guest-image, the host's tool: `build`, `check`, `explain` and `kata`, the manual pages and the completions.
+//! guest-image, the host's tool: `build`, `check`, `explain`, `extension` and `kata`, the manual pages and the completions.
 
 mod check;
 mod explain;
+mod extension;
 mod image;
 mod kata;
 mod pages;

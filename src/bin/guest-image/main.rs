@@ -6,7 +6,7 @@
 //! 1. [`cli`]: how every command talks to the shell.
 //! 2. [`shared`]: arguments and files that several commands read.
 //! 3. [`build`], [`check`], [`docs`]: the commands.
-//! 4. [`kata`]: the command that calls another one, `check`.
+//! 4. [`extension`], [`kata`]: the commands that stand on another one, `build` or `check`.
 //!
 //! The guest's own code reads the lists and plans the modules. So `check` predicts what a VM does, and an image that
 //! `build` makes contains the files that the VM looks for.
@@ -19,6 +19,7 @@ mod build;
 mod check;
 mod cli;
 mod docs;
+mod extension;
 mod kata;
 mod shared;
 
@@ -39,6 +40,7 @@ struct Arguments {
 enum Command {
     Check(check::Arguments),
     Build(build::Arguments),
+    Extension(extension::Arguments),
     Explain(explain::Arguments),
     Kata(kata::Arguments),
     Completions(completions::Arguments),
@@ -49,6 +51,7 @@ fn main() -> Exit {
     let outcome = match &Arguments::parse().command {
         Command::Check(arguments) => check::run(arguments),
         Command::Build(arguments) => build::run(arguments),
+        Command::Extension(arguments) => extension::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Kata(arguments) => kata::run(arguments),
         Command::Completions(arguments) => completions::run(arguments, &mut Arguments::command()),

@@ -148,6 +148,11 @@ impl Archive {
         }
     }
 
+    /// The nodes, each with its path and mode. A directory comes before its files.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, u32, &Node)> {
+        self.placed.iter().map(|(path, placed)| (&path[..], placed.mode, &placed.node))
+    }
+
     /// The files, by path.
     pub fn files(&self) -> impl Iterator<Item = Item<'_>> {
         self.placed.iter().filter_map(|(path, placed)| {

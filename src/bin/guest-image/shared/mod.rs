@@ -1,10 +1,11 @@
 //! Arguments and files that several commands read, and rules that several commands apply: module lists, the module
-//! tree, firmware, programs, compressed files, output files, what the kernel compares.
+//! tree, firmware, programs, compressed files, hash trees, output files, what the kernel compares.
 
 pub mod decompress;
 pub mod draft;
 pub mod firmware;
 pub mod folder;
+pub mod hash_tree;
 pub mod kernel_config;
 pub mod lists;
 pub mod program;
