@@ -100,6 +100,28 @@ codes! {
         "the tag; the VM's vhost-user-fs devices; the image's virtio_pci or virtio_mmio";
     ShareFailed = 0x13, Mount, EIO: "a share can't be mounted",
         "whether the kernel or the image has virtiofs; virtiofsd on the host";
+    DiskMissing = 0x14, Mount, ENODEV: "no disk of this VM has the serial number or the name",
+        "the VM's disks and their serial numbers; the drivers for them in the image";
+    DiskAmbiguous = 0x15, Mount, ENOTUNIQ: "several disks have the serial number or the name",
+        "the disks named; virtio-blk cuts a serial number to 20 bytes";
+    DiskFailed = 0x16, Mount, EIO: "a disk can't be read or mounted",
+        "the kernel's words, in the line or in its own lines above; the disk's file on the host";
+    DiskUnknownType = 0x17, Mount, ENODEV: "a disk has no file system that guest-init, the kernel and the image know",
+        "the file system on the first partition, or on the disk; its module in the image";
+    HashTreeMissing = 0x18, Mount, ENOENT: "verity parameters are given for a disk without a hash tree",
+        "whether the disk has partition 2; data_blocks; how the image was made";
+    ParametersMissing = 0x19, Mount, EKEYREJECTED: "a disk has a hash tree, but the command line has no verity parameters for it",
+        "kata.extension.NAME.verity_params=; what removes words from this command line";
+    WrongRootHash = 0x1a, Mount, EBADMSG: "the hash tree of a disk does not fit the root hash, or the salt",
+        "root_hash= and salt=; whether the disk is the one that they are for";
+    HashTreeCorrupted = 0x1b, Mount, EBADMSG: "the hash tree of a disk is damaged",
+        "the block named; the disk's file on the host";
+    DataCorrupted = 0x1c, Mount, EBADMSG: "a disk's data differs from its hash",
+        "the block named; the disk's file on the host";
+    NoVerity = 0x1d, Mount, ENODEV: "neither the kernel nor the image has dm-verity",
+        "CONFIG_DM_VERITY; dm_verity in the image";
+    VerityRefused = 0x1e, Mount, EINVAL: "the device mapper refuses to verify a disk",
+        "the kernel's words, in the line; dm_verity.require_signatures";
 
     CommandLineUnreadable = 0x20, Read, EIO: "/proc/cmdline can't be read, or is longer than 64 KiB",
         "bootconfig; what is mounted on /proc";
@@ -129,6 +151,8 @@ codes! {
         "the errno named; virtiofsd on the host";
     CommandLineCut = 0x2d, Read, E2BIG: "the command line is as long as the kernel's limit, so it may have been cut",
         "guest_init.modules_file, for a list in a file; what else adds words to this command line";
+    DisksCollide = 0x2e, Read, ENOTUNIQ: "two disks have names that are equal in their first 20 bytes",
+        "the names; a serial number of virtio-blk has 20 bytes, of which Kata's `extension-` takes 10";
 
     NoModuleTree = 0x30, Plan, ENOENT: "there is no module tree for this kernel",
         "uname -r against the image's /lib/modules; whether depmod was run";

@@ -15,7 +15,7 @@ use guest_init::failure::{Failure, Report};
 use guest_init::guest::boot::role::{Role, require_bare};
 use guest_init::guest::boot::{command_line, console, mounts, sysctl};
 use guest_init::guest::ending::{crash, last_word};
-use guest_init::guest::handoff::{agent, lists, load_stage, root};
+use guest_init::guest::handoff::{agent, extensions, lists, load_stage, root};
 use guest_init::guest::modprobe;
 use guest_init::guest::modules::loader;
 use guest_init::guest::places::Places;
@@ -71,11 +71,12 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     report.verdict()?;
 
     let mut places = Places::new(request);
+    extensions::mount_all(request, &mut places)?;
     lists::read_into(request, &mut places, &mut report)?;
     load_stage::load_modules(request, &mut places, &mut report)?;
 
     root::switch_root(request, &mut places)?;
-    places.bind_shared_modules(&request.module_dir)?;
+    places.hand_over(&request.module_dir)?;
     sysctl::lock_modules(request.lock_modules)?;
     initramfs::remove_guest_init(request.keep_modules);
     agent::become_agent(request, environment)

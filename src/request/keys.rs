@@ -8,7 +8,9 @@ use core::time::Duration;
 use log::LevelFilter;
 
 use crate::failure::{Code, Report};
+use crate::request::disks::VerifiedDisk;
 use crate::request::location::Location;
+use crate::request::verity::Verity;
 use crate::request::{Jobs, ListFile, MOST_JOBS, Request, RootChoice, read_list};
 
 /// The longest deadline, in seconds: one day.
@@ -35,7 +37,7 @@ pub(super) enum Times {
 }
 
 /// A mistake in a value: the code of the failure, and the reason.
-pub(super) type Refusal = (Code, &'static str);
+pub type Refusal = (Code, &'static str);
 
 /// A function that reads the value of a key into a request. It adds the mistakes of a list's entries to the report.
 type Read = for<'a> fn(&mut Request<'a>, &'a [u8], &mut Report<'_>) -> Result<(), Refusal>;
@@ -63,9 +65,10 @@ macro_rules! keys {
 keys! {
     modules Any, None, "a module list; may repeat, lists are joined in order";
     modules_file Any, None,
-        "a file with a module list: `/path` in the image, or `virtiofs:TAG:/path` on a share of the host; may repeat";
+        "a file with a module list: `/path` in the image, `virtiofs:TAG:/path` on a share of the host, or \
+        `disk:DISK:/path` on a disk; may repeat";
     module_dir Once, Some("/lib/modules"),
-        "the directory that holds `RELEASE/modules.dep`: `/path`, or `virtiofs:TAG:/path`";
+        "the directory that holds `RELEASE/modules.dep`: `/path`, `virtiofs:TAG:/path` or `disk:DISK:/path`";
     agent Once, Some("/sbin/agent"),
         "the agent's path; its arguments follow ` -- ` on the command line";
     jobs Once, Some("1"),
@@ -78,6 +81,9 @@ keys! {
         "`1`: no module can be loaded after the agent has started (kernel.modules_disabled)";
     root Once, Some("auto"),
         "whether an initramfs gives way to `root=`: `auto`: only if it has no agent; `switch`: always; `stay`: never";
+    verity Any, None,
+        "`DISK,root_hash=…,salt=…,data_blocks=…,data_block_size=…,hash_block_size=…`: the disk is only read through \
+        dm-verity; may repeat";
     deadline Once, Some("30"),
         "seconds from the start of guest-init to the start of the agent; after that the VM panics; `0`: no deadline";
     log Once, Some("info"),
@@ -135,6 +141,23 @@ fn root<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> R
         _ => return Err((Code::BadValue, "one of auto, switch, stay")),
     };
     Ok(())
+}
+
+fn verity<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    let mut parts = value.splitn(2, |&b| b == b',');
+    let (disk, fields) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    if disk.is_empty() || disk.starts_with(b"/") {
+        return Err((
+            Code::BadValue,
+            "it begins with a disk's serial number, or its name below /dev: `vdb,root_hash=...`",
+        ));
+    }
+    let verity = Verity::parse(fields).map_err(|reason| (Code::BadValue, reason))?;
+    if request.verity.iter().any(|known| known.disk == disk) {
+        return Err((Code::RepeatedKey, "the disk has verity parameters already"));
+    }
+    let disk = VerifiedDisk { disk, verity };
+    request.verity.push(disk).map_err(|_| (Code::TooMany, "a VM takes at most 16 disks with verity parameters"))
 }
 
 fn deadline<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {

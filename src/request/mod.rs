@@ -3,6 +3,8 @@
 //! The input is bytes. The output is a [`Request`], and a [`Report`] of all mistakes. Nothing here makes a system call
 //! or allocates. The command line is read once: its other words become values in [`Request::kernel`].
 
+pub mod disks;
+pub mod extension;
 pub mod kernel;
 pub mod keys;
 pub mod list;
@@ -10,6 +12,7 @@ pub mod location;
 pub mod modprobe;
 pub mod name;
 mod parser;
+pub mod verity;
 
 use core::fmt;
 use core::time::Duration;
@@ -19,6 +22,8 @@ use log::LevelFilter;
 use crate::failure::{Code, Failure, Report};
 use crate::request::name::same;
 use crate::text::{Shown, Text};
+use disks::{MOST_DISKS, VerifiedDisk};
+use extension::Extension;
 use kernel::KernelWords;
 use kernel::words::{Word, Words, words};
 use list::Entry;
@@ -83,6 +88,10 @@ pub struct Request<'a> {
     pub lock_modules: bool,
     /// Whether an initramfs gives way to `root=`.
     pub root: RootChoice,
+    /// The disks that are only read through dm-verity.
+    pub verity: heapless::Vec<VerifiedDisk<'a>, MOST_DISKS>,
+    /// Kata's extensions.
+    pub extensions: heapless::Vec<Extension<'a>, MOST_DISKS>,
     /// The time within which the agent must be started. Zero: there is no deadline.
     pub deadline: Duration,
     /// The values of the words before ` -- ` that are for the kernel and its modules.
@@ -133,6 +142,8 @@ impl<'a> Request<'a> {
             keep_modules: false,
             lock_modules: false,
             root: RootChoice::Auto,
+            verity: heapless::Vec::new(),
+            extensions: heapless::Vec::new(),
             deadline: DEFAULT_DEADLINE,
             kernel: KernelWords::NONE,
         }
@@ -144,7 +155,7 @@ impl<'a> Request<'a> {
     /// log level and the deadline hold while the mistakes are reported.
     ///
     /// Failures: [`Code::UnknownKey`], [`Code::RepeatedKey`], [`Code::BadValue`], [`Code::UnbalancedQuote`],
-    /// [`Code::BadEntry`], [`Code::TooMany`].
+    /// [`Code::BadEntry`], [`Code::TooMany`], [`Code::DisksCollide`].
     pub fn parse(line: &'a [u8], report: &mut Report<'_>) -> Self {
         let mut request = Self::new();
         request.read(line, report);
@@ -157,6 +168,7 @@ impl<'a> Request<'a> {
         let (kernel, arguments) = KernelWords::read(line, &mut |word| parser.word(word));
         arguments.clone().for_each(|word| parser.check_quotes(&word));
         (self.kernel, self.arguments) = (kernel, arguments);
+        disks::check_names(self, report);
     }
 
     /// The agent's arguments that were most likely meant for the kernel or for guest-init. Some VMMs add words to the

@@ -3,6 +3,7 @@
 
 use crate::failure::{Code, Failure, Report};
 use crate::request::Request;
+use crate::request::extension::Extension;
 use crate::request::kernel::words::Word;
 use crate::request::keys::{KEYS, READERS, Refusal, Times};
 use crate::request::name::same;
@@ -31,10 +32,23 @@ impl<'p, 'a, 't> Parser<'p, 'a, 't> {
         self.check_quotes(word);
         let key = key_of(word);
         self.check_list_before(word, key);
-        let Some(key) = key else { return };
-        if let Err((code, reason)) = self.key(key, word.value) {
+        let read = match key {
+            Some(key) => self.key(key, word.value),
+            None => self.extension(word),
+        };
+        if let Err((code, reason)) = read {
             self.report.add(Failure::new(code, Shown(word.raw), reason));
         }
+    }
+
+    /// Reads a word about one of Kata's extensions. Other words are ignored.
+    fn extension(&mut self, word: &Word<'a>) -> Result<(), Refusal> {
+        let Some(extension) = Extension::parse(word) else { return Ok(()) };
+        let extension = extension.map_err(|reason| (Code::BadValue, reason))?;
+        if self.request.extensions.iter().any(|known| known.name == extension.name) {
+            return Err((Code::RepeatedKey, "the word may stand only once for each extension"));
+        }
+        self.request.extensions.push(extension).map_err(|_| (Code::TooMany, "a VM takes at most 16 extensions"))
     }
 
     /// Reports a quote that does not close. The rest of the line belongs to its word, so a key there would be lost.

@@ -16,7 +16,7 @@ use crate::support::{Console, Image, Machine, Vm, built};
 const DRIVERS: &str = "virtio_pci; virtio_mmio; virtio_blk; ext4; virtiofs";
 
 /// A directory with the files of a root, an agent among them, and these directories.
-fn tree(directories: &[&str]) -> TempDir {
+pub fn tree(directories: &[&str]) -> TempDir {
     let tree = TempDir::new().expect("a temporary directory");
     for directory in directories.iter().chain(&["sbin", "etc"]) {
         fs::create_dir(tree.path().join(directory)).expect("a directory can be made");
@@ -27,7 +27,7 @@ fn tree(directories: &[&str]) -> TempDir {
 }
 
 /// The directories that the mounts are moved to.
-const MOUNT_POINTS: &[&str] = &["proc", "sys", "dev", "run"];
+pub const MOUNT_POINTS: &[&str] = &["proc", "sys", "dev", "run"];
 
 /// The word without which these initramfs, which have an agent as well, would stay the root.
 const SWITCH: &str = "guest_init.root=switch";

@@ -67,6 +67,25 @@ impl Disk {
         disk
     }
 
+    /// Writes bytes at an offset.
+    pub fn write(&self, offset: u64, bytes: &[u8]) {
+        let file = fs::OpenOptions::new().write(true).open(&self.path).expect("the disk can be opened");
+        file.write_all_at(bytes, offset).expect("the bytes can be written");
+    }
+
+    /// Flips the lowest bit of the byte at an offset.
+    pub fn flip(&self, offset: u64) {
+        let mut byte = [0];
+        fs::File::open(&self.path).and_then(|file| file.read_exact_at(&mut byte, offset)).expect("a byte");
+        self.write(offset, &[byte[0] ^ 1]);
+    }
+
+    /// The offset of the first occurrence of some bytes.
+    pub fn find(&self, bytes: &[u8]) -> u64 {
+        let disk = fs::read(&self.path).expect("the disk can be read");
+        disk.windows(bytes.len()).position(|window| window == bytes).expect("the disk has the bytes") as u64
+    }
+
     /// The disk's file.
     pub fn path(&self) -> &str {
         self.path.to_str().expect("a path in UTF-8")
@@ -81,4 +100,12 @@ impl Disk {
         assert!(output.status.success(), "{tool:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     }
+}
+
+/// The configuration of QEMU's blkdebug for a disk whose reads of the sector at an offset fail.
+pub fn blkdebug(offset: u64) -> Disk {
+    let sector = offset / SECTOR;
+    let disk = Disk::blank(0);
+    disk.write(0, format!("[inject-error]\nevent = \"none\"\nerrno = \"5\"\nsector = \"{sector}\"\n").as_bytes());
+    disk
 }

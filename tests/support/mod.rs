@@ -14,6 +14,7 @@ pub mod random;
 pub mod scene;
 pub mod scripts;
 pub mod small_tree;
+pub mod verified;
 pub mod virtiofsd;
 pub mod vm;
 

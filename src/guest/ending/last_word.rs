@@ -7,6 +7,7 @@ use log::LevelFilter;
 use crate::failure::{Failure, Report};
 use crate::guest::boot::{command_line, console, sysctl};
 use crate::guest::places::Places;
+use crate::guest::places::disk::corruption;
 use crate::guest::places::drivers::{CONSOLES, PVPANIC, Pattern, has_unclaimed_device};
 use crate::guest::watch::deadline;
 use crate::guest::watch::logger::{self, Ending};
@@ -14,9 +15,13 @@ use crate::request::{DEFAULT_DEADLINE, Request};
 
 /// Logs the failure as the last word, on every console that the VM can have. Returns the status to exit with.
 ///
+/// If a read failed because a block differs from its hash, the last word and the status are those of that failure.
+///
 /// `request` is `None` if the failure came before the command line was read. The command line is then read here, and
 /// its mistakes are ignored.
 pub fn report_failure(failure: &Failure, request: Option<&Request<'_>>) -> c_int {
+    let behind = request.and_then(|request| corruption::behind(failure, request));
+    let failure = behind.as_ref().unwrap_or(failure);
     match request {
         Some(request) => report(failure, request),
         None => {

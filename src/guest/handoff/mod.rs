@@ -1,6 +1,8 @@
-//! The hand-off: from the module lists to the agent.
+//! The hand-off: from the extensions and the module lists to the agent.
 
 pub mod agent;
+pub mod extensions;
 pub mod lists;
 pub mod load_stage;
 pub mod root;
+mod verified_root;

@@ -110,6 +110,14 @@ impl<'a> Drivers<'a> {
         Ok(has_file_system(fs_type))
     }
 
+    /// Loads the modules of these names and aliases, if the tree has them and they are not built in. A module that
+    /// fails is logged and passed over.
+    ///
+    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    pub fn load_named(&mut self, names: &[&[u8]]) -> Result<(), Failure> {
+        self.load(names.iter().map(|name| name.to_vec()).collect(), true, SoftdepLines::All)
+    }
+
     /// Loads drivers for the devices that have no driver, and whose modalias matches one of `patterns`. A driver that
     /// fails is logged and passed over, because another device may be the one that guest-init needs.
     ///

@@ -1,5 +1,5 @@
-//! The places that files come from: the image, the shares of the host and the disks, and the drivers that it takes to
-//! reach them.
+//! The places that files come from: the image, Kata's extensions, the shares of the host and the disks, and the drivers
+//! that it takes to reach them.
 
 extern crate alloc;
 
@@ -14,56 +14,67 @@ use alloc::vec::Vec;
 use rustix::io;
 use rustix::mount::MountAttrFlags;
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::guest::modules::config_files::CONFIG;
 use crate::guest::modules::tree::{MODULES, ModuleTree, running_release};
+use crate::guest::places::detached::{bind_mounted_to_lib_modules, bind_to_lib_modules};
+use crate::guest::places::disk::layout::Layout;
+use crate::guest::places::disk::verified::VerifiedDisks;
+use crate::guest::places::disk::wanted::WantedDisk;
 use crate::guest::places::drivers::Drivers;
 use crate::guest::system::errno::strerror;
 use crate::guest::system::files::{Directory, File};
 use crate::guest::system::initramfs::has_modprobe;
 use crate::request::Request;
 use crate::request::kernel::KernelWords;
-use crate::request::location::Location;
+use crate::request::kernel::disk_name::{By, DiskName};
+use crate::request::location::{Location, Place};
+use crate::text::Shown;
 
-/// The image and the shares. A share is mounted, and a module tree is opened, when it is first needed, and only once.
+/// The image, the extensions, the shares and the disks. A share or a disk is mounted, and a module tree is opened, when
+/// it is first needed, and only once.
 pub struct Places<'a> {
     kernel: KernelWords<'a>,
     keep_modules: bool,
     /// The module directory of the image. Only its drivers can be loaded before a share is mounted.
     image_modules: Location<'a>,
     image_drivers: Option<Drivers<'a>>,
-    places: Vec<Place<'a>>,
+    verified: VerifiedDisks<'a>,
+    places: Vec<OpenedPlace<'a>>,
     trees: Vec<OpenedTree<'a>>,
 }
 
-/// The tag of a share, or `None` for the image; and the directory at which the paths of locations begin.
-type Place<'a> = (Option<&'a [u8]>, Result<Directory, Failure>);
+/// A place, and the directory at which the paths of its locations begin.
+type OpenedPlace<'a> = (Place<'a>, Result<Directory, Failure>);
 /// A module tree, and the location that it was opened from.
 type OpenedTree<'a> = (Location<'a>, Result<Rc<ModuleTree>, Failure>);
 
 impl<'a> Places<'a> {
     /// Creates the places of a request. Nothing is mounted or opened yet.
     pub fn new(request: &Request<'a>) -> Self {
-        let image_modules = match request.module_dir.tag {
-            None => request.module_dir,
-            Some(_) => Location::in_image(MODULES.as_bytes()),
+        let image_modules = match request.module_dir.place {
+            Place::Image => request.module_dir,
+            Place::Extension | Place::Share(_) | Place::Disk(_) => Location::in_image(MODULES.as_bytes()),
         };
         let Request { kernel, keep_modules, .. } = *request;
-        Self { kernel, keep_modules, image_modules, image_drivers: None, places: Vec::new(), trees: Vec::new() }
+        let verified = VerifiedDisks::new(request);
+        let (places, trees) = (Vec::new(), Vec::new());
+        Self { kernel, keep_modules, image_modules, image_drivers: None, verified, places, trees }
     }
 
-    /// Opens a regular file. The outer failure is that of the share, the inner error that of the file.
+    /// Opens a regular file. The outer failure is that of the place, the inner error that of the file.
     ///
-    /// Failures: [`Code::ShareUnknown`](crate::failure::Code::ShareUnknown),
-    /// [`Code::ShareFailed`](crate::failure::Code::ShareFailed), and those of loading the drivers that the share takes.
+    /// Failures: [`Code::ShareUnknown`],
+    /// [`Code::ShareFailed`], those of [`WantedDisk`] and [`VerifiedDisks`], and
+    /// those of loading the drivers that the place takes.
     pub fn file(&mut self, location: &Location<'a>) -> Result<io::Result<File>, Failure> {
         self.directory_of(location).map(|directory| directory.regular(location.below()))
     }
 
     /// The module tree of the running kernel in a module directory.
     ///
-    /// Failures: as [`Self::file`], [`Code::NoModuleTree`](crate::failure::Code::NoModuleTree),
-    /// [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
+    /// Failures: as [`Self::file`], [`Code::NoModuleTree`],
+    /// [`Code::CorruptIndex`].
     pub fn tree(&mut self, location: &Location<'a>) -> Result<Rc<ModuleTree>, Failure> {
         if let Some((_, tree)) = self.trees.iter().find(|(known, _)| known == location) {
             return tree.clone();
@@ -76,59 +87,111 @@ impl<'a> Places<'a> {
 
     /// The drivers of the image's module tree.
     ///
-    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
+    /// Failure: [`Code::CorruptIndex`].
     pub fn drivers(&mut self) -> Result<&mut Drivers<'a>, Failure> {
+        self.drivers_and_verified().map(|(drivers, _)| drivers)
+    }
+
+    /// The drivers of the image's module tree, and the disks that are verified.
+    ///
+    /// Failure: [`Code::CorruptIndex`].
+    pub fn drivers_and_verified(&mut self) -> Result<(&mut Drivers<'a>, &mut VerifiedDisks<'a>), Failure> {
         let drivers = match self.image_drivers.take() {
             Some(drivers) => drivers,
             None => self.drivers_in(&self.image_modules.clone())?,
         };
-        Ok(self.image_drivers.insert(drivers))
+        Ok((self.image_drivers.insert(drivers), &mut self.verified))
+    }
+
+    /// The disks that are verified.
+    pub const fn verified(&mut self) -> &mut VerifiedDisks<'a> {
+        &mut self.verified
     }
 
     /// The drivers of the module tree in a module directory.
     ///
-    /// Failures: as [`Self::file`], [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
+    /// Failures: as [`Self::file`], [`Code::CorruptIndex`].
     pub fn drivers_in(&mut self, location: &Location<'a>) -> Result<Drivers<'a>, Failure> {
         Drivers::new(self.tree(location), self.kernel, self.keep_modules)
     }
 
-    /// Binds a module directory of a share to `/lib/modules`, if the image has a modprobe, because that is where
-    /// modprobe looks for modules. If the image has none, nothing of the share remains for the agent.
+    /// Leaves the places to the agent: nothing of a share or of a disk remains, except the module directory, if the image
+    /// has a modprobe.
     ///
     /// Failures: as [`Self::file`].
-    pub fn bind_shared_modules(&mut self, location: &Location<'a>) -> Result<(), Failure> {
-        if location.tag.is_none() || !has_modprobe() {
+    pub fn hand_over(mut self, module_dir: &Location<'a>) -> Result<(), Failure> {
+        self.bind_modules(module_dir)?;
+        let Self { verified, .. } = self;
+        verified.hand_over()
+    }
+
+    /// Binds a module directory that is not in the image to `/lib/modules`, because that is where modprobe looks for
+    /// modules.
+    fn bind_modules(&mut self, location: &Location<'a>) -> Result<(), Failure> {
+        if location.place == Place::Image || !has_modprobe() {
             return Ok(());
         }
-        let share = self.directory_of(location)?;
-        share::bind_to_lib_modules(share, location.below()).map_err(|error| {
+        let root = self.directory_of(location)?;
+        let bound = root.directory(location.below()).and_then(|directory| match location.place {
+            Place::Image | Place::Extension => bind_mounted_to_lib_modules(&directory),
+            Place::Share(_) | Place::Disk(_) => bind_to_lib_modules(root, &directory),
+        });
+        bound.map_err(|error| {
             let reason = alloc::format!("it can't be bound to {MODULES}: {}", strerror(error));
-            share::failure(location, error, &reason)
+            failure(location, error, &reason)
         })
     }
 
-    /// The directory of the place of a location. A share is mounted if it is not mounted yet.
+    /// The directory of the place of a location. A share or a disk is mounted if it is not mounted yet.
     fn directory_of(&mut self, location: &Location<'a>) -> Result<&Directory, Failure> {
-        if self.places.iter().all(|(tag, _)| *tag != location.tag) {
-            let directory = match location.tag {
-                Some(tag) => self.mount(tag),
-                None => Directory::open("/").map_err(|error| share::failure(location, error, "/ can't be opened")),
+        if self.places.iter().all(|(place, _)| *place != location.place) {
+            let root = || Directory::open("/").map_err(|error| failure(location, error, "/ can't be opened"));
+            let directory = match location.place {
+                Place::Image => root(),
+                Place::Extension => root().map(Directory::without_maps),
+                Place::Share(tag) => self.mount_share(tag),
+                Place::Disk(disk) => self.mount_disk(disk),
             };
-            self.places.push((location.tag, directory));
+            self.places.push((location.place, directory));
         }
-        let mut places = self.places.iter().filter(|(tag, _)| *tag == location.tag);
+        let mut places = self.places.iter().filter(|(place, _)| *place == location.place);
         let directory = places.next().map(|(_, directory)| directory.as_ref().map_err(Failure::clone));
-        directory.unwrap_or_else(|| Err(share::failure(location, io::Errno::NOENT, "it was not opened")))
+        directory.unwrap_or_else(|| Err(failure(location, io::Errno::NOENT, "it was not opened")))
     }
 
     /// Mounts a share read-only. The agent may mount the same share with other attributes.
-    fn mount(&mut self, tag: &[u8]) -> Result<Directory, Failure> {
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-            | MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fn mount_share(&mut self, tag: &[u8]) -> Result<Directory, Failure> {
         let drivers = self.drivers()?;
         drivers.purpose = "a share";
-        share::VIRTIOFS.mount(drivers, tag, b"", attributes).map(Directory::on_share)
+        share::VIRTIOFS.mount(drivers, tag, b"", FILES_ONLY).map(Directory::of_mount)
+    }
+
+    /// Mounts a disk read-only: its first partition, or the disk itself if it has none.
+    fn mount_disk(&mut self, disk: &[u8]) -> Result<Directory, Failure> {
+        let (drivers, verified) = self.drivers_and_verified()?;
+        drivers.purpose = "a disk";
+        let subject = alloc::format!("disk:{}", Shown(disk));
+        let wanted = WantedDisk::for_files(&subject, FILES_ONLY);
+        let found = wanted.wait(&DiskName { by: By::Serial, value: disk }, drivers)?;
+        let path = match verified.path_of(&wanted, &found, drivers)? {
+            Some(path) => path,
+            None => Layout::of(&found).data,
+        };
+        wanted.mount(&path, drivers).map(Directory::of_mount)
     }
 }
+
+/// The failure of a place.
+fn failure(location: &Location<'_>, error: io::Errno, reason: &str) -> Failure {
+    let code = match location.place {
+        Place::Image | Place::Share(_) => Code::ShareFailed,
+        Place::Extension | Place::Disk(_) => Code::DiskFailed,
+    };
+    Failure::from_errno(code, location, error, reason)
+}
+
+/// The attributes of a mount that only files are read from.
+const FILES_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);

@@ -9,17 +9,14 @@ extern crate alloc;
 use alloc::format;
 use core::time::Duration;
 
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
-use rustix::fs::{CWD, mkdir, rmdir};
+use rustix::fd::OwnedFd;
 use rustix::io;
-use rustix::mount::{MountAttrFlags, MoveMountFlags, UnmountFlags, mount_bind, move_mount, unmount};
+use rustix::mount::MountAttrFlags;
 
 use crate::failure::{Code, Failure};
-use crate::guest::modules::tree::MODULES;
 use crate::guest::places::detached::mount_detached;
 use crate::guest::places::drivers::{Drivers, NINE_P, Pattern, TRANSPORTS};
 use crate::guest::system::clock::sleep;
-use crate::guest::system::files::Directory;
 use crate::guest::watch::deadline::set_activity;
 use crate::text::Shown;
 
@@ -93,23 +90,6 @@ impl Protocol {
 }
 
 /// The failure of a share.
-pub(super) fn failure(subject: impl core::fmt::Display, error: io::Errno, reason: impl core::fmt::Display) -> Failure {
+fn failure(subject: impl core::fmt::Display, error: io::Errno, reason: impl core::fmt::Display) -> Failure {
     Failure::from_errno(Code::ShareFailed, subject, error, reason)
-}
-
-/// Binds a directory of a share to /lib/modules. The share is mounted at a mount point meanwhile, because the kernel
-/// does not bind a directory of a detached mount (do_loopback in fs/namespace.c).
-pub(super) fn bind_to_lib_modules(share: &Directory, path: &[u8]) -> io::Result<()> {
-    const MOUNT_POINT: &str = "/run/guest-init";
-    let directory = share.directory(path)?;
-    for directory in [MOUNT_POINT, MODULES] {
-        match mkdir(directory, 0o755.into()) {
-            Ok(()) | Err(io::Errno::EXIST) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    move_mount(share.as_fd(), "", CWD, MOUNT_POINT, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    mount_bind(format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd()), MODULES)?;
-    unmount(MOUNT_POINT, UnmountFlags::DETACH)?;
-    rmdir(MOUNT_POINT)
 }

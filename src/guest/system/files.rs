@@ -1,10 +1,10 @@
-//! Files and directories: of the image, of a share, and of the kernel's own file systems.
+//! Files and directories: of the image, of a share or a disk, and of the kernel's own file systems.
 //!
-//! No open waits for another process, and every read is bounded. The host can change a share at any time. So no path of
-//! a share leads out of it, and no file of a share is mapped: if the host truncates a mapped file, an access to it
-//! raises SIGBUS.
+//! No open waits for another process, and every read is bounded. The host can change a share or a disk at any time. So
+//! no path of one leads out of it, and no file of one is mapped: if the host truncates a mapped file, or a block of it
+//! can't be read, an access to it raises SIGBUS.
 //!
-//! A share has a root of its own, and so has an image that `guest-image` looks into on the host: absolute paths,
+//! A share or a disk has a root of its own, and so has an image that `guest-image` looks into on the host: absolute paths,
 //! absolute links and `..` stay below it, as if it were `/` (RESOLVE_IN_ROOT of openat2(2), Linux 5.6).
 
 extern crate alloc;
@@ -34,12 +34,14 @@ const REGULAR: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONB
 /// stays within the bounds (EAGAIN in openat2(2)).
 const MOST_TRIES: u32 = 64;
 
-/// An open directory of the image or of a share.
+/// An open directory of the image, of a share or of a disk.
 #[derive(Clone, Debug)]
 pub struct Directory {
     fd: Arc<OwnedFd>,
     /// `None`: the root of this process is the root.
     within: Option<Within>,
+    /// Whether files are mapped. If not, they are read.
+    maps: bool,
 }
 
 /// The root that a directory and its links stay below.
@@ -48,17 +50,23 @@ struct Within {
     root: Arc<OwnedFd>,
     /// The path of the directory below the root.
     path: Vec<u8>,
-    is_share: bool,
+    /// Whether the root is that of a share or of a disk.
+    is_mount: bool,
 }
 
 impl Directory {
     /// Opens a directory of the image.
     pub fn open(path: impl Arg) -> io::Result<Self> {
-        Ok(Self { fd: open_directory(path)?.into(), within: None })
+        Ok(Self { fd: open_directory(path)?.into(), within: None, maps: true })
     }
 
-    /// Takes the root of a share.
-    pub fn on_share(fd: OwnedFd) -> Self {
+    /// The same directory, without a file of it being mapped.
+    pub fn without_maps(self) -> Self {
+        Self { maps: false, ..self }
+    }
+
+    /// Takes the root of a share or of a disk.
+    pub fn of_mount(fd: OwnedFd) -> Self {
         Self::at_root(fd, true)
     }
 
@@ -67,35 +75,35 @@ impl Directory {
         Self::at_root(fd, false)
     }
 
-    fn at_root(fd: OwnedFd, is_share: bool) -> Self {
+    fn at_root(fd: OwnedFd, is_mount: bool) -> Self {
         let root = Arc::new(fd);
-        Self { fd: root.clone(), within: Some(Within { root, path: Vec::new(), is_share }) }
+        Self { fd: root.clone(), within: Some(Within { root, path: Vec::new(), is_mount }), maps: !is_mount }
     }
 
     /// Opens a directory below this one.
     ///
-    /// Error: EXDEV, if the path leads out of the share ([`why_not_opened`]).
+    /// Error: EXDEV, if the path leads out of the share or the disk ([`why_not_opened`]).
     pub fn directory(&self, path: impl Arg) -> io::Result<Self> {
         let path = path.as_cow_c_str()?;
         let fd = self.open_below(&path, DIRECTORY)?.into();
         let within = self.within.as_ref().map(|within| Within { path: within.join(path.to_bytes()), ..within.clone() });
-        Ok(Self { fd, within })
+        Ok(Self { fd, within, maps: self.maps })
     }
 
     /// Opens a regular file below this directory. A FIFO, a socket or a device in its place is an error at once.
     ///
-    /// Error: EXDEV, if the path leads out of the share ([`why_not_opened`]).
+    /// Error: EXDEV, if the path leads out of the share or the disk ([`why_not_opened`]).
     pub fn regular(&self, path: impl Arg) -> io::Result<File> {
         let path = path.as_cow_c_str()?;
         let fd = match self.open_below(&path, REGULAR) {
-            // A share is mounted with `nodev`, so opening a device of a share is EACCES. If the file is a device,
+            // A share or a disk is mounted with `nodev`, so opening a device of it is EACCES. If the file is a device,
             // return the error that says so.
             Err(Errno::ACCESS) => {
                 only_regular(self.open_below(&path, OFlags::PATH | OFlags::CLOEXEC)?).and(Err(Errno::ACCESS))
             }
             fd => only_regular(fd?),
         };
-        Ok(File { fd: fd?, on_share: self.within.as_ref().is_some_and(|within| within.is_share) })
+        Ok(File { fd: fd?, maps: self.maps })
     }
 
     /// The names in this directory, in order, without `.` and `..`.
@@ -139,8 +147,8 @@ impl Within {
     fn open(&self, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
         let path = CString::new(self.join(path.to_bytes())).map_err(|_| Errno::INVAL)?;
         match open_resolved(self.root.as_fd(), &path, flags, ResolveFlags::IN_ROOT) {
-            // The host meant a file outside of the share, and such a file may well exist there.
-            Err(Errno::NOENT) if self.is_share => Err(Errno::XDEV),
+            // Whoever made the link meant a file outside, and such a file may well exist there.
+            Err(Errno::NOENT) if self.is_mount => Err(Errno::XDEV),
             result => result,
         }
     }
@@ -166,7 +174,7 @@ fn open_resolved(directory: BorrowedFd<'_>, path: &CStr, flags: OFlags, bounds: 
 /// The reason for which a path can't be opened, in words.
 pub fn why_not_opened(error: Errno) -> &'static str {
     match error {
-        Errno::XDEV => "its path, or a symbolic link in it, leads out of the share",
+        Errno::XDEV => "its path, or a symbolic link in it, leads out of the share or the disk",
         other => strerror(other),
     }
 }
@@ -181,23 +189,23 @@ impl AsFd for Directory {
 #[derive(Debug)]
 pub struct File {
     fd: OwnedFd,
-    on_share: bool,
+    maps: bool,
 }
 
 impl File {
-    /// The bytes of the file. A file of the image is mapped. A file of a share is read; if it has more than `most`
-    /// bytes, the error is EFBIG.
+    /// The bytes of the file. A file of the image is mapped. Any other file is read; if it has more than `most` bytes,
+    /// the error is EFBIG.
     pub fn contents(&self, most: usize) -> io::Result<Cow<'static, [u8]>> {
-        match self.on_share {
-            true => read(&self.fd, most).map(Cow::Owned),
-            false => map(&self.fd).map(Cow::Borrowed),
+        match self.maps {
+            true => map(&self.fd).map(Cow::Borrowed),
+            false => read(&self.fd, most).map(Cow::Owned),
         }
     }
 
-    /// Has the kernel begin to read a file of a share before its bytes are needed (posix_fadvise(2)). An error has no
+    /// Has the kernel begin to read a file that is not of the image before its bytes are needed (posix_fadvise(2)). An error has no
     /// effect.
     pub fn read_ahead(&self) {
-        if self.on_share {
+        if !self.maps {
             let _ = fadvise(&self.fd, 0, None, Advice::WillNeed);
         }
     }
@@ -319,7 +327,7 @@ mod tests {
     #[test]
     fn on_a_share_a_path_to_nothing_leads_out_of_the_share() {
         let root = root();
-        let share = Directory::on_share(open_directory(root.path()).unwrap());
+        let share = Directory::of_mount(open_directory(root.path()).unwrap());
         let missing = share.directory("lib/modules/1").and_then(|tree| tree.regular("missing.ko").map(drop));
         let [found @ .., host] = results(share);
         assert!(found.iter().all(|content| content.as_deref() == Ok(b"a")), "{found:?}");

@@ -1,5 +1,7 @@
 //! The names by which the kernel command line means a disk or a partition (block/early-lookup.c of the kernel).
 
+use crate::request::disks::is_serial;
+
 /// A name of a disk or of a partition.
 ///
 /// ```
@@ -32,6 +34,8 @@ pub enum By {
     Uuid,
     /// `LABEL=`: the label of a file system.
     Label,
+    /// The serial number of a disk, or a name below /dev, as guest-init's own keys have it.
+    Serial,
 }
 
 /// How names begin. The links below /dev/disk are udev's. guest-init runs without udev, and finds what they would lead
@@ -56,11 +60,12 @@ impl<'a> DiskName<'a> {
     }
 
     /// Whether `value`, the property of a disk, is the one that the name gives. Letters of UUIDs count as equal in both
-    /// cases, as in the kernel.
+    /// cases, as in the kernel. Serial numbers count as equal if a device may have cut the one that is named.
     pub fn is(&self, value: &[u8]) -> bool {
         match self.by {
             By::PartUuid | By::Uuid => self.value.eq_ignore_ascii_case(value),
             By::Path | By::PartLabel | By::Label => self.value == value,
+            By::Serial => is_serial(value, self.value),
         }
     }
 }

@@ -23,7 +23,7 @@ use words::{Word, Words, words};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct KernelWords<'a> {
-    /// The root file system. `None`: there is no `root=`.
+    /// The root file system. `None`: there is neither `root=` nor `roothash=`.
     pub root: Option<Root<'a>>,
     /// Whether `panic=` has a value, even if that is 0.
     pub sets_panic: bool,

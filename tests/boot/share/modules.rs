@@ -35,7 +35,7 @@ fn a_share_with_modules_is_unmounted_if_the_image_has_no_modprobe() {
     symlink(kernel.directory.join("lib/modules"), share.path().join("modules")).expect("a link can be made");
     // The share has nothing but the link, which leads out of it.
     let words = "guest_init.modules=dummy guest_init.module_dir=virtiofs:kataShared:/modules";
-    let line = "plan virtiofs:kataShared:/modules: EXDEV: its path, or a symbolic link in it, leads out of the share";
+    let line = "plan virtiofs:kataShared:/modules: EXDEV: its path, or a symbolic link in it, leads out of the share or the disk";
     with_share(drivers_only(), share.path(), words).failed(Code::NoModuleTree, line);
 
     let words = format!("guest_init.modules=dummy {MODULE_DIR}lib/modules");
@@ -94,8 +94,7 @@ fn a_file_of_the_configuration_that_cannot_be_read_is_a_failure() {
     let tree = format!("lib/modules/{}", Kernel::under_test().release);
     symlink("/elsewhere", share.path().join(&tree).join("modules.softdep")).expect("a link can be made");
     let words = format!("guest_init.modules=dummy {MODULE_DIR}lib/modules");
-    let line =
-        "plan modules.softdep: EXDEV: it can't be read: its path, or a symbolic link in it, leads out of the share";
+    let line = "plan modules.softdep: EXDEV: it can't be read: its path, or a symbolic link in it, leads out of the share or the disk";
     with_share(drivers_only(), share.path(), &words).failed(Code::ConfigUnreadable, line);
 }
 
@@ -103,6 +102,6 @@ fn a_file_of_the_configuration_that_cannot_be_read_is_a_failure() {
 fn a_link_to_a_file_that_is_not_on_the_share_is_a_failure_that_says_so() {
     let share = share_with_link("/elsewhere");
     let words = format!("guest_init.modules=dummy {MODULE_DIR}lib/modules");
-    let line = "load dummy.ko: EXDEV: its path, or a symbolic link in it, leads out of the share";
+    let line = "load dummy.ko: EXDEV: its path, or a symbolic link in it, leads out of the share or the disk";
     with_share(drivers_only(), share.path(), &words).failed(Code::Unreadable, line);
 }

@@ -37,15 +37,15 @@ pub fn inspect(
         |root: &Folder| program::check(&agent, machine, &|path| look_up(root, path).unwrap_or_else(not_opened)).err();
     let failure = check(root);
     let is_missing = failure.as_ref().is_some_and(|failure| failure.code == Code::AgentMissing);
-    if let Some(name) = request.kernel.root.map(|root| Shown(root.source)) {
+    if let Some(root) = request.kernel.root {
         let (switches, text) = match (request.root, is_missing) {
-            (RootChoice::Stay, _) => (false, format!("root={name}: ignored, because of guest_init.root=stay")),
+            (RootChoice::Stay, _) => (false, format!("{root}: ignored, because of guest_init.root=stay")),
             (RootChoice::Auto, false) => {
-                (false, format!("root={name}: ignored by an initramfs that has the agent, {agent}"))
+                (false, format!("{root}: ignored by an initramfs that has the agent, {agent}"))
             }
             (RootChoice::Auto | RootChoice::Switch, _) => {
                 let doubt = if on_root.is_some() { "" } else { ", and was not looked for" };
-                (true, format!("root={name}: the agent, {agent}, is there{doubt}"))
+                (true, format!("{root}: the agent, {agent}, is there{doubt}"))
             }
         };
         findings.notes.push(Remark::new(Topic::Agent, None, text));

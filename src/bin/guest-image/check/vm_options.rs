@@ -15,7 +15,7 @@ use guest_init::guest::places::share::Protocol;
 use guest_init::guest::system::files::Directory;
 use guest_init::request::DEFAULT_MODULE_DIR;
 use guest_init::request::kernel::root::Root;
-use guest_init::request::location::Location;
+use guest_init::request::location::{Location, Place};
 
 use crate::shared::folder::Folder;
 use crate::shared::tree_options::TreeOptions;
@@ -89,8 +89,10 @@ impl VmOptions {
 
     /// The root folder of a location: that of the image, or that of a share.
     fn folder(&self, location: &Location<'_>) -> Result<Folder> {
-        let Some(tag) = location.tag else {
-            return self.tree.root().context("a path in the guest: name its root with --root");
+        let tag = match location.place {
+            Place::Image => return self.tree.root().context("a path in the guest: name its root with --root"),
+            Place::Share(tag) => tag,
+            Place::Extension | Place::Disk(_) => bail!("it is on a disk, which is not read here"),
         };
         let share = self.share.iter().find(|share| share.tag.as_bytes() == tag);
         let Some(share) = share else { bail!("a share: name its folder with --share TAG=DIR") };

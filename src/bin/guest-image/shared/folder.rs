@@ -30,7 +30,7 @@ impl Folder {
 
     /// The root of a share.
     pub fn of_share(path: &Path) -> Self {
-        Self { directory: open_directory(path).map(Directory::on_share), path: path.into() }
+        Self { directory: open_directory(path).map(Directory::of_mount), path: path.into() }
     }
 
     /// A folder below this one. A leading `/` of the path means this folder.

@@ -136,7 +136,7 @@ impl FileSystem {
         match name.by {
             By::Uuid => self.uuid(disk).is_some_and(|uuid| name.is(uuid.as_bytes())),
             By::Label => self.label(disk).is_some_and(|label| name.is(&label)),
-            By::Path | By::PartUuid | By::PartLabel => false,
+            By::Path | By::PartUuid | By::PartLabel | By::Serial => false,
         }
     }
 

@@ -4,8 +4,14 @@
 
 extern crate alloc;
 
+pub mod corruption;
+mod device_mapper;
 pub mod file_system;
+pub mod layout;
 pub mod partition;
+pub mod verified;
+pub mod verity;
+pub mod wanted;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -91,6 +97,10 @@ impl Disks {
             By::Path => false,
             By::PartUuid => part_uuid(disk).is_some_and(|uuid| name.is(uuid.as_bytes())),
             By::PartLabel => part_label(disk).is_some_and(|label| name.is(&label)),
+            By::Serial => {
+                path(disk).strip_prefix("/dev/").is_some_and(|path| path.as_bytes() == name.value)
+                    || serial(disk).is_some_and(|serial| name.is(&serial))
+            }
             By::Uuid | By::Label => {
                 let path = path(disk);
                 let device = open_disk(path.as_bytes()).ok().filter(|_| self.partitions_of(path.as_bytes()).is_empty());
@@ -121,6 +131,42 @@ pub fn open_disk(path: &[u8]) -> io::Result<OwnedFd> {
 /// The path of a disk. A `/` in it is a `!` in its name.
 fn path(disk: &str) -> String {
     format!("/dev/{}", disk.replace('!', "/"))
+}
+
+/// Whether the disk at a path has a name by serial number, or by its path below /dev.
+fn has_name(disk: &[u8], name: &DiskName<'_>) -> bool {
+    sysfs_name(disk).is_some_and(|disk| Disks::default().fits(&disk, name))
+}
+
+/// The name in sysfs of the disk at a path.
+fn sysfs_name(path: &[u8]) -> Option<String> {
+    Some(str::from_utf8(path.strip_prefix(b"/dev/")?).ok()?.replace('/', "!"))
+}
+
+/// The path of the whole disk that the device at a path is on, or is.
+fn whole_path(disk: &[u8]) -> Vec<u8> {
+    let whole = sysfs_name(disk).and_then(|name| whole_disk(&name));
+    whole.map_or_else(|| disk.to_vec(), |whole| path(&whole).into_bytes())
+}
+
+/// The partitions of the disk at a path: their numbers and paths.
+fn partitions(disk: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let Disks(names) = Disks::list().partitions_of(disk);
+    names.iter().filter_map(|name| Some((number(name, "partition")?, path(name).into_bytes()))).collect()
+}
+
+/// The size of the device at a path, in bytes. 0 if sysfs does not have it.
+fn size(disk: &[u8]) -> u64 {
+    sysfs_name(disk).and_then(|name| number(&name, "size")).map_or(0, |sectors| sectors.saturating_mul(512))
+}
+
+/// The serial number of a disk: virtio-blk's, NVMe's and MMC's is text, SCSI's is page 0x80 of the vital product data,
+/// with a head of 4 bytes (SPC-4, 7.8.14). ATA and USB disks have SCSI's.
+fn serial(disk: &str) -> Option<Vec<u8>> {
+    let text = || attribute(disk, "serial").or_else(|| attribute(disk, "device/serial"));
+    let page = || attribute(disk, "device/vpd_pg80")?.get(4..).map(<[u8]>::to_vec);
+    let serial = text().or_else(page)?.trim_ascii().to_vec();
+    Some(serial).filter(|serial| !serial.is_empty())
 }
 
 /// The PARTUUID of a partition.

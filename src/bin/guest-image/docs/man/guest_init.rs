@@ -107,6 +107,34 @@ const OPERATION: &[Section] = &[
              none leads out of the share. One that leads to nothing on the share is a failure that says so."],
     ),
     (
+        "DISKS",
+        &[
+            "A module list and the module tree can also be on a disk (`guest_init.modules_file=disk:`DISK`:/list`, \
+             `guest_init.module_dir=disk:`DISK`:/modules`). DISK is the disk's serial number, or its name below `/dev`. \
+             virtio-blk and NVMe cut a serial number to 20 bytes, and names are compared so: two names that are equal \
+             in their first 20 bytes are a failure, and so are two disks that fit one name. The first partition is \
+             read, or the whole disk if it has none. Its file system is recognised by its contents, as that of \
+             `root=` is. A disk may take 10 seconds to appear. It is mounted as a share is.",
+            "`guest_init.verity=`DISK`,root_hash=`HEX`,salt=`HEX`,data_blocks=`N`,data_block_size=`B`,hash_block_size=`B \
+             has the kernel verify what is read from a disk, with SHA-256, whoever asks for the disk. The fields may \
+             stand in any order. The salt may be empty or `-`. The hash tree is on partition 2, or, if the disk has no \
+             partition 2, right behind the data on the same device. A superblock of veritysetup in front of the tree \
+             is passed over.",
+            "`kata.extension.`NAME`.verity_params=`FIELDS mounts an extension of Kata Containers at \
+             `/run/kata-extensions/`NAME, read-only, nosuid and nodev, before the lists are read: the disk with the \
+             serial number `extension-`NAME. The fields are the same, and the hash tree is on partition 2. Without a \
+             value the extension is mounted without verification, and its disk must not have a partition 2. Lists and \
+             the module tree may lie in an extension.",
+            "`roothash=`HEX verifies the root. The partitions with the data and with the hash tree have the first and the \
+             last 128 bits of the root hash as their PARTUUIDs, or `systemd.verity_root_data=` (or `root=`) and \
+             `systemd.verity_root_hash=` name them. The other parameters are in the superblock in front of the hash \
+             tree. The root is read-only. `systemd.verity_root_options=` is not supported.",
+            "While guest-init runs, a block that differs from its hash is a failure that names the block. After the \
+             agent has started, the kernel panics. The image needs the drivers: that of the disk, `dm_verity`, the \
+             file system, and for speed what `crypto-sha256` means.",
+        ],
+    ),
+    (
         "ROOT",
         &[
             "An initramfs gives way to `root=` if it does not have the agent: before the agent starts, guest-init mounts \
@@ -136,10 +164,12 @@ const OPERATION: &[Section] = &[
     (
         "SECURITY",
         &[
-            "The command line, lists, indexes, module files and shares are read as hostile input. A share with a list \
-             or a module tree is mounted read-only, nosuid, nodev and noexec, at no path. Only regular files on it are \
-             opened. It is unmounted before the agent starts. Only if it holds the module tree, and the image has \
-             `/sbin/modprobe`, it stays mounted, read-only, at `/lib/modules`.",
+            "The command line, lists, indexes, module files, shares and disks are read as hostile input. A share or a \
+             disk with a list or a module tree is mounted read-only, nosuid, nodev and noexec, at no path. Only regular \
+             files on it are opened. It is unmounted before the agent starts. Only if it holds the module tree, and \
+             the image has `/sbin/modprobe`, it stays mounted, read-only, at `/lib/modules`.",
+            "Whoever trusts the command line, and the disks no more than the host, names each disk with its verity \
+             parameters. Then neither a disk that was changed nor one that was exchanged is read.",
             "With `guest_init.lock_modules=1` nothing can load a module after the agent has started.",
         ],
     ),

@@ -1,0 +1,99 @@
+//! The parts of a disk: its data, and the partition that a hash tree may be on.
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+use rustix::io::{self, Errno};
+
+use super::file_system::FileSystem;
+use super::verity::HashTree;
+use super::wanted::{PAUSE, WantedDisk};
+use super::{open_disk, partitions, size};
+use crate::failure::{Code, Failure};
+use crate::guest::system::clock::sleep;
+use crate::request::verity::{Superblock, Verity};
+use crate::text::Shown;
+
+/// The number of looks for the contents of a disk, half a second in all.
+const LOOKS: usize = 50;
+
+/// The parts of a disk, by their paths.
+#[derive(Debug)]
+pub struct Layout {
+    /// The first partition, or the whole disk if it has none.
+    pub data: Vec<u8>,
+    /// Partition 2 if the data are on partition 1.
+    pub hash_partition: Option<Vec<u8>>,
+}
+
+impl Layout {
+    /// Looks at the disk at a path. A disk that has neither partitions nor a file system may have appeared before the
+    /// kernel read its partition table, so it is looked at for a while.
+    pub fn of(disk: &[u8]) -> Self {
+        let mut looks = 0;
+        loop {
+            // While the kernel reads the partition table, an open of the disk waits (bdev_open_by_dev in block/bdev.c).
+            let device = open_disk(disk);
+            let mut partitions = partitions(disk);
+            partitions.sort_unstable();
+            if let Some((number, data)) = partitions.first() {
+                let hash = partitions.get(1).filter(|(second, _)| (*number, *second) == (1, 2));
+                return Self { data: data.clone(), hash_partition: hash.map(|(_, path)| path.clone()) };
+            }
+            looks += 1;
+            if looks == LOOKS || matches!(device.and_then(FileSystem::on), Ok(Some(_))) {
+                return Self { data: disk.to_vec(), hash_partition: None };
+            }
+            sleep(PAUSE);
+        }
+    }
+
+    /// Finds the hash tree: on the hash partition, or right behind the data. The size of its device shows whether it
+    /// can be there.
+    ///
+    /// Failures: [`Code::HashTreeMissing`], [`Code::DiskFailed`].
+    pub fn hash_tree(&self, verity: &Verity<'_>, wanted: &WantedDisk<'_>) -> Result<HashTree<'_>, Failure> {
+        let available = size(&self.data);
+        if verity.data_size() > available {
+            let (data, size) = (Shown(&self.data), verity.data_size());
+            let reason =
+                format_args!("data_blocks= and data_block_size= mean {size} bytes, and {data} has {available}");
+            return Err(wanted.failure(Code::DiskFailed, Errno::NOSPC, reason));
+        }
+        let tree = match &self.hash_partition {
+            Some(path) => {
+                let first_bytes = first_bytes(path).map_err(|error| {
+                    let reason = format_args!("the hash tree's device, {}, can't be read", Shown(path));
+                    wanted.failure(Code::DiskFailed, error, reason)
+                })?;
+                HashTree { path, start: Superblock::is_one(&first_bytes).into() }
+            }
+            None => HashTree { path: &self.data, start: verity.behind_the_data() },
+        };
+        let (available, end) = (size(tree.path), verity.end_of_tree(tree.start));
+        if end.is_some_and(|end| end <= available) {
+            return Ok(tree);
+        }
+        let (path, length) = (Shown(tree.path), verity.hash_blocks().saturating_mul(verity.hash_block_size()));
+        let reason = match self.hash_partition {
+            Some(_) => format_args!("partition 2, {path}, has {available} bytes, and the hash tree {length}"),
+            None => format_args!(
+                "neither has it a partition 2, nor {path}, with {available} bytes, the {length} bytes of a hash tree \
+                 behind its {} bytes of data",
+                verity.data_size()
+            ),
+        };
+        Err(wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason))
+    }
+}
+
+/// The first bytes of a device.
+pub fn first_bytes(path: &[u8]) -> io::Result<[u8; Superblock::SIZE]> {
+    let mut bytes = [0; Superblock::SIZE];
+    let device = open_disk(path)?;
+    match io::retry_on_intr(|| io::pread(&device, &mut bytes, 0))? {
+        Superblock::SIZE => Ok(bytes),
+        _ => Err(Errno::IO),
+    }
+}

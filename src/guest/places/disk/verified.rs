@@ -1,0 +1,106 @@
+//! The disks that are only read through dm-verity, and the devices that verify them.
+
+extern crate alloc;
+
+use alloc::vec::Vec;
+
+use super::layout::Layout;
+use super::verity::{HashTree, VerityDevice};
+use super::wanted::WantedDisk;
+use super::{has_name, whole_path};
+use crate::failure::{Code, Failure};
+use crate::guest::places::drivers::Drivers;
+use crate::request::Request;
+use crate::request::disks::VerifiedDisk;
+use crate::request::extension::Extension;
+use crate::request::kernel::disk_name::{By, DiskName};
+use crate::request::verity::Verity;
+use rustix::io::Errno;
+
+/// The disks that `guest_init.verity` names, and all devices that verify a disk of this VM.
+#[derive(Debug)]
+pub struct VerifiedDisks<'a> {
+    named: Vec<VerifiedDisk<'a>>,
+    devices: Vec<VerityDevice>,
+}
+
+impl<'a> VerifiedDisks<'a> {
+    /// The disks of a request. No device is made yet.
+    pub fn new(request: &Request<'a>) -> Self {
+        Self { named: request.verity.iter().copied().collect(), devices: Vec::new() }
+    }
+
+    /// The path by which the data of a disk are read: that of a device that verifies them, if `guest_init.verity` names
+    /// the disk. `None`: it does not.
+    ///
+    /// Failures: those of [`VerityDevice::make`], and [`Code::HashTreeMissing`].
+    pub fn path_of(
+        &mut self,
+        wanted: &WantedDisk<'_>,
+        disk: &[u8],
+        drivers: &mut Drivers<'_>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let whole = whole_path(disk);
+        let is_it = |named: &&VerifiedDisk<'_>| {
+            let name = DiskName { by: By::Serial, value: named.disk };
+            has_name(disk, &name) || has_name(&whole, &name)
+        };
+        let Some(VerifiedDisk { verity, .. }) = self.named.iter().find(is_it).copied() else { return Ok(None) };
+        let layout = Layout::of(&whole);
+        if disk != whole && disk != layout.data {
+            let reason = "guest_init.verity names its disk, of which only the first partition is verified";
+            return Err(wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason));
+        }
+        let tree = layout.hash_tree(&verity, wanted)?;
+        self.make(wanted, verity, &layout.data, tree, drivers).map(Some)
+    }
+
+    /// The path by which an extension's data are read.
+    ///
+    /// Failures: as [`Self::path_of`], and [`Code::ParametersMissing`].
+    pub fn path_of_extension(
+        &mut self,
+        wanted: &WantedDisk<'_>,
+        extension: &Extension<'_>,
+        disk: &[u8],
+        drivers: &mut Drivers<'_>,
+    ) -> Result<Vec<u8>, Failure> {
+        let layout = Layout::of(disk);
+        let verity = extension.parameters_for(layout.hash_partition.is_some());
+        let verity = verity.map_err(|(code, reason)| Failure::new(code, wanted.subject, reason))?;
+        let Some(verity) = verity else { return Ok(layout.data) };
+        let tree = layout.hash_tree(&verity, wanted)?;
+        self.make(wanted, verity, &layout.data, tree, drivers)
+    }
+
+    /// Makes a device that verifies data, and returns its path.
+    ///
+    /// Failures: those of [`VerityDevice::make`].
+    pub fn make(
+        &mut self,
+        wanted: &WantedDisk<'_>,
+        verity: Verity<'_>,
+        data: &[u8],
+        tree: HashTree<'_>,
+        drivers: &mut Drivers<'_>,
+    ) -> Result<Vec<u8>, Failure> {
+        if let Some(device) = self.devices.iter().find(|device| device.data() == data) {
+            return Ok(device.path());
+        }
+        let device = VerityDevice::make(wanted, verity, data, tree, drivers)?;
+        let path = device.path();
+        self.devices.push(device);
+        Ok(path)
+    }
+
+    /// Leaves the devices to the agent: corruption panics the VM, and a device that nobody uses is gone.
+    ///
+    /// Failure: [`Code::VerityRefused`].
+    pub fn hand_over(self) -> Result<(), Failure> {
+        for device in self.devices {
+            device.panic_on_corruption()?;
+            device.remove();
+        }
+        Ok(())
+    }
+}

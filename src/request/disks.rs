@@ -1,0 +1,126 @@
+//! The disks that guest-init's own words and Kata's name, all by serial number or by their name below /dev.
+
+use core::fmt;
+
+use crate::failure::{Code, Failure, Report};
+use crate::request::Request;
+use crate::request::extension::{Extension, SERIAL};
+use crate::request::location::{Location, Place};
+use crate::request::verity::Verity;
+use crate::text::Shown;
+
+/// The number of disks with verity parameters, and of extensions, that a command line may name.
+pub const MOST_DISKS: usize = 16;
+/// The length to which virtio-blk (VIRTIO_BLK_ID_BYTES in include/uapi/linux/virtio_blk.h) and NVMe cut a serial
+/// number, in bytes.
+const CUT: usize = 20;
+
+/// A disk that is only read through dm-verity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedDisk<'a> {
+    /// The disk's serial number, or its name below /dev.
+    pub disk: &'a [u8],
+    /// The parameters of its hash tree.
+    pub verity: Verity<'a>,
+}
+
+/// Whether the serial number that a device has is the one that a word names.
+///
+/// ```
+/// use guest_init::request::disks::is_serial;
+///
+/// assert!(is_serial(b"modules", b"modules") && !is_serial(b"mod", b"modules"));
+/// assert!(is_serial(b"extension-nvidia-gpu", b"extension-nvidia-gpu-570"));
+/// ```
+pub fn is_serial(of_device: &[u8], named: &[u8]) -> bool {
+    of_device == named || of_device.len() == CUT && named.starts_with(of_device)
+}
+
+/// Reports two disks whose names differ, but not after a device has cut them, because one would be taken for the other.
+/// Reports an extension that `guest_init.verity` names, because it has parameters of its own, or none.
+///
+/// Failures: [`Code::DisksCollide`], [`Code::RepeatedKey`].
+pub(super) fn check_names(request: &Request<'_>, report: &mut Report<'_>) {
+    for verified in &request.verity {
+        let is_its_disk = |extension: &&Extension<'_>| verified.disk.strip_prefix(SERIAL) == Some(extension.name);
+        if let Some(extension) = request.extensions.iter().find(is_its_disk) {
+            let reason = format_args!("{extension}.verity_params has the parameters of this disk");
+            let subject = format_args!("guest_init.verity={}", Shown(verified.disk));
+            return report.add(Failure::new(Code::RepeatedKey, subject, reason));
+        }
+    }
+    for (number, disk) in names(request).enumerate() {
+        if let Some(other) = names(request).skip(number + 1).find(|other| disk.collides_with(other)) {
+            let reason = "both names are the same in their first 20 bytes, to which virtio-blk cuts them: shorten one";
+            return report.add(Failure::new(Code::DisksCollide, format_args!("{disk}, {other}"), reason));
+        }
+    }
+}
+
+/// The name of a disk: [`SERIAL`] or nothing, and the rest.
+#[derive(Clone, Copy)]
+struct DiskName<'a>(&'static [u8], &'a [u8]);
+
+impl<'a> DiskName<'a> {
+    fn bytes(&self) -> impl Iterator<Item = &'a u8> + use<'a> {
+        self.0.iter().chain(self.1)
+    }
+
+    fn collides_with(&self, other: &Self) -> bool {
+        !self.bytes().eq(other.bytes()) && self.bytes().take(CUT).eq(other.bytes().take(CUT))
+    }
+}
+
+impl fmt::Display for DiskName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", Shown(self.0), Shown(self.1))
+    }
+}
+
+/// The disks that a request names. A disk may occur several times.
+fn names<'r, 'a>(request: &'r Request<'a>) -> impl Iterator<Item = DiskName<'a>> + use<'r, 'a> {
+    let of_place = |location: &Location<'a>| match location.place {
+        Place::Disk(disk) => Some(DiskName(b"", disk)),
+        Place::Image | Place::Extension | Place::Share(_) => None,
+    };
+    let extensions = request.extensions.iter().map(|extension| DiskName(SERIAL, extension.name));
+    let verified = request.verity.iter().map(|verified| DiskName(b"", verified.disk));
+    let locations = request.files.iter().map(|file| &file.location).chain([&request.module_dir]);
+    extensions.chain(verified).chain(locations.filter_map(of_place))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    fn mistake(line: &str) -> std::string::String {
+        let mut ignore = |_: &Failure| {};
+        let mut report = Report::new(&mut ignore);
+        Request::parse(line.as_bytes(), &mut report);
+        report.verdict().map_or_else(|failure| failure.to_string(), |()| std::string::String::new())
+    }
+
+    #[test]
+    fn names_that_a_device_cuts_to_the_same_are_refused() {
+        let extensions = |names: [&str; 2]| {
+            mistake(&names.map(|name| std::format!("kata.extension.{name}.verity_params ")).concat())
+        };
+        assert_eq!(extensions(["nvidia-gpu", "nvidia-gp"]), "");
+        assert_eq!(
+            extensions(["nvidia-gpu1", "nvidia-gpu2"]),
+            "read extension-nvidia-gpu1, extension-nvidia-gpu2: ENOTUNIQ: both names are the same in their first 20 \
+             bytes, to which virtio-blk cuts them: shorten one"
+        );
+        let both = std::format!(
+            "kata.extension.gpu.verity_params guest_init.verity=extension-gpu,root_hash={},salt=,data_blocks=1,\
+             data_block_size=512,hash_block_size=512",
+            "0".repeat(64)
+        );
+        let reason = "kata.extension.gpu.verity_params has the parameters of this disk";
+        assert_eq!(mistake(&both), std::format!("read guest_init.verity=extension-gpu: EINVAL: {reason}"));
+        assert_eq!(mistake("guest_init.modules_file=disk:modules:/a guest_init.module_dir=disk:modules:/b"), "");
+        let long = "guest_init.modules_file=disk:a-disk-with-a-long-name-1:/a guest_init.module_dir=disk:a-disk-with-a-long-name:/b";
+        assert!(mistake(long).starts_with("read a-disk-with-a-long-name-1, a-disk-with-a-long-name: ENOTUNIQ"));
+    }
+}

@@ -1,0 +1,353 @@
+//! dm-verity: the parameters that a disk is verified by. Three dialects become one value, which displays as a table of
+//! the device mapper (Documentation/admin-guide/device-mapper/verity.rst of the kernel).
+//!
+//! | dialect | where the values are |
+//! | --- | --- |
+//! | guest-init's | `guest_init.verity=DISK,FIELDS` |
+//! | Kata's | `kata.extension.NAME.verity_params=FIELDS` |
+//! | systemd's | `roothash=`, and the superblock in front of the hash tree |
+//!
+//! Whatever a superblock says, a disk passes only if its hash tree fits the root hash.
+
+use core::fmt;
+
+use crate::request::keys::number;
+
+/// The sizes that a block may have, in bytes. The kernel permits no more than a page for blocks of data, and a page has
+/// at most 64 KiB.
+const BLOCK_SIZES: core::ops::RangeInclusive<u32> = 512..=64 << 10;
+/// The longest salt, in digits (V_SALT_SIZE in cryptsetup's lib/verity/verity.h is 256 bytes).
+const LONGEST_SALT: usize = 512;
+/// The most bytes of data: what a file offset can have.
+const MOST_BYTES: u64 = i64::MAX as u64;
+/// The size of a sector of the device mapper, in bytes.
+const SECTOR: u64 = 512;
+
+/// The parameters of a hash tree. The borrowed texts are hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verity<'a> {
+    algorithm: Algorithm,
+    root_hash: &'a [u8],
+    salt: &'a [u8],
+    data_blocks: u64,
+    /// In bytes, as is the next.
+    data_block_size: u32,
+    hash_block_size: u32,
+}
+
+/// A hash function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// SHA-256, with 32 bytes.
+    Sha256,
+    /// SHA-512, with 64 bytes.
+    Sha512,
+}
+
+impl Algorithm {
+    const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
+
+    /// The kernel's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// The length of a hash, in bytes.
+    pub const fn length(self) -> u32 {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+impl<'a> Verity<'a> {
+    /// Reads the fields of a command line, `root_hash=…,salt=…,data_blocks=…,data_block_size=…,hash_block_size=…`, in
+    /// any order and each once. The salt may be empty or `-`. The hash function is SHA-256. The error says in words what
+    /// is wrong.
+    ///
+    /// ```
+    /// use guest_init::request::verity::Verity;
+    ///
+    /// let root_hash = "ab".repeat(32);
+    /// let fields = format!("root_hash={root_hash},salt=-,data_blocks=300,data_block_size=4096,hash_block_size=4096");
+    /// let verity = Verity::parse(fields.as_bytes())?;
+    /// assert_eq!((verity.data_size(), verity.hash_blocks()), (300 * 4096, 3 + 1));
+    /// # Ok::<(), &str>(())
+    /// ```
+    pub fn parse(fields: &'a [u8]) -> Result<Self, &'static str> {
+        let [mut root_hash, mut salt, mut data_blocks, mut data_block_size, mut hash_block_size] = [None; 5];
+        for field in fields.split(|&b| b == b',') {
+            let mut parts = field.splitn(2, |&b| b == b'=');
+            let slot = match parts.next().unwrap_or_default() {
+                b"root_hash" => &mut root_hash,
+                b"salt" => &mut salt,
+                b"data_blocks" => &mut data_blocks,
+                b"data_block_size" => &mut data_block_size,
+                b"hash_block_size" => &mut hash_block_size,
+                _ => return Err(FIELDS),
+            };
+            if slot.replace(parts.next().ok_or(FIELDS)?).is_some() {
+                return Err("a field of the verity parameters stands twice");
+            }
+        }
+        let (Some(root_hash), Some(salt), Some(data_blocks), Some(data_block_size), Some(hash_block_size)) =
+            (root_hash, salt, data_blocks, data_block_size, hash_block_size)
+        else {
+            return Err(FIELDS);
+        };
+        Self {
+            algorithm: Algorithm::Sha256,
+            root_hash,
+            salt: if salt == b"-" { b"" } else { salt },
+            data_blocks: number(data_blocks).ok_or(DATA_BLOCKS)?,
+            data_block_size: number(data_block_size).ok_or(BLOCK_SIZE)?,
+            hash_block_size: number(hash_block_size).ok_or(BLOCK_SIZE)?,
+        }
+        .checked()
+    }
+
+    /// Returns the parameters if each is within its bounds.
+    fn checked(self) -> Result<Self, &'static str> {
+        let is_hex = |text: &[u8]| text.iter().all(u8::is_ascii_hexdigit);
+        let is_block_size = |size: u32| BLOCK_SIZES.contains(&size) && size.is_power_of_two();
+        let is_root_hash = is_hex(self.root_hash) && self.root_hash.len() == 2 * self.algorithm.length() as usize;
+        let size = self.data_blocks.checked_mul(self.data_block_size.into());
+        match () {
+            () if !is_root_hash && self.algorithm == Algorithm::Sha256 => {
+                Err("a root hash of SHA-256 has 64 hexadecimal digits")
+            }
+            () if !is_root_hash => Err("a root hash of SHA-512 has 128 hexadecimal digits"),
+            () if !is_hex(self.salt) || !self.salt.len().is_multiple_of(2) || self.salt.len() > LONGEST_SALT => {
+                Err("a salt has hexadecimal digits, two a byte, for at most 256 bytes")
+            }
+            () if !is_block_size(self.data_block_size) || !is_block_size(self.hash_block_size) => Err(BLOCK_SIZE),
+            () if self.data_blocks == 0 || size.is_none_or(|size| size > MOST_BYTES) => Err(DATA_BLOCKS),
+            () => Ok(self),
+        }
+    }
+
+    /// The hash function.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The size of the data, in bytes.
+    pub fn data_size(&self) -> u64 {
+        self.data_blocks * u64::from(self.data_block_size)
+    }
+
+    /// The size of the data, in sectors of 512 bytes.
+    pub fn sectors(&self) -> u64 {
+        self.data_size() / SECTOR
+    }
+
+    /// The size of a block of the hash tree, in bytes.
+    pub fn hash_block_size(&self) -> u64 {
+        self.hash_block_size.into()
+    }
+
+    /// The number of blocks of the hash tree (verity_ctr in drivers/md/dm-verity-target.c). One block of data has no
+    /// tree: the root hash is its own.
+    pub fn hash_blocks(&self) -> u64 {
+        let hashes = u64::from(self.hash_block_size / self.algorithm.length());
+        let (mut level, mut blocks) = (self.data_blocks, 0);
+        while level > 1 {
+            level = level.div_ceil(hashes);
+            blocks += level;
+        }
+        blocks
+    }
+
+    /// The first block of a hash tree that is right behind the data on the same device.
+    pub fn behind_the_data(&self) -> u64 {
+        self.data_size().div_ceil(self.hash_block_size())
+    }
+
+    /// The size of a device, in bytes, that holds the hash tree from this block on. `None`: no device is as long.
+    pub fn end_of_tree(&self, start: u64) -> Option<u64> {
+        start.checked_add(self.hash_blocks())?.checked_mul(self.hash_block_size())
+    }
+}
+
+/// The five fields, for someone whose text lacks one, or has another.
+const FIELDS: &str = "the fields are root_hash=,salt=,data_blocks=,data_block_size=,hash_block_size=, each once";
+const BLOCK_SIZE: &str = "a block size is a power of two from 512 to 65536";
+const DATA_BLOCKS: &str = "data_blocks is a number from 1, and all blocks have less than 2^63 bytes";
+
+/// A superblock of veritysetup, which stands in the block in front of a hash tree (struct verity_sb in cryptsetup's
+/// lib/verity/verity.c).
+#[derive(Debug)]
+pub struct Superblock {
+    algorithm: Algorithm,
+    salt: heapless::String<LONGEST_SALT>,
+    data_blocks: u64,
+    data_block_size: u32,
+    hash_block_size: u32,
+}
+
+impl Superblock {
+    /// The size, in bytes.
+    pub const SIZE: usize = 512;
+
+    const SIGNATURE: &'static [u8] = b"verity\0\0";
+
+    /// Whether a device that begins with these bytes has a superblock.
+    pub fn is_one(bytes: &[u8; Self::SIZE]) -> bool {
+        bytes.starts_with(Self::SIGNATURE)
+    }
+
+    /// Reads a superblock. The error says in words what is wrong.
+    pub fn parse(bytes: &[u8; Self::SIZE]) -> Result<Self, &'static str> {
+        const DAMAGED: &str = "its superblock is damaged";
+        fn at<const N: usize>(bytes: &[u8], offset: usize) -> Result<[u8; N], &'static str> {
+            bytes.get(offset..).and_then(|rest| rest.first_chunk()).copied().ok_or(DAMAGED)
+        }
+        if !Self::is_one(bytes) {
+            return Err("it has no superblock of veritysetup");
+        }
+        let (version, hash_type) = (u32::from_le_bytes(at(bytes, 8)?), u32::from_le_bytes(at(bytes, 12)?));
+        if (version, hash_type) != (1, 1) {
+            return Err("its superblock has another version or another type of hash than 1");
+        }
+        let algorithm: [u8; 32] = at(bytes, 32)?;
+        let name = algorithm.split(|&b| b == 0).next().unwrap_or_default();
+        let algorithm = Algorithm::ALL.into_iter().find(|known| known.name().as_bytes() == name);
+        let length = usize::from(u16::from_le_bytes(at(bytes, 80)?));
+        let salt = bytes.get(88..88 + 256).and_then(|salt| salt.get(..length)).ok_or(DAMAGED)?;
+        Ok(Self {
+            algorithm: algorithm.ok_or("its superblock has another hash function than sha256 and sha512")?,
+            salt: string(Hex(salt)),
+            data_block_size: u32::from_le_bytes(at(bytes, 64)?),
+            hash_block_size: u32::from_le_bytes(at(bytes, 68)?),
+            data_blocks: u64::from_le_bytes(at(bytes, 72)?),
+        })
+    }
+
+    /// The parameters, with the root hash of `roothash=`. The error says in words what is wrong.
+    pub fn verity<'a>(&'a self, root_hash: &'a [u8]) -> Result<Verity<'a>, &'static str> {
+        let Self { algorithm, salt, data_blocks, data_block_size, hash_block_size } = self;
+        Verity {
+            algorithm: *algorithm,
+            root_hash,
+            salt: salt.as_str().as_bytes(),
+            data_blocks: *data_blocks,
+            data_block_size: *data_block_size,
+            hash_block_size: *hash_block_size,
+        }
+        .checked()
+    }
+}
+
+/// The PARTUUIDs of the partitions with the data and with the hash tree of a root: the first and the last 128 bits of the
+/// root hash (systemd-veritysetup-generator(8)). The error says in words what is wrong with the hash.
+///
+/// ```
+/// use guest_init::request::verity::uuids;
+///
+/// let hash = "0123456789ABCDEF0123456789abcdef".to_string() + "fedcba9876543210fedcba9876543210";
+/// let [data, hash] = uuids(hash.as_bytes())?;
+/// assert_eq!(data.as_str(), "01234567-89ab-cdef-0123-456789abcdef");
+/// assert_eq!(hash.as_str(), "fedcba98-7654-3210-fedc-ba9876543210");
+/// # Ok::<(), &str>(())
+/// ```
+pub fn uuids(root_hash: &[u8]) -> Result<[heapless::String<36>; 2], &'static str> {
+    const ERROR: &str = "a root hash has 64 or 128 hexadecimal digits";
+    let is_hash = matches!(root_hash.len(), 64 | 128) && root_hash.iter().all(u8::is_ascii_hexdigit);
+    let (first, last) = root_hash.first_chunk().zip(root_hash.last_chunk()).filter(|_| is_hash).ok_or(ERROR)?;
+    Ok([first, last].map(|digits| string(Uuid(digits))))
+}
+
+/// The text of a value that displays as at most `N` bytes.
+fn string<const N: usize>(value: impl fmt::Display) -> heapless::String<N> {
+    let mut text = heapless::String::new();
+    let _ = fmt::Write::write_fmt(&mut text, format_args!("{value}"));
+    text
+}
+
+/// The digits of a UUID, which displays with its dashes.
+struct Uuid<'a>(&'a [u8; 32]);
+
+impl fmt::Display for Uuid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, digit) in self.0.iter().enumerate() {
+            f.write_str(if matches!(number, 8 | 12 | 16 | 20) { "-" } else { "" })?;
+            lower_case(&[*digit], f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes as hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A block device by its numbers, as the device mapper names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The number of the driver.
+    pub major: u32,
+    /// The number of the device among those of the driver.
+    pub minor: u32,
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// A table of the device mapper for one target, `verity`. It displays as the target's parameters, which the kernel
+/// reports in the same form (verity_status in drivers/md/dm-verity-target.c).
+///
+/// ```
+/// use guest_init::request::verity::{Device, Table, Verity};
+///
+/// let fields = format!("root_hash={},salt=0A,data_blocks=8,data_block_size=4096,hash_block_size=4096", "ab".repeat(32));
+/// let (data, hash) = (Device { major: 254, minor: 1 }, Device { major: 254, minor: 2 });
+/// let table = Table { verity: Verity::parse(fields.as_bytes())?, data, hash, start: 0 };
+/// assert_eq!(table.to_string(), format!("1 254:1 254:2 4096 4096 8 0 sha256 {} 0a", "ab".repeat(32)));
+/// # Ok::<(), &str>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table<'a> {
+    /// The parameters of the hash tree.
+    pub verity: Verity<'a>,
+    /// The device with the data.
+    pub data: Device,
+    /// The device with the hash tree.
+    pub hash: Device,
+    /// The first block of the hash tree.
+    pub start: u64,
+}
+
+impl Table<'_> {
+    /// The end of the parameters with which a block that differs from its hash panics the VM. Without it, reading the
+    /// block is an error.
+    pub const PANIC_ON_CORRUPTION: &'static str = " 1 panic_on_corruption";
+}
+
+impl fmt::Display for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data, hash, start, verity } = self;
+        let Verity { data_blocks, data_block_size, hash_block_size, algorithm, .. } = verity;
+        let algorithm = algorithm.name();
+        write!(f, "1 {data} {hash} {data_block_size} {hash_block_size} {data_blocks} {start} {algorithm} ")?;
+        lower_case(verity.root_hash, f)?;
+        f.write_str(if verity.salt.is_empty() { " -" } else { " " })?;
+        lower_case(verity.salt, f)
+    }
+}
+
+/// Writes digits as the kernel reports them.
+fn lower_case(digits: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    digits.iter().try_for_each(|digit| fmt::Write::write_char(f, digit.to_ascii_lowercase().into()))
+}

@@ -1,0 +1,67 @@
+//! Verified disks with a bit that differs: in the data, in the hash tree, or in the root hash.
+
+use guest_init::failure::Code;
+
+use super::{LIST, Verified, directory, image, named, with_disks};
+use crate::support::disk::Disk;
+use crate::support::verified::BLOCK;
+
+/// Text in a file that nothing reads.
+const UNREAD: &[u8] = b"nothing reads this";
+
+/// A disk with the list and with a file that nothing reads.
+fn verified() -> Verified {
+    // Long enough for a block of its own, since EROFS may keep short files beside their inodes.
+    let unread = [UNREAD, &[b'x'; 3 * BLOCK as usize]].concat();
+    let list = [LIST.as_bytes(), &[b'\n'; 2 * BLOCK as usize]].concat();
+    // More files make a hash tree of two levels.
+    let files = directory(&[("list", &list), ("unread", &unread), ("more", &[7; 200 * BLOCK as usize])]);
+    Verified::erofs(files.path())
+}
+
+fn boots(disk: &Disk, fields: &str) -> crate::support::Console {
+    let words = format!("guest_init.modules_file=disk:lists:/list guest_init.verity=lists,{fields}");
+    with_disks(image(), &[named("lists", disk)], &words)
+}
+
+#[test]
+fn a_bit_in_the_file_that_is_read_ends_the_vm() {
+    let verified = verified();
+    let disk = verified.disk();
+    disk.flip(disk.find(LIST.as_bytes()) + 3);
+    let line = "mount disk:lists:/list: EBADMSG: block ";
+    boots(&disk, &verified.fields())
+        .failed(Code::DataCorrupted, line)
+        .has("of the data of vda1 differs from its hash; so read failed: Input/output error");
+}
+
+#[test]
+fn a_bit_in_a_file_that_is_not_read_does_no_harm() {
+    let verified = verified();
+    let disk = verified.disk();
+    disk.flip(disk.find(UNREAD));
+    boots(&disk, &verified.fields()).agent_ran().has("  dummy1  ");
+}
+
+#[test]
+fn a_bit_in_the_hash_tree_ends_the_vm() {
+    let verified = verified();
+    let disk = verified.disk();
+    let tree = disk.find(&std::fs::read(verified.tree.path()).expect("the tree")[..64]);
+    // The second block is the first one of the level below the top.
+    disk.flip(tree + BLOCK);
+    boots(&disk, &verified.fields()).failed(
+        Code::HashTreeCorrupted,
+        "mount disk:lists: EBADMSG: block 1 of the hash tree of vda1 differs from its hash",
+    );
+}
+
+#[test]
+fn a_root_hash_or_a_salt_that_does_not_fit_ends_the_vm() {
+    let verified = verified();
+    let disk = verified.disk();
+    let line = "mount disk:lists: EBADMSG: the hash tree does not fit the root hash, or the salt";
+    let other = verified.fields().replace(&verified.root_hash, &"0".repeat(64));
+    boots(&disk, &other).failed(Code::WrongRootHash, line);
+    boots(&disk, &verified.fields_with_salt("00")).failed(Code::WrongRootHash, line);
+}
