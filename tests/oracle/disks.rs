@@ -1,9 +1,11 @@
-//! The UUID and label of a file system are those that blkid reads, and the PARTUUID of a partition is that of partx.
+//! The UUID and label of a file system are those that blkid reads, the PARTUUID of a partition is that of partx, and a
+//! hash tree has the parameters and the size that veritysetup gave it.
 
-use std::fs::File;
+use std::fs::{self, File};
 
 use guest_init::guest::places::disk::file_system::FileSystem;
 use guest_init::guest::places::disk::partition::Partition;
+use guest_init::request::verity::{Device, Superblock, Table, Verity};
 
 use crate::support::disk::Disk;
 
@@ -86,5 +88,74 @@ fn the_partuuid_of_a_partition_is_as_partx_reads_it() {
         let moved = Partition { number: 1, start: 1 }.uuid(&device, 512);
         assert_eq!(moved.is_none(), kind == "gpt", "{moved:?}");
         assert_eq!(Partition { number: 200, start: 0 }.uuid(&device, 512).is_none(), kind == "gpt");
+    }
+}
+
+/// Makes the hash tree of so many blocks of data, and returns it with what veritysetup prints.
+fn hash_tree(data_blocks: u64, data_block_size: u64, options: &[&str]) -> (Disk, String) {
+    let (data, tree) = (Disk::blank(data_blocks * data_block_size), Disk::blank(0));
+    // Zeros alone would make all blocks of a level equal.
+    data.write(0, b"not zeros");
+    let size = format!("--data-block-size={data_block_size}");
+    let format = [&["veritysetup", "format", data.path(), "DISK", &size][..], options].concat();
+    let printed = tree.output_of(&format);
+    (tree, printed)
+}
+
+/// A value that veritysetup prints.
+fn printed<'a>(text: &'a str, name: &str) -> &'a str {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("no {name}: {text}")).trim()
+}
+
+#[test]
+fn a_superblock_has_the_parameters_that_veritysetup_prints() {
+    let longest_salt = format!("--salt={}", "5A".repeat(256));
+    let cases: [(u64, &[&str]); 6] = [
+        (4096, &[]),
+        (4096, &["--hash=sha512"]),
+        (1024, &["--hash-block-size=512", "--salt=00"]),
+        (512, &["--hash-block-size=4096", "--salt=-"]),
+        (4096, &["--hash-block-size=1024", "--hash=sha512", "--salt=-"]),
+        (4096, &[&longest_salt]),
+    ];
+    for (data_block_size, options) in cases {
+        let (tree, formatted) = hash_tree(300, data_block_size, options);
+        let dumped = tree.output_of(&["veritysetup", "dump", "DISK"]);
+        let bytes = fs::read(tree.path()).expect("the tree can be read");
+        let superblock = bytes.first_chunk().map(Superblock::parse).expect("a superblock").expect("it can be read");
+        let root_hash = printed(&formatted, "Root hash");
+        let verity = superblock.verity(root_hash.as_bytes()).expect("the parameters are within their bounds");
+
+        let (data, hash) = (Device { major: 254, minor: 0 }, Device { major: 8, minor: 17 });
+        let [data_size, hash_size, blocks, algorithm, salt] =
+            ["Data block size", "Hash block size", "Data blocks", "Hash algorithm", "Salt"]
+                .map(|name| printed(&dumped, name).trim_end_matches(" [bytes]"));
+        assert_eq!(
+            Table { verity, data, hash, start: 1 }.to_string(),
+            format!("1 254:0 8:17 {data_size} {hash_size} {blocks} 1 {algorithm} {root_hash} {salt}"),
+            "{options:?}"
+        );
+        assert_eq!(verity.hash_blocks().to_string(), printed(&dumped, "Hash blocks"), "{options:?}");
+        assert_eq!(verity.end_of_tree(1), Some(bytes.len() as u64), "{options:?}");
+    }
+}
+
+#[test]
+fn a_hash_tree_has_the_size_that_veritysetup_writes() {
+    for data_blocks in [1, 2, 128, 129, 16384, 16385] {
+        for (data_block_size, hash_block_size) in [(512, 512), (1024, 1024), (4096, 4096), (512, 4096), (4096, 512)] {
+            let hash_block = format!("--hash-block-size={hash_block_size}");
+            let (tree, formatted) =
+                hash_tree(data_blocks, data_block_size, &["--no-superblock", "--salt=ab", &hash_block]);
+            let fields = format!(
+                "root_hash={},salt=ab,data_blocks={data_blocks},data_block_size={data_block_size},\
+                 hash_block_size={hash_block_size}",
+                printed(&formatted, "Root hash")
+            );
+            let verity = Verity::parse(fields.as_bytes()).expect("the parameters are within their bounds");
+            let size = fs::metadata(tree.path()).expect("the tree is there").len();
+            assert_eq!(verity.end_of_tree(0), Some(size), "{fields}");
+        }
     }
 }
