@@ -8,6 +8,7 @@
 mod writer;
 
 pub mod config;
+pub mod disk;
 pub mod elf;
 pub mod index;
 pub mod plan;
@@ -20,9 +21,10 @@ use guest_init::failure::Failure;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 9] = [
+pub const ALL: [Target; 11] = [
     ("command_line", request::command_line),
     ("config", config::config),
+    ("disk", disk::disk),
     ("elf", elf::elf),
     ("list", request::list),
     ("modprobe", request::modprobe),
@@ -30,6 +32,7 @@ pub const ALL: [Target; 9] = [
     ("text_index", index::text_index),
     ("trie", index::trie),
     ("unpack", unpack::unpack),
+    ("verity", disk::verity),
 ];
 
 /// The parts of an input. The last part is the rest of the input, and missing parts are empty.

@@ -47,7 +47,8 @@ fn ends(line: &[u8]) -> usize {
     usize::from(words(line).any(|word| word.is_end()))
 }
 
-fn check_location(location: &Location<'_>) {
+/// Asserts that a location, written, is read as the same location.
+pub fn check_location(location: &Location<'_>) {
     assert!(location.path.starts_with(b"/") && !location.below().starts_with(b"/"));
     let text = location.to_string();
     check_printable(&text);
@@ -72,8 +73,11 @@ fn check_words(line: &[u8]) {
 
 fn check_root(line: &[u8]) {
     if let Some(root) = KernelWords::read(line, &mut |_| {}).0.root {
-        assert!(!root.source.is_empty() && root.fs_types != Some(b""));
-        [root.source, root.flags].into_iter().for_each(|part| check_within(part, line));
+        let verity = root.verity;
+        assert!(!(root.source.is_empty() && verity.root_hash.is_empty()) && root.fs_types != Some(b""));
+        let parts = [root.source, root.flags, verity.root_hash, verity.data, verity.hash, verity.options];
+        parts.into_iter().for_each(|part| check_within(part, line));
+        check_printable(&root.to_string());
     }
 }
 
