@@ -166,17 +166,50 @@ proptest! {
     }
 }
 
+/// The value of guest_init.verity for a disk, with this text behind the root hash.
+macro_rules! verity {
+    ($disk:literal, $rest:literal) => {
+        concat!($disk, ",root_hash=0123456789abcdef0123456789abcdef0123456789ABCDEF0123456789ABCDEF", $rest)
+    };
+}
+
 /// For each key, values that it accepts and values that it refuses.
 const VALUES: &[(&str, &[&str], &[&str])] = &[
     ("modules", &["a;b"], &["-x", "/a", "a;\"b"]),
-    ("modules_file", &["/a", "virtiofs:t:/a"], &["", "a", "virtiofs:t:a", "virtiofs::/a"]),
-    ("module_dir", &["/a", "virtiofs:t:/a"], &["", "a", "virtiofs:t:a", "virtiofs::/a"]),
+    (
+        "modules_file",
+        &["/a", "virtiofs:t:/a", "disk:d:/a"],
+        &["", "a", "virtiofs:t:a", "virtiofs::/a", "disk:/dev/d:/a"],
+    ),
+    ("module_dir", &["/a", "virtiofs:t:/a", "disk:d:/a"], &["", "a", "virtiofs:t:a", "virtiofs::/a", "disk::/a"]),
     ("agent", &["/a"], &["", "a"]),
     ("jobs", &["1", "64", "auto"], &["", "0", "65", "+1", "many"]),
     ("strict", &["0", "1"], &["", "2", "yes"]),
     ("keep_modules", &["0", "1"], &["", "2", "yes"]),
     ("lock_modules", &["0", "1"], &["", "2", "yes"]),
     ("root", &["auto", "switch", "stay"], &["", "1", "never"]),
+    (
+        "verity",
+        &[
+            verity!("vdb", ",salt=00,data_blocks=1,data_block_size=512,hash_block_size=65536"),
+            verity!("a-disk", ",hash_block_size=512,salt=,data_block_size=4096,data_blocks=2251799813685247"),
+            verity!("a:b", ",salt=-,data_blocks=8,data_block_size=4096,hash_block_size=4096"),
+        ],
+        &[
+            "",
+            "vdb",
+            verity!("", ",salt=00,data_blocks=1,data_block_size=512,hash_block_size=512"),
+            verity!("vdb", "0,salt=00,data_blocks=1,data_block_size=512,hash_block_size=512"),
+            verity!("vdb", ",salt=0,data_blocks=1,data_block_size=512,hash_block_size=512"),
+            verity!("vdb", ",salt=00,data_blocks=0,data_block_size=512,hash_block_size=512"),
+            verity!("vdb", ",salt=00,data_blocks=2251799813685248,data_block_size=4096,hash_block_size=512"),
+            verity!("vdb", ",salt=00,data_blocks=1,data_block_size=513,hash_block_size=512"),
+            verity!("vdb", ",salt=00,data_blocks=1,data_block_size=512,hash_block_size=131072"),
+            verity!("vdb", ",salt=00,data_blocks=1,data_block_size=512"),
+            verity!("vdb", ",salt=00,salt=00,data_blocks=1,data_block_size=512,hash_block_size=512"),
+            verity!("vdb", ",salt=00,data_blocks=1,data_block_size=512,hash_block_size=512,other=1"),
+        ],
+    ),
     ("deadline", &["0", "86400"], &["", "86401", "-1", "1.5"]),
     ("log", &["error", "warn", "info", "debug", "trace"], &["", "loud"]),
 ];
