@@ -3,8 +3,10 @@
 mod corrupted;
 mod extensions;
 mod files;
+mod layouts;
 mod refused;
 mod roots;
+mod trees;
 
 use std::fs;
 use std::path::Path;
@@ -16,8 +18,8 @@ use crate::support::verified::{BLOCK, Verified, erofs};
 use crate::support::{Console, Image, Kernel, Vm};
 
 /// The drivers of a disk, of dm-verity and of the file systems here, as far as the kernel has them as modules.
-const DRIVERS: &str = "?virtio_pci; ?virtio_mmio; ?virtio_blk; ?virtio_scsi; ?sd_mod; dm_verity; ?crypto-sha256; erofs; \
-                       ext4";
+const DRIVERS: &str = "?virtio_pci; ?virtio_mmio; ?virtio_blk; ?virtio_scsi; ?sd_mod; ?nvme; dm_verity; ?crypto-sha256; \
+                       ?crypto-sha512; erofs; ext4";
 /// A list that needs the module `dummy`.
 const LIST: &str = "# on a disk\ndummy numdummies=2\n";
 

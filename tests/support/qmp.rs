@@ -1,8 +1,8 @@
-//! The events of a VM, which QEMU reports on its control socket.
+//! QEMU's control socket: the events of a VM, which QEMU reports there, and commands.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
@@ -17,9 +17,7 @@ impl Events {
     pub fn of(socket: &Path) -> Self {
         let socket = socket.to_path_buf();
         Self(spawn(move || {
-            let mut stream = connect(&socket);
-            stream.write_all(b"{\"execute\": \"qmp_capabilities\"}\n").expect("QEMU takes commands");
-            let lines = BufReader::new(stream).lines();
+            let lines = BufReader::new(connect(&socket)).lines();
             // QEMU's end may reset the connection.
             lines.map_while(Result::ok).map(|line| line + "\n").collect()
         }))
@@ -31,13 +29,26 @@ impl Events {
     }
 }
 
-fn connect(socket: &PathBuf) -> UnixStream {
+/// Connects to the socket as soon as QEMU has made it, and ends the negotiation.
+pub fn connect(socket: &Path) -> UnixStream {
     let start = Instant::now();
     loop {
         match UnixStream::connect(socket) {
-            Ok(stream) => return stream,
+            Ok(mut stream) => {
+                stream.write_all(b"{\"execute\": \"qmp_capabilities\"}\n").expect("QEMU takes commands");
+                return stream;
+            }
             Err(error) if start.elapsed() > LIMIT => panic!("{}: {error}", socket.display()),
             Err(_) => sleep(Duration::from_millis(20)),
         }
     }
+}
+
+/// Executes a command with these arguments, an object of JSON, and waits for its success.
+pub fn execute(mut stream: UnixStream, command: &str, arguments: &str) {
+    let text = format!("{{\"execute\": \"{command}\", \"arguments\": {arguments}, \"id\": \"command\"}}\n");
+    stream.write_all(text.as_bytes()).expect("QEMU takes commands");
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let answer = lines.find(|line| line.contains("\"id\": \"command\""));
+    assert!(answer.as_ref().is_some_and(|answer| answer.contains("\"return\"")), "{command}: {answer:?}");
 }

@@ -1,10 +1,12 @@
 //! Verified disks with a bit that differs: in the data, in the hash tree, or in the root hash.
 
 use guest_init::failure::Code;
+use tempfile::TempDir;
 
-use super::{LIST, Verified, directory, image, named, with_disks};
+use super::{DRIVERS, LIST, Verified, add_tree, directory, image, named, with_disks};
 use crate::support::disk::Disk;
 use crate::support::verified::BLOCK;
+use crate::support::{Console, Image, Kernel};
 
 /// Text in a file that nothing reads.
 const UNREAD: &[u8] = b"nothing reads this";
@@ -19,7 +21,7 @@ fn verified() -> Verified {
     Verified::erofs(files.path())
 }
 
-fn boots(disk: &Disk, fields: &str) -> crate::support::Console {
+fn boots(disk: &Disk, fields: &str) -> Console {
     let words = format!("guest_init.modules_file=disk:lists:/list guest_init.verity=lists,{fields}");
     with_disks(image(), &[named("lists", disk)], &words)
 }
@@ -64,4 +66,43 @@ fn a_root_hash_or_a_salt_that_does_not_fit_ends_the_vm() {
     let other = verified.fields().replace(&verified.root_hash, &"0".repeat(64));
     boots(&disk, &other).failed(Code::WrongRootHash, line);
     boots(&disk, &verified.fields_with_salt("00")).failed(Code::WrongRootHash, line);
+}
+
+/// Boots with an extension that has the module tree, after the bit at an offset in these bytes of its disk was flipped.
+fn with_damaged_extension(bytes: &[u8], offset: u64) -> Console {
+    let files = TempDir::new().expect("a temporary directory");
+    add_tree(files.path());
+    let verified = Verified::erofs(files.path());
+    let disk = verified.disk();
+    disk.flip(disk.find(bytes) + offset);
+    let words = format!(
+        "kata.extension.gpu.verity_params={} guest_init.modules=dummy \
+         guest_init.module_dir=/run/kata-extensions/gpu/modules",
+        verified.fields()
+    );
+    with_disks(Image::new().modules(DRIVERS), &[named("extension-gpu", &disk)], &words)
+        .has("of the data of vda1 differs from its hash")
+}
+
+#[test]
+fn a_bit_in_a_module_of_an_extension_ends_the_vm() {
+    let (file, _) = Kernel::under_test().module("dummy");
+    let module = std::fs::read(file).expect("the module can be read");
+    with_damaged_extension(&module[..BLOCK as usize], 100)
+        .failed(Code::DataCorrupted, "mount ")
+        .has("; so load failed: ");
+}
+
+#[test]
+fn a_bit_in_an_index_of_an_extension_ends_the_vm() {
+    let index = std::fs::read(Kernel::under_test().modules().join("modules.dep.bin")).expect("the index can be read");
+    with_damaged_extension(&index[..BLOCK as usize], 100)
+        .failed(Code::DataCorrupted, "mount ")
+        .has("; so plan failed: ");
+}
+
+#[test]
+fn a_bit_in_the_superblock_of_a_file_system_ends_the_vm() {
+    let line = "mount kata.extension.gpu: EBADMSG: block 0 of the data of vda1";
+    with_damaged_extension(b"\xe2\xe1\xf5\xe0", 8).failed(Code::DataCorrupted, line);
 }

@@ -3,8 +3,10 @@
 use guest_init::failure::Code;
 use tempfile::TempDir;
 
-use super::{DRIVERS, LIST, Verified, add_tree, directory, erofs, image, named, with_disks};
+use super::{DRIVERS, LIST, Verified, add_tree, directory, erofs, image, named, with_disks, with_list};
+use crate::root::{MOUNT_POINTS, tree};
 use crate::support::Image;
+use crate::support::scene::boot;
 
 /// The files of an extension: what Kata's agent reads, a list, and a module tree.
 fn files() -> TempDir {
@@ -61,4 +63,38 @@ fn a_serial_number_is_compared_as_the_device_cuts_it() {
     with_disks(image(), &[named("extension-nvidia-gpu", &erofs(files().path()))], words)
         .agent_ran()
         .has("agent: /run/kata-extensions/nvidia-gpu-570/list: # on a disk");
+}
+
+#[test]
+fn an_extension_moves_along_to_a_root_and_the_list_is_on_a_third_disk() {
+    let verified = Verified::erofs(files().path());
+    let extension = verified.disk();
+    let (lists, root) = (erofs(with_list().path()), erofs(tree(MOUNT_POINTS).path()));
+    let words = format!(
+        "guest_init.root=switch root=/dev/vdc {KEY}={} guest_init.modules_file=disk:lists:/list \
+         guest_init.module_dir=/run/kata-extensions/gpu/modules {AGENT} --cat /etc/name",
+        verified.fields()
+    );
+    let disks = [named("extension-gpu", &extension), named("lists", &lists), root.path().into()];
+    let console = with_disks(Image::new().modules(DRIVERS), &disks, &words)
+        .agent_ran()
+        .has("agent: /etc/name: the root")
+        .has("agent: /run/kata-extensions/gpu/list: # on a disk")
+        .has("  dummy1  ")
+        .has_not("  /run/kata-extensions/gpu/modules");
+    let mount = console.report().find(|line| line.contains("/run/kata-extensions/gpu  erofs"));
+    assert!(mount.is_some_and(|line| line.contains("ro,nosuid,nodev")), "{console}");
+}
+
+#[test]
+fn words_that_contradict_each_other_or_are_malformed_are_all_reported() {
+    let twice = "root_hash=00,root_hash=00";
+    boot(
+        Image::new(),
+        &format!("{KEY} {KEY}= kata.extension.g/pu.verity_params kata.extension.x.verity_params={twice}"),
+    )
+    .has(&format!("guest-init: read {KEY}=: EINVAL: the word may stand only once for each extension"))
+    .has("guest-init: read kata.extension.g/pu.verity_params: EINVAL: an extension's name has letters, digits")
+    .has(&format!("guest-init: read kata.extension.x.verity_params={twice}: EINVAL: a field of the verity parameters"))
+    .failed(Code::RepeatedKey, &format!("read {KEY}=, "));
 }

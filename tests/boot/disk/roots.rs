@@ -19,7 +19,7 @@ fn uuid(digits: &str) -> String {
 /// A disk whose partitions have the UUIDs by which systemd finds them.
 fn discoverable(verified: &Verified) -> Disk {
     let hash = &verified.root_hash;
-    let (data, tree) = (format!("uuid={}", uuid(hash)), format!("uuid={}", uuid(&hash[32..])));
+    let (data, tree) = (format!("uuid={}", uuid(hash)), format!("uuid={}", uuid(&hash[hash.len() - 32..])));
     Disk::partitioned("gpt", "", &[(&data, &verified.data), (&tree, &verified.tree)])
 }
 
@@ -38,6 +38,15 @@ fn the_partitions_are_found_by_the_root_hash() {
             .has("agent: /etc/name: the root")
             .has("/dev/dm-0");
     }
+}
+
+#[test]
+fn a_superblock_may_ask_for_sha_512() {
+    let verified = Verified::of(erofs(tree(MOUNT_POINTS).path()), &["--hash=sha512"]);
+    boots(&discoverable(&verified), &format!("roothash={}", verified.root_hash))
+        .agent_ran()
+        .has(" sha512 ")
+        .has("agent: /etc/name: the root");
 }
 
 #[test]
