@@ -59,6 +59,19 @@ fn a_kernel_has_its_stages_and_its_differential_tests() {
     }
 }
 
+#[test]
+fn a_boot_that_a_stage_names_exists() {
+    let stages = text(&file("scripts/test"));
+    let words = stages.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | ':'));
+    let is_module = |name: &str| file(&format!("tests/boot/{name}.rs")).exists();
+    let is_boot = |(module, name): &(&str, &str)| !name.is_empty() && module.split("::").next().is_some_and(is_module);
+    let names: Vec<_> = words.filter_map(|word| word.rsplit_once("::")).filter(is_boot).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for (module, name) in names {
+        found(name, &[(&format!("tests/boot/{}.rs", module.replace("::", "/")), &format!("fn {name}"))]);
+    }
+}
+
 /// The architectures with a start of their own.
 fn architectures() -> Vec<String> {
     let files = fs::read_dir(file("src/bare/start")).unwrap().map(|entry| entry.unwrap().path());
