@@ -13,7 +13,7 @@ use crate::text::Shown;
 pub const MOST_DISKS: usize = 16;
 /// The length to which virtio-blk (VIRTIO_BLK_ID_BYTES in include/uapi/linux/virtio_blk.h) and NVMe cut a serial
 /// number, in bytes.
-const CUT: usize = 20;
+pub const CUT: usize = 20;
 
 /// A disk that is only read through dm-verity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -135,6 +135,26 @@ impl<'a> Verity<'a> {
         self.algorithm
     }
 
+    /// The digits of the root hash.
+    pub const fn root_hash(&self) -> &'a [u8] {
+        self.root_hash
+    }
+
+    /// The digits of the salt. There may be none.
+    pub const fn salt(&self) -> &'a [u8] {
+        self.salt
+    }
+
+    /// The number of blocks of data, at least 1.
+    pub const fn data_blocks(&self) -> u64 {
+        self.data_blocks
+    }
+
+    /// The size of a block of data, in bytes.
+    pub const fn data_block_size(&self) -> u32 {
+        self.data_block_size
+    }
+
     /// The size of the data, in bytes.
     pub fn data_size(&self) -> u64 {
         self.data_blocks * u64::from(self.data_block_size)

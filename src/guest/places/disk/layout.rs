@@ -49,43 +49,67 @@ impl Layout {
         }
     }
 
-    /// Finds the hash tree: on the hash partition, or right behind the data. The size of its device shows whether it
-    /// can be there.
+    /// Finds the hash tree: on the hash partition, or right behind the data.
     ///
     /// Failures: [`Code::HashTreeMissing`], [`Code::DiskFailed`].
     pub fn hash_tree(&self, verity: &Verity<'_>, wanted: &WantedDisk<'_>) -> Result<HashTree<'_>, Failure> {
-        let available = size(&self.data);
-        if verity.data_size() > available {
-            let (data, size) = (Shown(&self.data), verity.data_size());
-            let reason =
-                format_args!("data_blocks= and data_block_size= mean {size} bytes, and {data} has {available}");
-            return Err(wanted.failure(Code::DiskFailed, Errno::NOSPC, reason));
-        }
-        let tree = match &self.hash_partition {
-            Some(path) => {
-                let first_bytes = first_bytes(path).map_err(|error| {
+        let part = |path| Part { path, size: size(path) };
+        let hash_partition = match &self.hash_partition {
+            None => None,
+            Some(path) => match first_bytes(path) {
+                Ok(bytes) => Some((part(path), Superblock::is_one(&bytes))),
+                Err(error) => {
                     let reason = format_args!("the hash tree's device, {}, can't be read", Shown(path));
-                    wanted.failure(Code::DiskFailed, error, reason)
-                })?;
-                HashTree { path, start: Superblock::is_one(&first_bytes).into() }
-            }
-            None => HashTree { path: &self.data, start: verity.behind_the_data() },
+                    return Err(wanted.failure(Code::DiskFailed, error, reason));
+                }
+            },
         };
-        let (available, end) = (size(tree.path), verity.end_of_tree(tree.start));
-        if end.is_some_and(|end| end <= available) {
-            return Ok(tree);
-        }
-        let (path, length) = (Shown(tree.path), verity.hash_blocks().saturating_mul(verity.hash_block_size()));
-        let reason = match self.hash_partition {
-            Some(_) => format_args!("partition 2, {path}, has {available} bytes, and the hash tree {length}"),
-            None => format_args!(
-                "neither has it a partition 2, nor {path}, with {available} bytes, the {length} bytes of a hash tree \
-                 behind its {} bytes of data",
-                verity.data_size()
-            ),
-        };
-        Err(wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason))
+        place_of_tree(verity, part(&self.data), hash_partition, wanted)
     }
+}
+
+/// A part of a disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'p> {
+    /// The path of its device.
+    pub path: &'p [u8],
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The place of a hash tree: the hash partition, if there is one, or right behind the data. The flag says whether the
+/// hash partition begins with a superblock. The sizes show whether the tree can be there.
+///
+/// Failures: [`Code::HashTreeMissing`], [`Code::DiskFailed`].
+pub fn place_of_tree<'p>(
+    verity: &Verity<'_>,
+    data: Part<'p>,
+    hash_partition: Option<(Part<'p>, bool)>,
+    wanted: &WantedDisk<'_>,
+) -> Result<HashTree<'p>, Failure> {
+    if verity.data_size() > data.size {
+        let (path, size, available) = (Shown(data.path), verity.data_size(), data.size);
+        let reason = format_args!("data_blocks= and data_block_size= mean {size} bytes, and {path} has {available}");
+        return Err(wanted.failure(Code::DiskFailed, Errno::NOSPC, reason));
+    }
+    let (on, start) = match hash_partition {
+        Some((partition, has_superblock)) => (partition, has_superblock.into()),
+        None => (data, verity.behind_the_data()),
+    };
+    if verity.end_of_tree(start).is_some_and(|end| end <= on.size) {
+        return Ok(HashTree { path: on.path, start });
+    }
+    let (path, available) = (Shown(on.path), on.size);
+    let length = verity.hash_blocks().saturating_mul(verity.hash_block_size());
+    let reason = match hash_partition {
+        Some(_) => format_args!("partition 2, {path}, has {available} bytes, and the hash tree {length}"),
+        None => format_args!(
+            "neither has it a partition 2, nor {path}, with {available} bytes, the {length} bytes of a hash tree \
+             behind its {} bytes of data",
+            verity.data_size()
+        ),
+    };
+    Err(wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason))
 }
 
 /// The first bytes of a device.

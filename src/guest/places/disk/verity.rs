@@ -35,6 +35,9 @@ pub struct HashTree<'h> {
     pub start: u64,
 }
 
+/// The reason of [`Code::WrongRootHash`].
+pub const WRONG_ROOT_HASH: &str = "the hash tree does not fit the root hash, or the salt";
+
 /// A device that verifies what is read from it.
 #[derive(Debug)]
 pub struct VerityDevice {
@@ -120,8 +123,7 @@ impl VerityDevice {
         };
         Err(match corruption::last() {
             Some(Corruption { block, is_tree: true, .. }) if block == table.start => {
-                let reason = "the hash tree does not fit the root hash, or the salt";
-                wanted.failure(Code::WrongRootHash, Errno::BADMSG, reason)
+                wanted.failure(Code::WrongRootHash, Errno::BADMSG, WRONG_ROOT_HASH)
             }
             Some(found) => wanted.failure(found.code(), Errno::BADMSG, found),
             None => unreadable(wanted, &path, error),
