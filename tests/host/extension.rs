@@ -180,7 +180,7 @@ fn an_extension_has_what_the_modules_of_a_list_need() {
     folder.file("tree/etc/file", "of the tree");
     let modules = ["--modules", "top-mod", "--modules", "base a=1", "--file", "list", "--root", "."];
     let (_, report) = make(&folder, &[&["--tree", "tree", "--name", "gpu"], &modules[..]].concat());
-    assert_eq!(report, "extension.img: 5 modules, 3.00 MiB; the disk's serial number is extension-gpu\n");
+    assert_eq!(report, "extension.img: 5 modules, 3.00 MiB, for the disk extension-gpu\n");
     let unpacked = unpack(&folder, "extension.img");
     let names = files(&unpacked);
     let (indexes, others): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.contains("/modules."));
@@ -260,7 +260,7 @@ fn a_failure_is_named_and_leaves_no_disk() {
     assert_eq!(with_path("/nowhere"), absent);
     folder.file("bin/mkfs.erofs", "#!/bin/sh\necho no space >&2\nexit 3\n");
     fs::set_permissions(folder.path("bin/mkfs.erofs"), fs::Permissions::from_mode(0o755)).unwrap();
-    let failed = "guest-image: mkfs.erofs tree: exit status: 3: no space\n";
+    let failed = "guest-image: mkfs.erofs: exit status: 3: no space\n";
     assert_eq!(with_path(&format!("{}:/bin", folder.path("bin").display())), failed);
 }
 

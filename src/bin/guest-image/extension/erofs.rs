@@ -1,17 +1,14 @@
 //! The EROFS file system of an image, by mkfs.erofs. No crate writes EROFS as completely.
 
-use std::ffi::OsString;
-use std::io::ErrorKind;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
 
 use super::word::guid;
+use crate::shared::tool::Tool;
 
-/// The folders of programs beside those of PATH: not every user has /usr/sbin in PATH.
-const MORE_PATH: &str = "/usr/sbin:/sbin";
+const MKFS: Tool = Tool { program: "mkfs.erofs", package: "erofs-utils" };
 
 /// The compression of the files.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -22,26 +19,16 @@ pub enum Compression {
     Lz4hc,
 }
 
-/// Makes a file system with the files of a folder. Its times are `epoch`, and its UUID depends on the disk's serial
-/// number alone.
-pub fn make(tree: &Path, target: &Path, compression: Compression, epoch: u32, serial: &str) -> Result<()> {
-    let mut command = Command::new("mkfs.erofs");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    command.env("PATH", [path, MORE_PATH.into()].join(&OsString::from(":")));
-    // -x-1: no extended attributes, which differ from host to host, such as the labels of SELinux.
-    command.args(["-x-1", "--all-root", &format!("-T{epoch}"), &format!("-U{}", guid(serial.as_bytes()))]);
-    if let Compression::Lz4hc = compression {
-        command.arg("-zlz4hc");
-    }
-    let output = match command.arg(target).arg(tree).output() {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("mkfs.erofs is not installed; install the package erofs-utils")
+/// Makes a file system with the files of a folder. Its times are `epoch`, and its UUID depends on the disk's name alone.
+pub fn make(tree: &Path, target: &Path, compression: Compression, epoch: u32, disk: &str) -> Result<()> {
+    let uuid = guid(disk.as_bytes());
+    MKFS.run(|mkfs| {
+        // -x-1: no extended attributes, which differ from host to host, such as the labels of SELinux.
+        mkfs.args(["-x-1", "--all-root", &format!("-T{epoch}"), &format!("-U{uuid}")]);
+        if let Compression::Lz4hc = compression {
+            mkfs.arg("-zlz4hc");
         }
-        output => output.context("mkfs.erofs")?,
-    };
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        bail!("mkfs.erofs {}: {}: {}", tree.display(), output.status, text.trim_end());
-    }
+        mkfs.arg(target).arg(tree);
+    })?;
     Ok(())
 }

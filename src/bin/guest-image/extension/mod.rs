@@ -57,7 +57,7 @@ Examples:
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
-    /// The folder whose files the image gets
+    /// The folder whose files the image gets. It may be left out if modules are asked for
     #[arg(long, value_name = "DIR", required_unless_present_any = ["module_lists", "list_files", "all"])]
     tree: Option<PathBuf>,
     /// A module list, written as for guest_init.modules=. The image gets what its modules need; may repeat
@@ -88,7 +88,8 @@ struct Target {
     /// is extension-NAME, and the guest mounts it at /run/kata-extensions/NAME
     #[arg(long, value_name = "NAME")]
     name: Option<ExtensionName>,
-    /// Print guest_init.verity=SERIAL,… for a disk with this serial number. Locations are disk:SERIAL:/path
+    /// Print guest_init.verity=SERIAL,… for a disk with this serial number. Locations are disk:SERIAL:/path. For a VMM
+    /// that sets no serial numbers, such as Firecracker, name the disk as the guest does: vda, vdb
     #[arg(long, value_name = "SERIAL")]
     serial: Option<Serial>,
 }
@@ -122,14 +123,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     draft.publish(&arguments.output)?;
 
     let size = HumanBytes(fs::metadata(&arguments.output)?.len());
-    let count =
+    let (image, disk) = (arguments.output.display(), target.disk());
+    let modules =
         modules.map_or(String::new(), |count| format!("{count} {}, ", if count == 1 { "module" } else { "modules" }));
-    stderr::print(format_args!(
-        "{}: {count}{size}; the disk's serial number is {}",
-        arguments.output.display(),
-        target.disk()
-    ));
-    stdout::print(&format!("{}\n", Word { target: target.name.as_ref(), disk: &target.disk(), verity: &verity }))?;
+    stderr::print(format_args!("{image}: {modules}{size}, for the disk {disk}"));
+    stdout::print(&format!("{}\n", Word { target: target.name.as_ref(), disk: &disk, verity: &verity }))?;
     Ok(Exit::Done)
 }
 

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use guest_init::request::disks::CUT;
 use sha2::{Digest, Sha256};
 
-/// The part of a serial number that virtio-blk and NVMe show to the guest, in bytes (virtio 1.2, section 5.2.6).
-const LONGEST_SERIAL: usize = 20;
+use crate::shared::hex::{self, Hex};
+
 /// The longest salt that the kernel takes, in bytes (`verity_parse_opt_args` in drivers/md/dm-verity-target.c).
 const LONGEST_SALT: usize = 256;
 
@@ -91,12 +92,9 @@ impl FromStr for Salt {
         if text == "-" {
             return Ok(Self(Vec::new()));
         }
-        let digits = || text.bytes().all(|b| b.is_ascii_hexdigit());
-        if text.is_empty() || !text.len().is_multiple_of(2) || text.len() > 2 * LONGEST_SALT || !digits() {
-            return Err(format!("two hexadecimal digits for each byte, at most {LONGEST_SALT} bytes; `-` is no salt"));
-        }
-        let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).map_err(|error| error.to_string());
-        (0..text.len()).step_by(2).map(byte).collect::<Result<_, _>>().map(Self)
+        let bytes = hex::bytes_of(text.as_bytes()).filter(|bytes| (1..=LONGEST_SALT).contains(&bytes.len()));
+        let wrong = || format!("two hexadecimal digits for each byte, at most {LONGEST_SALT} bytes; `-` is no salt");
+        bytes.map(Self).ok_or_else(wrong)
     }
 }
 
@@ -130,20 +128,11 @@ impl fmt::Display for Word<'_> {
 
 /// The warning about a serial number that the guest does not see whole.
 pub fn warning_about_serial(serial: &str) -> Option<String> {
-    let seen = serial.get(..LONGEST_SERIAL).filter(|seen| *seen != serial)?;
+    let seen = serial.get(..CUT).filter(|seen| *seen != serial)?;
     Some(format!(
-        "{serial}: a guest sees only the first {LONGEST_SERIAL} bytes of a virtio-blk disk's serial number, {seen}; \
+        "{serial}: a guest sees only the first {CUT} bytes of a virtio-blk disk's serial number, {seen}; \
          guest-init compares those alone, other programs may not find the disk"
     ))
-}
-
-/// Bytes as hexadecimal digits.
-struct Hex<'h>(&'h [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 /// A GUID, by the bytes that its text shows.
