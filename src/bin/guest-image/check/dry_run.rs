@@ -16,6 +16,7 @@ use guest_init::resolve::plan::Plan;
 use guest_init::resolve::plan::consequence::Consequence;
 
 use super::agent;
+use super::disks::Disks;
 use super::findings::{Findings, Remark, Topic};
 use super::inspection::Inspection;
 use super::kernel_image::KernelImage;
@@ -94,13 +95,15 @@ impl DryRun<'_> {
         findings.warnings.extend(misplaced);
         request.strict |= self.vm.strict;
         report.verdict()?;
-        self.add_lists(&mut request, lists, report)?;
+        let disks = Disks::look_at(&self.vm.disk, &request, report, findings)?;
+        report.verdict()?;
+        self.add_lists(&mut request, lists, &disks, report)?;
         // PID 1 ends here if a list is wrong. The dry run goes on, to report all failures at once.
         if request.entries.is_empty() {
             report.verdict()?;
             return Ok(self.agent(&request, findings));
         }
-        let tree = match self.tree(&request.module_dir, findings) {
+        let tree = match self.tree(&request.module_dir, &disks, findings) {
             Ok(tree) => tree,
             Err(stop) => {
                 report.verdict()?;
@@ -151,10 +154,16 @@ impl DryRun<'_> {
 
     /// Adds the entries of all lists to the request: first the lists that the command line names, then those given as
     /// arguments.
-    fn add_lists<'a>(&self, request: &mut Request<'a>, lists: &'a [List], report: &mut Report<'_>) -> Result<(), Stop> {
+    fn add_lists<'a>(
+        &self,
+        request: &mut Request<'a>,
+        lists: &'a [List],
+        disks: &Disks,
+        report: &mut Report<'_>,
+    ) -> Result<(), Stop> {
         let mut texts = Vec::new();
         for file in &request.files {
-            let text = self.vm.list(&file.location)?;
+            let text = self.vm.list(&file.location, disks)?;
             texts.push(text.unwrap_or_else(|failure| {
                 report.add(failure);
                 &[]
@@ -195,8 +204,8 @@ impl DryRun<'_> {
     }
 
     /// Opens the module tree of the kernel's release.
-    fn tree(&self, location: &Location<'_>, findings: &mut Findings) -> Result<ModuleTree, Stop> {
-        let folder = self.vm.module_dir(location)?;
+    fn tree(&self, location: &Location<'_>, disks: &Disks, findings: &mut Findings) -> Result<ModuleTree, Stop> {
+        let folder = self.vm.module_dir(location, disks)?;
         self.remark_on_place(&folder, findings);
         let release = match (&self.kernel, self.vm.tree.named_release()) {
             (Some(kernel), Some(named)) => {

@@ -111,6 +111,8 @@ pub enum Topic {
     Compression,
     /// The kernel's image, if it could not be read whole.
     Kernel,
+    /// A disk: whether it was verified.
+    Disk,
     /// The agent, if it is missing or was not looked for.
     Agent,
     /// A word that has no effect where it stands on the kernel command line.

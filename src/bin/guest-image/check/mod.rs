@@ -1,6 +1,7 @@
 //! `guest-image check`: predicts what PID 1 does with module lists, before any VM starts.
 
 mod agent;
+mod disks;
 mod dry_run;
 mod findings;
 mod inspection;

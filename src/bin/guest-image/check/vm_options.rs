@@ -17,6 +17,7 @@ use guest_init::request::DEFAULT_MODULE_DIR;
 use guest_init::request::kernel::root::Root;
 use guest_init::request::location::{Location, Place};
 
+use super::disks::{DiskFile, Disks};
 use crate::shared::folder::Folder;
 use crate::shared::tree_options::TreeOptions;
 
@@ -39,6 +40,11 @@ pub struct VmOptions {
     /// A folder that the VM gets as a virtio-fs share. virtiofs:TAG:/PATH in --cmdline refers to it
     #[arg(long, value_name = "TAG=DIR")]
     pub share: Vec<Share>,
+    /// A file that the VM gets as a disk with the serial number DISK. guest_init.verity=DISK,…,
+    /// kata.extension.NAME.verity_params=…, whose DISK is extension-NAME, and disk:DISK:/PATH in --cmdline refer to it.
+    /// Each block is verified as the guest would
+    #[arg(long, value_name = "DISK=FILE")]
+    pub disk: Vec<DiskFile>,
     /// The VM's kernel image: bzImage, vmlinux, arm64 Image, or a unified kernel image, compressed in any format that
     /// the kernel has. Modules that were not built for it are failures
     #[arg(long, value_name = "FILE")]
@@ -73,30 +79,35 @@ impl VmOptions {
     /// Reads the list at a location of the kernel command line.
     ///
     /// The outer error: no option says where the location is on this host. The inner one: the failure of PID 1.
-    pub fn list(&self, location: &Location<'_>) -> Result<Result<&'static [u8], Failure>> {
-        let folder = self.folder(location).with_context(|| format!("guest_init.modules_file={location}"))?;
-        Ok(lists::text(location, folder.directory.and_then(|folder| folder.regular(location.below()))))
+    pub fn list(&self, location: &Location<'_>, disks: &Disks) -> Result<Result<&'static [u8], Failure>> {
+        let folder = self.folder(location, disks).with_context(|| format!("guest_init.modules_file={location}"));
+        let (folder, below) = folder?;
+        Ok(lists::text(location, folder.directory.and_then(|folder| folder.regular(below))))
     }
 
     /// The folder of module trees: the one that an option names, or else the one that the kernel command line names.
-    pub fn module_dir(&self, location: &Location<'_>) -> Result<Folder> {
+    pub fn module_dir(&self, location: &Location<'_>, disks: &Disks) -> Result<Folder> {
         if self.tree.names_module_dir() || *location == Location::in_image(DEFAULT_MODULE_DIR) {
             return Ok(self.tree.module_dir());
         }
-        let folder = self.folder(location).with_context(|| format!("guest_init.module_dir={location}"))?;
-        Ok(folder.below(OsStr::from_bytes(location.path)))
+        let folder = self.folder(location, disks).with_context(|| format!("guest_init.module_dir={location}"));
+        let (folder, below) = folder?;
+        Ok(folder.below(OsStr::from_bytes(below)))
     }
 
-    /// The root folder of a location: that of the image, or that of a share.
-    fn folder(&self, location: &Location<'_>) -> Result<Folder> {
+    /// The root folder of a location, that of the image, of a share or of a disk, and the path below it.
+    fn folder<'l>(&self, location: &Location<'l>, disks: &Disks) -> Result<(Folder, &'l [u8])> {
         let tag = match location.place {
-            Place::Image => return self.tree.root().context("a path in the guest: name its root with --root"),
+            Place::Image => {
+                let root = self.tree.root().context("a path in the guest: name its root with --root")?;
+                return Ok((root, location.below()));
+            }
+            Place::Extension | Place::Disk(_) => return disks.folder(location),
             Place::Share(tag) => tag,
-            Place::Extension | Place::Disk(_) => bail!("it is on a disk, which is not read here"),
         };
         let share = self.share.iter().find(|share| share.tag.as_bytes() == tag);
         let Some(share) = share else { bail!("a share: name its folder with --share TAG=DIR") };
-        Ok(Folder::of_share(&share.directory))
+        Ok((Folder::of_share(&share.directory), location.below()))
     }
 
     /// The share that `root=` names, if an option says where it is on this host. To the agent it is the whole root.

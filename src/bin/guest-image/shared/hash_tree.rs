@@ -1,5 +1,5 @@
 //! dm-verity's hash trees with SHA-256, as `veritysetup format --no-superblock` writes them (version 1 of the format,
-//! Documentation/admin-guide/device-mapper/verity.rst). They are made block by block.
+//! Documentation/admin-guide/device-mapper/verity.rst): they are made and verified block by block.
 //!
 //! A hash is SHA-256 of the salt and then a block. The hashes of all blocks of a level stand one behind the other in
 //! the blocks of the next level, the last of which is filled up with zeros. The topmost level is one block, whose hash
@@ -43,6 +43,17 @@ struct Level {
     blocks: u64,
 }
 
+/// The first mismatch that the kernel would meet on the way from the root hash to the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The root hash is not that of the topmost block of the tree.
+    Root,
+    /// The hash of a block of the tree, counted from the start of the tree, is not the one in the level above.
+    HashBlock(u64),
+    /// The hash of a data block is not the one in the tree, or without a tree not the root hash.
+    DataBlock(u64),
+}
+
 impl Geometry {
     /// The geometry for so many blocks of data, at least one.
     pub fn new(data_blocks: u64, data_block_size: usize, hash_block_size: usize) -> Self {
@@ -77,6 +88,10 @@ pub struct Part<'f> {
 }
 
 impl Part<'_> {
+    fn read(&self, block: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(bytes, self.offset + block * bytes.len() as u64)
+    }
+
     fn write(&self, block: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, self.offset + block * bytes.len() as u64)
     }
@@ -136,8 +151,70 @@ impl<'w> Writer<'w> {
     }
 }
 
+/// Verifies all blocks of a tree and of its data, from the root hash down. Returns the first mismatch.
+pub fn verify(
+    geometry: &Geometry,
+    salt: &[u8],
+    root: &Hash,
+    tree: Part<'_>,
+    data: Part<'_>,
+) -> io::Result<Option<Mismatch>> {
+    let salted = Sha256::new_with_prefix(salt);
+    let hashes_in_block = (geometry.hash_block_size / HASH) as u64;
+    let mut block = vec![0; geometry.hash_block_size];
+    let mut above = vec![0; geometry.hash_block_size];
+    above[..HASH].copy_from_slice(root);
+    let mut upper: Option<Level> = None;
+    for level in geometry.levels.iter().rev() {
+        for number in 0..level.blocks {
+            read_above(upper, number, hashes_in_block, tree, &mut above)?;
+            tree.read(level.first + number, &mut block)?;
+            if hash_of(&salted, &block) != hash_in(&above, number % hashes_in_block) {
+                return Ok(Some(if upper.is_none() {
+                    Mismatch::Root
+                } else {
+                    Mismatch::HashBlock(level.first + number)
+                }));
+            }
+        }
+        upper = Some(*level);
+    }
+    let mut block = vec![0; geometry.data_block_size];
+    for number in 0..geometry.data_blocks {
+        read_above(upper, number, hashes_in_block, tree, &mut above)?;
+        data.read(number, &mut block)?;
+        if hash_of(&salted, &block) != hash_in(&above, number % hashes_in_block) {
+            return Ok(Some(Mismatch::DataBlock(number)));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads the block with the hash of block `number` of the level below, if that is its first hash. Above the topmost
+/// level stands the root hash alone.
+fn read_above(
+    level: Option<Level>,
+    number: u64,
+    hashes_in_block: u64,
+    tree: Part<'_>,
+    block: &mut [u8],
+) -> io::Result<()> {
+    match level {
+        Some(level) if number.is_multiple_of(hashes_in_block) => {
+            tree.read(level.first + number / hashes_in_block, block)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn hash_of(salted: &Sha256, block: &[u8]) -> Hash {
     salted.clone().chain_update(block).finalize().into()
+}
+
+/// The hash of this number in a block of hashes.
+fn hash_in(block: &[u8], number: u64) -> &[u8] {
+    let start = number as usize * HASH;
+    &block[start..start + HASH]
 }
 
 #[cfg(test)]
@@ -157,5 +234,33 @@ mod tests {
         assert_eq!(blocks(128 * 128 + 1, 4096), [(3, 129), (1, 2), (0, 1)]);
         assert_eq!(blocks(17, 512), [(1, 2), (0, 1)]);
         assert_eq!(Geometry::new(129, 4096, 4096).tree_size(), 3 * 4096);
+    }
+
+    #[test]
+    fn the_first_mismatch_below_the_root_is_found() {
+        const DATA: u64 = 300;
+        let geometry = Geometry::new(DATA, 512, 512);
+        let (data, tree) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let (data, tree) = (Part { file: &data, offset: 1024 }, Part { file: &tree, offset: 512 });
+        let mut writer = Writer::new(&geometry, b"salt", tree);
+        for number in 0..DATA {
+            let block = [number as u8; 512];
+            data.write(number, &block).unwrap();
+            writer.data_block(&block).unwrap();
+        }
+        let root = writer.finish().unwrap();
+        let verified = |root: &Hash| verify(&geometry, b"salt", root, tree, data).unwrap();
+        assert_eq!(verified(&root), None);
+        assert_eq!(verified(&[0; HASH]), Some(Mismatch::Root));
+        assert_eq!(verify(&geometry, b"", &root, tree, data).unwrap(), Some(Mismatch::Root));
+        data.write(299, &[7; 512]).unwrap();
+        assert_eq!(verified(&root), Some(Mismatch::DataBlock(299)));
+        tree.write(5, &[7; 512]).unwrap();
+        assert_eq!(verified(&root), Some(Mismatch::HashBlock(5)));
+        tree.write(0, &[7; 512]).unwrap();
+        assert_eq!(verified(&root), Some(Mismatch::Root));
+        tree.file.set_len(512 * 20).unwrap();
+        data.file.set_len(512).unwrap();
+        assert!(verify(&geometry, b"salt", &root, Part { file: tree.file, offset: 512 * 20 }, data).is_err());
     }
 }

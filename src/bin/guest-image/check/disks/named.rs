@@ -1,0 +1,81 @@
+//! The disks that the kernel command line names, in the order in which PID 1 comes to them.
+
+use guest_init::request::Request;
+use guest_init::request::extension::{Extension, MOUNT_POINTS, SERIAL};
+use guest_init::request::keys::Refusal;
+use guest_init::request::location::{Location, Place};
+use guest_init::request::verity::Verity;
+use guest_init::text::Shown;
+
+/// A disk that the kernel command line names.
+#[derive(Debug)]
+pub struct NamedDisk<'r> {
+    /// Its serial number, or its name below /dev.
+    pub name: Vec<u8>,
+    /// Whether lists or modules are on it.
+    pub is_read: bool,
+    purpose: Purpose<'r>,
+}
+
+/// What PID 1 has a disk for.
+#[derive(Clone, Copy, Debug)]
+enum Purpose<'r> {
+    /// One of Kata's extensions.
+    Extension(Extension<'r>),
+    /// Files. `None`: no word verifies them.
+    Files(Option<Verity<'r>>),
+}
+
+impl<'r> NamedDisk<'r> {
+    /// All disks that a request names, each once.
+    pub fn all(request: &Request<'r>) -> Vec<Self> {
+        let locations = || request.files.iter().map(|file| &file.location).chain([&request.module_dir]);
+        let read: Vec<_> = locations().filter_map(name_of).collect();
+        let disk = |name: Vec<u8>, purpose| Self { is_read: read.contains(&name), name, purpose };
+        let extensions = request.extensions.iter();
+        let extensions = extensions.map(|it| disk([SERIAL, it.name].concat(), Purpose::Extension(*it)));
+        let verified = request.verity.iter().map(|it| disk(it.disk.to_vec(), Purpose::Files(Some(it.verity))));
+        let mut disks: Vec<_> = extensions.chain(verified).collect();
+        for name in locations().filter(|location| matches!(location.place, Place::Disk(_))).filter_map(name_of) {
+            if disks.iter().all(|disk| disk.name != name) {
+                disks.push(disk(name, Purpose::Files(None)));
+            }
+        }
+        disks
+    }
+
+    /// The subject of its failures.
+    pub fn subject(&self) -> String {
+        match &self.purpose {
+            Purpose::Extension(extension) => extension.to_string(),
+            Purpose::Files(_) => format!("disk:{}", Shown(&self.name)),
+        }
+    }
+
+    /// The parameters that it is verified by. `None`: it is read as it is.
+    ///
+    /// Failures: as [`Extension::parameters_for`].
+    pub fn parameters_for(&self, has_hash_partition: bool) -> Result<Option<Verity<'r>>, Refusal> {
+        match self.purpose {
+            Purpose::Extension(extension) => extension.parameters_for(has_hash_partition),
+            Purpose::Files(verity) => Ok(verity),
+        }
+    }
+}
+
+/// The name of the disk that a location is on.
+fn name_of(location: &Location<'_>) -> Option<Vec<u8>> {
+    match location.place {
+        Place::Disk(name) => Some(name.to_vec()),
+        Place::Extension => Some(on_extension(location).0),
+        Place::Image | Place::Share(_) => None,
+    }
+}
+
+/// The serial number of the extension that a location is on, and the path below it.
+pub fn on_extension<'l>(location: &Location<'l>) -> (Vec<u8>, &'l [u8]) {
+    let path = location.path.strip_prefix(MOUNT_POINTS).unwrap_or_default();
+    let end = path.iter().position(|&b| b == b'/').unwrap_or(path.len());
+    let (name, path) = path.split_at(end);
+    ([SERIAL, name].concat(), Location::in_image(path).below())
+}
