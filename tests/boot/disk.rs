@@ -3,6 +3,7 @@
 mod corrupted;
 mod extensions;
 mod files;
+mod images;
 mod layouts;
 mod refused;
 mod roots;
