@@ -305,8 +305,8 @@ mod tests {
         assert_eq!(found(about("42")), ("0x2a".into(), both.into()));
         assert_eq!(found(about("66")), ("0x42".into(), String::new()));
         assert_eq!(found(about("0x42")).1, "");
-        let none = "30: guest-init has no such code; as hexadecimal, it is 0x30";
-        assert_eq!(found(about("30")), (String::new(), none.into()));
+        let none = "10: guest-init has no such code; as hexadecimal, it is 0x10";
+        assert_eq!(found(about("10")), (String::new(), none.into()));
         assert_eq!(found(about("0xff")).1, "0xff: guest-init has no such code");
     }
 
