@@ -88,8 +88,8 @@ struct Target {
     /// is extension-NAME, and the guest mounts it at /run/kata-extensions/NAME
     #[arg(long, value_name = "NAME")]
     name: Option<ExtensionName>,
-    /// Print guest_init.verity=SERIAL,… for a disk with this serial number. Locations are disk:SERIAL:/path. For a VMM
-    /// that sets no serial numbers, such as Firecracker, name the disk as the guest does: vda, vdb
+    /// Print guest_init.verity=SERIAL,… for a disk with this serial number. Locations are disk:SERIAL:/path. With a VMM
+    /// whose serial numbers nobody chooses, such as Firecracker, name the disk as the guest does: vda, vdb
     #[arg(long, value_name = "SERIAL")]
     serial: Option<Serial>,
 }
