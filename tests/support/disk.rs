@@ -52,18 +52,20 @@ impl Disk {
     /// table.
     pub fn partitioned(kind: &str, head: &str, partitions: &[(&str, &Self)]) -> Self {
         let disk = Self::blank(PARTITION * (partitions.len() as u64 + 2));
-        let file = fs::OpenOptions::new().write(true).open(&disk.path).expect("the disk can be opened");
+        let starts: Vec<_> = (1..).map(|number| PARTITION * number).take(partitions.len()).collect();
         let mut script = format!("label: {kind}\n{head}\n");
-        for (number, (line, contents)) in (1..).zip(partitions) {
-            let start = PARTITION * number;
+        for (start, (line, _)) in starts.iter().zip(partitions) {
             script += &format!("start={} size={} {line}\n", start / SECTOR, PARTITION / SECTOR);
-            file.write_all_at(&fs::read(&contents.path).expect("the contents"), start).expect("they can be copied");
         }
         let mut sfdisk = Command::new("sfdisk");
         sfdisk.args(["--quiet", "--no-tell-kernel"]).arg(&disk.path).env("PATH", PATH).stdin(Stdio::piped());
         let mut sfdisk = sfdisk.spawn().expect("sfdisk");
         sfdisk.stdin.take().expect("a pipe").write_all(script.as_bytes()).expect("sfdisk reads");
         assert!(sfdisk.wait().expect("sfdisk ends").success(), "sfdisk: {script}");
+        // Only now, because sfdisk prints a remark about each partition with contents.
+        for (start, (_, contents)) in starts.iter().zip(partitions) {
+            disk.write(*start, &fs::read(&contents.path).expect("the contents"));
+        }
         disk
     }
 
