@@ -68,6 +68,19 @@ fn a_root_hash_or_a_salt_that_does_not_fit_ends_the_vm() {
     boots(&disk, &verified.fields_with_salt("00")).failed(Code::WrongRootHash, line);
 }
 
+#[test]
+fn a_bit_in_a_list_on_the_disk_of_an_extension_ends_the_vm() {
+    let verified = verified();
+    let disk = verified.disk();
+    disk.flip(disk.find(LIST.as_bytes()) + 3);
+    let words = format!(
+        "kata.extension.gpu.verity_params={} guest_init.modules_file=disk:extension-gpu:/list",
+        verified.fields()
+    );
+    let line = "mount disk:extension-gpu:/list: EBADMSG: block ";
+    with_disks(image(), &[named("extension-gpu", &disk)], &words).failed(Code::DataCorrupted, line);
+}
+
 /// Boots with an extension that has the module tree, after the bit at an offset in these bytes of its disk was flipped.
 fn with_damaged_extension(bytes: &[u8], offset: u64) -> Console {
     let files = TempDir::new().expect("a temporary directory");

@@ -31,7 +31,7 @@ impl<'a> VerifiedDisks<'a> {
     }
 
     /// The path by which the data of a disk are read: that of a device that verifies them, if `guest_init.verity` names
-    /// the disk. `None`: it does not.
+    /// the disk, or if it is an extension's that is verified. `None`: it is neither.
     ///
     /// Failures: those of [`VerityDevice::make`], and [`Code::HashTreeMissing`].
     pub fn path_of(
@@ -45,7 +45,10 @@ impl<'a> VerifiedDisks<'a> {
             let name = DiskName { by: By::Serial, value: named.disk };
             has_name(disk, &name) || has_name(&whole, &name)
         };
-        let Some(VerifiedDisk { verity, .. }) = self.named.iter().find(is_it).copied() else { return Ok(None) };
+        let Some(VerifiedDisk { verity, .. }) = self.named.iter().find(is_it).copied() else {
+            let is_its = |device: &&VerityDevice| disk == device.data() || disk == whole_path(device.data());
+            return Ok(self.devices.iter().find(is_its).map(VerityDevice::path));
+        };
         let layout = Layout::of(&whole);
         if disk != whole && disk != layout.data {
             let reason = "guest_init.verity names its disk, of which only the first partition is verified";
