@@ -5,9 +5,9 @@ use core::fmt;
 use crate::failure::{Code, Failure, Report};
 use crate::request::Request;
 use crate::request::extension::{Extension, SERIAL};
-use crate::request::location::{Location, Place};
+use crate::request::location::Place;
 use crate::request::verity::Verity;
-use crate::text::Shown;
+use crate::text::{Shown, Text};
 
 /// The number of disks with verity parameters, and of extensions, that a command line may name.
 pub const MOST_DISKS: usize = 16;
@@ -49,11 +49,20 @@ pub(super) fn check_names(request: &Request<'_>, report: &mut Report<'_>) {
             return report.add(Failure::new(Code::RepeatedKey, subject, reason));
         }
     }
-    for (number, disk) in names(request).enumerate() {
-        if let Some(other) = names(request).skip(number + 1).find(|other| disk.collides_with(other)) {
-            let reason = "both names are the same in their first 20 bytes, to which virtio-blk cuts them: shorten one";
-            return report.add(Failure::new(Code::DisksCollide, format_args!("{disk}, {other}"), reason));
-        }
+    let mut collision = None;
+    each_name(request, &mut |disk| {
+        each_name(request, &mut |other| {
+            // Equal bytes have equal texts, so the texts may be compared.
+            let [first, second] = [disk, other].map(Text::<320>::of);
+            let [cut, other_cut] = [&first, &second].map(|name| name.as_str().as_bytes().first_chunk::<CUT>());
+            if cut.is_some() && cut == other_cut && first.as_str() != second.as_str() {
+                collision.get_or_insert((disk, other));
+            }
+        });
+    });
+    if let Some((disk, other)) = collision {
+        let reason = "both names are the same in their first 20 bytes, to which virtio-blk cuts them: shorten one";
+        report.add(Failure::new(Code::DisksCollide, format_args!("{disk}, {other}"), reason));
     }
 }
 
@@ -61,32 +70,21 @@ pub(super) fn check_names(request: &Request<'_>, report: &mut Report<'_>) {
 #[derive(Clone, Copy)]
 struct DiskName<'a>(&'static [u8], &'a [u8]);
 
-impl<'a> DiskName<'a> {
-    fn bytes(&self) -> impl Iterator<Item = &'a u8> + use<'a> {
-        self.0.iter().chain(self.1)
-    }
-
-    fn collides_with(&self, other: &Self) -> bool {
-        !self.bytes().eq(other.bytes()) && self.bytes().take(CUT).eq(other.bytes().take(CUT))
-    }
-}
-
 impl fmt::Display for DiskName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", Shown(self.0), Shown(self.1))
     }
 }
 
-/// The disks that a request names. A disk may occur several times.
-fn names<'r, 'a>(request: &'r Request<'a>) -> impl Iterator<Item = DiskName<'a>> + use<'r, 'a> {
-    let of_place = |location: &Location<'a>| match location.place {
-        Place::Disk(disk) => Some(DiskName(b"", disk)),
-        Place::Image | Place::Extension | Place::Share(_) => None,
-    };
-    let extensions = request.extensions.iter().map(|extension| DiskName(SERIAL, extension.name));
-    let verified = request.verity.iter().map(|verified| DiskName(b"", verified.disk));
-    let locations = request.files.iter().map(|file| &file.location).chain([&request.module_dir]);
-    extensions.chain(verified).chain(locations.filter_map(of_place))
+/// Calls `visit` with the name of each disk that a request names. A disk may occur several times.
+fn each_name<'a>(request: &Request<'a>, visit: &mut dyn FnMut(DiskName<'a>)) {
+    request.extensions.iter().for_each(|extension| visit(DiskName(SERIAL, extension.name)));
+    request.verity.iter().for_each(|verified| visit(DiskName(b"", verified.disk)));
+    for location in request.files.iter().map(|file| &file.location).chain([&request.module_dir]) {
+        if let Place::Disk(disk) = location.place {
+            visit(DiskName(b"", disk));
+        }
+    }
 }
 
 #[cfg(test)]

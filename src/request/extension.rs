@@ -9,8 +9,8 @@ use crate::request::keys::Refusal;
 use crate::request::verity::Verity;
 use crate::text::Shown;
 
-/// The directory with a mount point for each extension, and the `/` behind it.
-pub const MOUNT_POINTS: &[u8] = b"/run/kata-extensions/";
+/// The directory with a mount point for each extension.
+pub const MOUNT_POINTS: &str = "/run/kata-extensions";
 /// How the serial number of an extension's disk begins. The name follows.
 pub const SERIAL: &[u8] = b"extension-";
 

@@ -192,6 +192,6 @@ fn switch(value: &[u8]) -> Result<bool, Refusal> {
 }
 
 /// Reads a number of digits alone, without a sign or blanks.
-pub(super) fn number<T: FromStr>(value: &[u8]) -> Option<T> {
+pub(crate) fn number<T: FromStr>(value: &[u8]) -> Option<T> {
     str::from_utf8(value).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }

@@ -52,8 +52,7 @@ impl<'a> Location<'a> {
         let location = match (text.strip_prefix(SHARE), text.strip_prefix(DISK)) {
             (Some(rest), _) => named(rest).map(|(tag, path)| Self { place: Place::Share(tag), path }),
             (None, Some(rest)) => named(rest).map(|(disk, path)| Self { place: Place::Disk(disk), path }),
-            (None, None) if text.starts_with(MOUNT_POINTS) => Some(Self { place: Place::Extension, path: text }),
-            (None, None) => Some(Self::in_image(text)),
+            (None, None) => Some(Self { place: place_of(text), path: text }),
         };
         match location {
             None => Err("a share is `virtiofs:TAG:/path`, and a disk is `disk:DISK:/path`"),
@@ -74,6 +73,12 @@ impl<'a> Location<'a> {
         let start = self.path.iter().position(|&b| b != b'/');
         start.and_then(|start| self.path.get(start..)).unwrap_or(b".")
     }
+}
+
+/// The place of a path.
+fn place_of<'a>(path: &[u8]) -> Place<'a> {
+    let below = path.strip_prefix(MOUNT_POINTS.as_bytes());
+    if below.is_some_and(|below| below.starts_with(b"/")) { Place::Extension } else { Place::Image }
 }
 
 /// The name of a share or of a disk, and the path behind it. The name ends at the first `:/`, so it may hold other

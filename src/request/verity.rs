@@ -104,8 +104,8 @@ impl<'a> Verity<'a> {
             root_hash,
             salt: if salt == b"-" { b"" } else { salt },
             data_blocks: number(data_blocks).ok_or(DATA_BLOCKS)?,
-            data_block_size: number(data_block_size).ok_or(BLOCK_SIZE)?,
-            hash_block_size: number(hash_block_size).ok_or(BLOCK_SIZE)?,
+            data_block_size: block_size(data_block_size)?,
+            hash_block_size: block_size(hash_block_size)?,
         }
         .checked()
     }
@@ -191,6 +191,11 @@ impl<'a> Verity<'a> {
     pub fn end_of_tree(&self, start: u64) -> Option<u64> {
         start.checked_add(self.hash_blocks())?.checked_mul(self.hash_block_size())
     }
+}
+
+/// Reads the size of a block.
+fn block_size(digits: &[u8]) -> Result<u32, &'static str> {
+    number::<u64>(digits).and_then(|size| size.try_into().ok()).ok_or(BLOCK_SIZE)
 }
 
 /// The five fields, for someone whose text lacks one, or has another.

@@ -5,6 +5,9 @@
 //!
 //! tests/support/cost.toml has the last measurement, and more than a tenth above it is a failure. Lower the figures
 //! there when guest-init has become cheaper.
+//!
+//! A boot is exact, but its timer ticks, and the kernel's work of now and then, fall at another place in each image, and
+//! take up to 50 thousand instructions more or less. So each figure is the median of several images.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -26,7 +29,7 @@ fn eight_names_stay_as_cheap_as_recorded() {
 #[test]
 fn two_boots_take_equally_many_instructions() {
     let list = List::virtio();
-    let image = image(&list);
+    let image = image(&list, 0);
     assert_eq!(instructions(&image, &list, "guest-init"), instructions(&image, &list, "guest-init"));
 }
 
@@ -45,24 +48,34 @@ fn a_parameter_of_a_compressed_module_costs_at_most_a_hundredth() {
     assert!(with * 100 <= without * 101, "{with} k instructions with a parameter, {without} k without");
 }
 
+/// The sizes of a file that nothing reads, in bytes: one for each image of a list.
+const FILLERS: [usize; 3] = [0, 150_000, 300_000];
+
 /// Asserts that the list costs no more than the recorded figure and a tenth of it.
 fn stays_cheap(list: &List) {
-    let image = image(list);
-    let ((floor, loaded), (cost, also_loaded)) =
-        (instructions(&image, list, "floor"), instructions(&image, list, "guest-init"));
-    assert_eq!(also_loaded, loaded, "guest-init and the floor load the same modules in the same order");
-    let (above, recorded) = (cost.saturating_sub(floor), recorded(&list.name));
-    println!("{}: {} modules, {above} k above {floor} k, recorded: {recorded} k", list.name, loaded.len());
+    let mut above = FILLERS.map(|filler| {
+        let image = image(list, filler);
+        let ((floor, loaded), (cost, also_loaded)) =
+            (instructions(&image, list, "floor"), instructions(&image, list, "guest-init"));
+        assert_eq!(also_loaded, loaded, "guest-init and the floor load the same modules in the same order");
+        println!("{}: {} modules, {} k above {floor} k", list.name, loaded.len(), cost.saturating_sub(floor));
+        cost.saturating_sub(floor)
+    });
+    above.sort_unstable();
+    let ([_, median, _], recorded) = (above, recorded(&list.name));
+    println!("{}: {median} k above the floor, recorded: {recorded} k", list.name);
     assert!(
-        above * 10 <= recorded * 11,
-        "{}: {above} k instructions above the floor, more than a tenth above the {recorded} k of tests/support/cost.toml",
+        median * 10 <= recorded * 11,
+        "{}: {median} k instructions above the floor, more than a tenth above the {recorded} k of tests/support/cost.toml",
         list.name
     );
 }
 
-fn image(list: &List) -> Built {
+/// The list's image, with a file of so many bytes that nothing reads.
+fn image(list: &List, filler: usize) -> Built {
     let kernel = Kernel::under_test();
-    with_all_indexes(list.place(Image::new(), kernel), kernel).build()
+    let image = list.place(Image::new(), kernel).file("/filler", vec![0; filler], 0o644);
+    with_all_indexes(image, kernel).build()
 }
 
 /// The thousands of instructions from a PID 1's start to the agent's, and the loaded modules.

@@ -46,8 +46,8 @@ fn mount(extension: &Extension<'_>, places: &mut Places<'_>) -> Result<(), Failu
     let disk = wanted.wait(&DiskName { by: By::Serial, value: &serial }, drivers)?;
     let path = verified.path_of_extension(&wanted, extension, &disk, drivers)?;
     let mount = wanted.mount(&path, drivers)?;
-    let [parent, target] = [&b""[..], extension.name].map(|name| format!("{}{}", Shown(MOUNT_POINTS), Shown(name)));
-    let moved = make_directory(&parent)
+    let target = format!("{MOUNT_POINTS}/{}", Shown(extension.name));
+    let moved = make_directory(MOUNT_POINTS)
         .and_then(|()| make_directory(&target))
         .and_then(|()| move_mount(&mount, "", CWD, &*target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH));
     moved.map_err(|error| {

@@ -3,21 +3,21 @@
 
 extern crate alloc;
 
-use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 use rustix::fs::readlink;
 
 use crate::failure::{Code, Failure};
 use crate::guest::watch::kernel_messages::KernelMessages;
-use crate::request::Request;
+use crate::request::{Request, keys};
 use crate::text::Shown;
 
 /// A block that differs from its hash.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Corruption {
     /// The numbers of the device with the data, `MAJOR:MINOR`.
-    pub device: String,
+    pub device: Vec<u8>,
     /// The block's number.
     pub block: u64,
     /// Whether the block is one of the hash tree.
@@ -32,15 +32,16 @@ pub fn last() -> Option<Corruption> {
 /// Reads a message of `verity_handle_err` in drivers/md/dm-verity-target.c:
 /// `device-mapper: verity: 254:1: data block 7 is corrupted`.
 fn parse(message: &str) -> Option<Corruption> {
-    let (_, rest) = message.split_once("verity: ")?;
-    let (device, block) = rest.strip_suffix(" is corrupted")?.split_once(": ")?;
-    let (kind, number) = block.split_once(" block ")?;
+    let mut words = message.as_bytes().strip_suffix(b" is corrupted")?.rsplit(|&b| b == b' ');
+    let (number, block, kind, device) = (words.next()?, words.next()?, words.next()?, words.next()?);
     let is_tree = match kind {
-        "data" => false,
-        "metadata" => true,
+        b"data" => false,
+        b"metadata" => true,
         _ => return None,
     };
-    Some(Corruption { device: device.into(), block: number.parse().ok()?, is_tree })
+    let is_report = block == b"block" && words.next() == Some(b"verity:");
+    let device = Vec::from(device.strip_suffix(b":")?);
+    Some(Corruption { device, block: keys::number(number)?, is_tree }).filter(|_| is_report)
 }
 
 impl Corruption {
@@ -50,9 +51,9 @@ impl Corruption {
     }
 
     /// The name of the device below /dev.
-    fn name(&self) -> Option<String> {
-        let link = readlink(alloc::format!("/sys/dev/block/{}", self.device), [0; 256]).ok()?;
-        link.to_str().ok()?.rsplit('/').next().map(String::from)
+    fn name(&self) -> Option<Vec<u8>> {
+        let link = readlink([b"/sys/dev/block/", &self.device[..]].concat(), [0; 256]).ok()?;
+        link.to_bytes().rsplit(|&b| b == b'/').next().map(Vec::from)
     }
 }
 
@@ -61,7 +62,7 @@ impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_tree { "the hash tree" } else { "the data" };
         let name = self.name().unwrap_or_else(|| self.device.clone());
-        write!(f, "block {} of {kind} of {} differs from its hash", self.block, Shown(name.as_bytes()))
+        write!(f, "block {} of {kind} of {} differs from its hash", self.block, Shown(&name))
     }
 }
 

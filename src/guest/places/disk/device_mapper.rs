@@ -1,7 +1,6 @@
 //! The device mapper: its structures, and the calls of its control device that a verified disk takes
 //! (include/uapi/linux/dm-ioctl.h, drivers/md/dm-ioctl.c).
 
-use core::fmt::{self, Write};
 use core::mem::offset_of;
 
 use rustix::fd::OwnedFd;
@@ -10,7 +9,6 @@ use rustix::io;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 
 use crate::request::verity::Device;
-use crate::text::Text;
 
 /// The control device. Its node is in /dev as soon as dm_mod is loaded.
 const CONTROL: &str = "/dev/mapper/control";
@@ -101,14 +99,12 @@ impl DeviceMapper {
 
     /// Loads a read-only table of one verity target of so many sectors of 512 bytes, which counts from the next
     /// [`Self::resume`] on.
-    pub fn load(&self, name: &str, sectors: u64, parameters: fmt::Arguments<'_>) -> io::Result<()> {
+    pub fn load(&self, name: &str, sectors: u64, parameters: &str) -> io::Result<()> {
         let mut call = Call::of(name, READ_ONLY)?;
         call.header.target_count = 1;
         call.target.length = sectors;
         call.target.kind = *VERITY;
-        let text = Text::<LONGEST>::of(parameters);
-        let room = call.parameters.get_mut(..text.as_str().len()).filter(|room| room.len() < LONGEST);
-        room.ok_or(io::Errno::TOOBIG)?.copy_from_slice(text.as_str().as_bytes());
+        copy(parameters, &mut call.parameters)?;
         self.call::<TABLE_LOAD>(&mut call)
     }
 
@@ -118,14 +114,12 @@ impl DeviceMapper {
     }
 
     /// Whether the present table of a device is one verity target with these parameters.
-    pub fn has(&self, name: &str, sectors: u64, parameters: fmt::Arguments<'_>) -> io::Result<bool> {
+    pub fn has(&self, name: &str, sectors: u64, parameters: &str) -> io::Result<bool> {
         let mut call = Call::of(name, STATUS_TABLE)?;
         self.call::<TABLE_STATUS>(&mut call)?;
         let text = call.parameters.split(|&b| b == 0).next().unwrap_or_default();
         let is_alone = (call.header.target_count, call.target.start, call.target.length) == (1, 0, sectors);
-        let mut wanted = Text::<LONGEST>::new();
-        let fits = wanted.write_fmt(parameters).is_ok() && wanted.as_str().as_bytes() == text;
-        Ok(is_alone && call.target.kind == *VERITY && fits)
+        Ok(is_alone && call.target.kind == *VERITY && text == parameters.as_bytes())
     }
 
     /// Removes a device, at the latest when it is closed.
@@ -146,8 +140,7 @@ impl Call {
     /// A call about the device with a name.
     fn of(device: &str, flags: u32) -> io::Result<Self> {
         let mut name = [0; 128];
-        let room = name.get_mut(..device.len()).filter(|room| room.len() < 128);
-        room.ok_or(io::Errno::NAMETOOLONG)?.copy_from_slice(device.as_bytes());
+        copy(device, &mut name)?;
         let header = Header {
             version: VERSION,
             data_size: size_of::<Self>() as u32,
@@ -165,4 +158,11 @@ impl Call {
         let target = Target { start: 0, length: 0, status: 0, next: 0, kind: [0; 16] };
         Ok(Self { header, target, parameters: [0; LONGEST] })
     }
+}
+
+/// Copies text into room for it and for the NUL at its end.
+fn copy(text: &str, room: &mut [u8]) -> io::Result<()> {
+    let room = room.get_mut(..=text.len()).and_then(|room| room.get_mut(..text.len()));
+    room.ok_or(io::Errno::TOOBIG)?.copy_from_slice(text.as_bytes());
+    Ok(())
 }

@@ -35,10 +35,9 @@ impl Layout {
         loop {
             // While the kernel reads the partition table, an open of the disk waits (bdev_open_by_dev in block/bdev.c).
             let device = open_disk(disk);
-            let mut partitions = partitions(disk);
-            partitions.sort_unstable();
-            if let Some((number, data)) = partitions.first() {
-                let hash = partitions.get(1).filter(|(second, _)| (*number, *second) == (1, 2));
+            let partitions = partitions(disk);
+            if let Some((number, data)) = partitions.iter().min() {
+                let hash = partitions.iter().find(|(other, _)| (*number, *other) == (1, 2));
                 return Self { data: data.clone(), hash_partition: hash.map(|(_, path)| path.clone()) };
             }
             looks += 1;

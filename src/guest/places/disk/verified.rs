@@ -31,7 +31,7 @@ impl<'a> VerifiedDisks<'a> {
     }
 
     /// The path by which the data of a disk are read: that of a device that verifies them, if `guest_init.verity` names
-    /// the disk, or if it is an extension's that is verified. `None`: it is neither.
+    /// the disk, or if it is an extension's. `None`: nothing verifies the disk.
     ///
     /// Failures: those of [`VerityDevice::make`], and [`Code::HashTreeMissing`].
     pub fn path_of(
@@ -41,18 +41,20 @@ impl<'a> VerifiedDisks<'a> {
         drivers: &mut Drivers<'_>,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let whole = whole_path(disk);
+        if let Some(device) = self.devices.iter().find(|device| whole_path(device.data()) == whole) {
+            return match disk == whole || disk == device.data() {
+                true => Ok(Some(device.path())),
+                false => Err(unverified(wanted)),
+            };
+        }
         let is_it = |named: &&VerifiedDisk<'_>| {
             let name = DiskName { by: By::Serial, value: named.disk };
             has_name(disk, &name) || has_name(&whole, &name)
         };
-        let Some(VerifiedDisk { verity, .. }) = self.named.iter().find(is_it).copied() else {
-            let is_its = |device: &&VerityDevice| disk == device.data() || disk == whole_path(device.data());
-            return Ok(self.devices.iter().find(is_its).map(VerityDevice::path));
-        };
+        let Some(VerifiedDisk { verity, .. }) = self.named.iter().find(is_it).copied() else { return Ok(None) };
         let layout = Layout::of(&whole);
         if disk != whole && disk != layout.data {
-            let reason = "guest_init.verity names its disk, of which only the first partition is verified";
-            return Err(wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason));
+            return Err(unverified(wanted));
         }
         let tree = layout.hash_tree(&verity, wanted)?;
         self.make(wanted, verity, &layout.data, tree, drivers).map(Some)
@@ -106,4 +108,10 @@ impl<'a> VerifiedDisks<'a> {
         }
         Ok(())
     }
+}
+
+/// The failure of a partition on a disk of which another one is verified.
+fn unverified(wanted: &WantedDisk<'_>) -> Failure {
+    let reason = "it is on a disk that is verified, but only the first partition of such a disk has a hash tree";
+    wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason)
 }

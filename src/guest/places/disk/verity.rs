@@ -105,9 +105,10 @@ impl VerityDevice {
     /// Gives the device its table, with options at its end, and reads it back.
     fn replace_table(&self, options: &str) -> io::Result<()> {
         let Self { mapper, name, sectors, table, .. } = self;
-        mapper.load(name, *sectors, format_args!("{table}{options}"))?;
+        let table = [table, options].concat();
+        mapper.load(name, *sectors, &table)?;
         mapper.resume(name)?;
-        match mapper.has(name, *sectors, format_args!("{table}{options}"))? {
+        match mapper.has(name, *sectors, &table)? {
             true => Ok(()),
             false => Err(Errno::BADMSG),
         }
