@@ -37,9 +37,10 @@ pub fn is_serial(of_device: &[u8], named: &[u8]) -> bool {
 }
 
 /// Reports two disks whose names differ, but not after a device has cut them, because one would be taken for the other.
-/// Reports an extension that `guest_init.verity` names, because it has parameters of its own, or none.
+/// Reports an extension that `guest_init.verity` names, because it has parameters of its own, or none; and a location on
+/// an extension that no word mounts.
 ///
-/// Failures: [`Code::DisksCollide`], [`Code::RepeatedKey`].
+/// Failures: [`Code::DisksCollide`], [`Code::RepeatedKey`], [`Code::BadValue`].
 pub(super) fn check_names(request: &Request<'_>, report: &mut Report<'_>) {
     for verified in &request.verity {
         let is_its_disk = |extension: &&Extension<'_>| verified.disk.strip_prefix(SERIAL) == Some(extension.name);
@@ -47,6 +48,14 @@ pub(super) fn check_names(request: &Request<'_>, report: &mut Report<'_>) {
             let reason = format_args!("{extension}.verity_params has the parameters of this disk");
             let subject = format_args!("guest_init.verity={}", Shown(verified.disk));
             return report.add(Failure::new(Code::RepeatedKey, subject, reason));
+        }
+    }
+    for location in request.files.iter().map(|file| &file.location).chain([&request.module_dir]) {
+        if let Place::Extension(name) = location.place
+            && request.extensions.iter().all(|extension| extension.name != name)
+        {
+            let reason = format_args!("the command line has no kata.extension.{}.verity_params", Shown(name));
+            return report.add(Failure::new(Code::BadValue, location, reason));
         }
     }
     let mut collision = None;
@@ -117,6 +126,10 @@ mod tests {
         );
         let reason = "kata.extension.gpu.verity_params has the parameters of this disk";
         assert_eq!(mistake(&both), std::format!("read guest_init.verity=extension-gpu: EINVAL: {reason}"));
+        assert_eq!(
+            mistake("guest_init.modules_file=/run/kata-extensions/gpu/list"),
+            "read /run/kata-extensions/gpu/list: EINVAL: the command line has no kata.extension.gpu.verity_params"
+        );
         assert_eq!(mistake("guest_init.modules_file=disk:modules:/a guest_init.module_dir=disk:modules:/b"), "");
         let long = "guest_init.modules_file=disk:a-disk-with-a-long-name-1:/a guest_init.module_dir=disk:a-disk-with-a-long-name:/b";
         assert!(mistake(long).starts_with("read a-disk-with-a-long-name-1, a-disk-with-a-long-name: ENOTUNIQ"));

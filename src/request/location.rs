@@ -33,8 +33,8 @@ pub struct Location<'a> {
 pub enum Place<'a> {
     /// The image.
     Image,
-    /// An extension of Kata's, which guest-init mounted below `/run`. The path begins at the root of the image.
-    Extension,
+    /// The extension of Kata's with this name, which guest-init mounts below `/run`.
+    Extension(&'a [u8]),
     /// The share with this tag.
     Share(&'a [u8]),
     /// The disk with this serial number, or with this name below /dev.
@@ -52,7 +52,7 @@ impl<'a> Location<'a> {
         let location = match (text.strip_prefix(SHARE), text.strip_prefix(DISK)) {
             (Some(rest), _) => named(rest).map(|(tag, path)| Self { place: Place::Share(tag), path }),
             (None, Some(rest)) => named(rest).map(|(disk, path)| Self { place: Place::Disk(disk), path }),
-            (None, None) => Some(Self { place: place_of(text), path: text }),
+            (None, None) => Some(on_extension(text).unwrap_or(Self::in_image(text))),
         };
         match location {
             None => Err("a share is `virtiofs:TAG:/path`, and a disk is `disk:DISK:/path`"),
@@ -75,10 +75,11 @@ impl<'a> Location<'a> {
     }
 }
 
-/// The place of a path.
-fn place_of<'a>(path: &[u8]) -> Place<'a> {
-    let below = path.strip_prefix(MOUNT_POINTS.as_bytes());
-    if below.is_some_and(|below| below.starts_with(b"/")) { Place::Extension } else { Place::Image }
+/// Reads a path on an extension. `None`: the path is in the image.
+fn on_extension(path: &[u8]) -> Option<Location<'_>> {
+    let rest = path.strip_prefix(MOUNT_POINTS.as_bytes())?.strip_prefix(b"/")?;
+    let (name, path) = rest.split_at(rest.iter().position(|&b| b == b'/')?);
+    (!name.is_empty()).then_some(Location { place: Place::Extension(name), path })
 }
 
 /// The name of a share or of a disk, and the path behind it. The name ends at the first `:/`, so it may hold other
@@ -92,7 +93,8 @@ fn named(text: &[u8]) -> Option<(&[u8], &[u8])> {
 impl fmt::Display for Location<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place {
-            Place::Image | Place::Extension => {}
+            Place::Image => {}
+            Place::Extension(name) => write!(f, "{MOUNT_POINTS}/{}", Shown(name))?,
             Place::Share(tag) => write!(f, "virtiofs:{}:", Shown(tag))?,
             Place::Disk(disk) => write!(f, "disk:{}:", Shown(disk))?,
         }
@@ -115,8 +117,9 @@ mod tests {
             ("virtiofs:a:/b:/c", at(Place::Share(b"a"), "/b:/c")),
             ("disk:vdb:/list", at(Place::Disk(b"vdb"), "/list")),
             ("disk:a:b c:/lib/modules", at(Place::Disk(b"a:b c"), "/lib/modules")),
-            ("/run/kata-extensions/gpu/x", at(Place::Extension, "/run/kata-extensions/gpu/x")),
+            ("/run/kata-extensions/gpu/x/y", at(Place::Extension(b"gpu"), "/x/y")),
             ("/run/kata-extension/gpu/x", Location::in_image(b"/run/kata-extension/gpu/x")),
+            ("/run/kata-extensions/x", Location::in_image(b"/run/kata-extensions/x")),
         ] {
             assert_eq!(Location::parse(text.as_bytes()), Ok(expected));
             assert_eq!(expected.to_string(), text);

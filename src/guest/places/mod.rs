@@ -23,9 +23,10 @@ use crate::guest::places::disk::verified::VerifiedDisks;
 use crate::guest::places::disk::wanted::WantedDisk;
 use crate::guest::places::drivers::Drivers;
 use crate::guest::system::errno::strerror;
-use crate::guest::system::files::{Directory, File};
+use crate::guest::system::files::{Directory, File, open_directory};
 use crate::guest::system::initramfs::has_modprobe;
 use crate::request::Request;
+use crate::request::extension::MOUNT_POINTS;
 use crate::request::kernel::KernelWords;
 use crate::request::kernel::disk_name::{By, DiskName};
 use crate::request::location::{Location, Place};
@@ -54,7 +55,7 @@ impl<'a> Places<'a> {
     pub fn new(request: &Request<'a>) -> Self {
         let image_modules = match request.module_dir.place {
             Place::Image => request.module_dir,
-            Place::Extension | Place::Share(_) | Place::Disk(_) => Location::in_image(MODULES.as_bytes()),
+            Place::Extension(_) | Place::Share(_) | Place::Disk(_) => Location::in_image(MODULES.as_bytes()),
         };
         let Request { kernel, keep_modules, .. } = *request;
         let verified = VerifiedDisks::new(request);
@@ -133,7 +134,7 @@ impl<'a> Places<'a> {
         }
         let root = self.directory_of(location)?;
         let bound = root.directory(location.below()).and_then(|directory| match location.place {
-            Place::Image | Place::Extension => bind_mounted_to_lib_modules(&directory),
+            Place::Image | Place::Extension(_) => bind_mounted_to_lib_modules(&directory),
             Place::Share(_) | Place::Disk(_) => bind_to_lib_modules(root, &directory),
         });
         bound.map_err(|error| {
@@ -145,10 +146,9 @@ impl<'a> Places<'a> {
     /// The directory of the place of a location. A share or a disk is mounted if it is not mounted yet.
     fn directory_of(&mut self, location: &Location<'a>) -> Result<&Directory, Failure> {
         if self.places.iter().all(|(place, _)| *place != location.place) {
-            let root = || Directory::open("/").map_err(|error| failure(location, error, "/ can't be opened"));
             let directory = match location.place {
-                Place::Image => root(),
-                Place::Extension => root().map(Directory::without_maps),
+                Place::Image => Directory::open("/").map_err(|error| failure(location, error, "/ can't be opened")),
+                Place::Extension(name) => open_extension(location, name),
                 Place::Share(tag) => self.mount_share(tag),
                 Place::Disk(disk) => self.mount_disk(disk),
             };
@@ -181,11 +181,17 @@ impl<'a> Places<'a> {
     }
 }
 
+/// The root of an extension that is mounted.
+fn open_extension(location: &Location<'_>, name: &[u8]) -> Result<Directory, Failure> {
+    let root = open_directory([MOUNT_POINTS.as_bytes(), b"/", name].concat()).map(Directory::of_mount);
+    root.map_err(|error| failure(location, error, "the extension's root can't be opened"))
+}
+
 /// The failure of a place.
 fn failure(location: &Location<'_>, error: io::Errno, reason: &str) -> Failure {
     let code = match location.place {
         Place::Image | Place::Share(_) => Code::ShareFailed,
-        Place::Extension | Place::Disk(_) => Code::DiskFailed,
+        Place::Extension(_) | Place::Disk(_) => Code::DiskFailed,
     };
     Failure::from_errno(code, location, error, reason)
 }

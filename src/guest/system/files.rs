@@ -40,8 +40,6 @@ pub struct Directory {
     fd: Arc<OwnedFd>,
     /// `None`: the root of this process is the root.
     within: Option<Within>,
-    /// Whether files are mapped. If not, they are read.
-    maps: bool,
 }
 
 /// The root that a directory and its links stay below.
@@ -57,12 +55,7 @@ struct Within {
 impl Directory {
     /// Opens a directory of the image.
     pub fn open(path: impl Arg) -> io::Result<Self> {
-        Ok(Self { fd: open_directory(path)?.into(), within: None, maps: true })
-    }
-
-    /// The same directory, without a file of it being mapped.
-    pub fn without_maps(self) -> Self {
-        Self { maps: false, ..self }
+        Ok(Self { fd: open_directory(path)?.into(), within: None })
     }
 
     /// Takes the root of a share or of a disk.
@@ -77,7 +70,7 @@ impl Directory {
 
     fn at_root(fd: OwnedFd, is_mount: bool) -> Self {
         let root = Arc::new(fd);
-        Self { fd: root.clone(), within: Some(Within { root, path: Vec::new(), is_mount }), maps: !is_mount }
+        Self { fd: root.clone(), within: Some(Within { root, path: Vec::new(), is_mount }) }
     }
 
     /// Opens a directory below this one.
@@ -87,7 +80,7 @@ impl Directory {
         let path = path.as_cow_c_str()?;
         let fd = self.open_below(&path, DIRECTORY)?.into();
         let within = self.within.as_ref().map(|within| Within { path: within.join(path.to_bytes()), ..within.clone() });
-        Ok(Self { fd, within, maps: self.maps })
+        Ok(Self { fd, within })
     }
 
     /// Opens a regular file below this directory. A FIFO, a socket or a device in its place is an error at once.
@@ -103,7 +96,7 @@ impl Directory {
             }
             fd => only_regular(fd?),
         };
-        Ok(File { fd: fd?, maps: self.maps })
+        Ok(File { fd: fd?, is_mapped: self.within.as_ref().is_none_or(|within| !within.is_mount) })
     }
 
     /// The names in this directory, in order, without `.` and `..`.
@@ -189,14 +182,15 @@ impl AsFd for Directory {
 #[derive(Debug)]
 pub struct File {
     fd: OwnedFd,
-    maps: bool,
+    /// Whether the file's bytes are mapped. If not, they are read.
+    is_mapped: bool,
 }
 
 impl File {
     /// The bytes of the file. A file of the image is mapped. Any other file is read; if it has more than `most` bytes,
     /// the error is EFBIG.
     pub fn contents(&self, most: usize) -> io::Result<Cow<'static, [u8]>> {
-        match self.maps {
+        match self.is_mapped {
             true => map(&self.fd).map(Cow::Borrowed),
             false => read(&self.fd, most).map(Cow::Owned),
         }
@@ -205,7 +199,7 @@ impl File {
     /// Has the kernel begin to read a file that is not of the image before its bytes are needed (posix_fadvise(2)). An error has no
     /// effect.
     pub fn read_ahead(&self) {
-        if !self.maps {
+        if !self.is_mapped {
             let _ = fadvise(&self.fd, 0, None, Advice::WillNeed);
         }
     }

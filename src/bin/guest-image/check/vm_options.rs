@@ -81,8 +81,7 @@ impl VmOptions {
     /// The outer error: no option says where the location is on this host. The inner one: the failure of PID 1.
     pub fn list(&self, location: &Location<'_>, disks: &Disks) -> Result<Result<&'static [u8], Failure>> {
         let folder = self.folder(location, disks).with_context(|| format!("guest_init.modules_file={location}"));
-        let (folder, below) = folder?;
-        Ok(lists::text(location, folder.directory.and_then(|folder| folder.regular(below))))
+        Ok(lists::text(location, folder?.directory.and_then(|folder| folder.regular(location.below()))))
     }
 
     /// The folder of module trees: the one that an option names, or else the one that the kernel command line names.
@@ -91,23 +90,19 @@ impl VmOptions {
             return Ok(self.tree.module_dir());
         }
         let folder = self.folder(location, disks).with_context(|| format!("guest_init.module_dir={location}"));
-        let (folder, below) = folder?;
-        Ok(folder.below(OsStr::from_bytes(below)))
+        Ok(folder?.below(OsStr::from_bytes(location.below())))
     }
 
-    /// The root folder of a location, that of the image, of a share or of a disk, and the path below it.
-    fn folder<'l>(&self, location: &Location<'l>, disks: &Disks) -> Result<(Folder, &'l [u8])> {
+    /// The root folder of a location: that of the image, of a share or of a disk.
+    fn folder(&self, location: &Location<'_>, disks: &Disks) -> Result<Folder> {
         let tag = match location.place {
-            Place::Image => {
-                let root = self.tree.root().context("a path in the guest: name its root with --root")?;
-                return Ok((root, location.below()));
-            }
-            Place::Extension | Place::Disk(_) => return disks.folder(location),
+            Place::Image => return self.tree.root().context("a path in the guest: name its root with --root"),
+            Place::Extension(_) | Place::Disk(_) => return disks.folder(location),
             Place::Share(tag) => tag,
         };
         let share = self.share.iter().find(|share| share.tag.as_bytes() == tag);
         let Some(share) = share else { bail!("a share: name its folder with --share TAG=DIR") };
-        Ok((Folder::of_share(&share.directory), location.below()))
+        Ok(Folder::of_share(&share.directory))
     }
 
     /// The share that `root=` names, if an option says where it is on this host. To the agent it is the whole root.

@@ -14,7 +14,7 @@ use guest_init::failure::{Failure, Report};
 use guest_init::guest::places::disk::wanted::WantedDisk;
 use guest_init::request::Request;
 use guest_init::request::disks::{CUT, is_serial};
-use guest_init::request::location::{Location, Place};
+use guest_init::request::location::Location;
 use guest_init::text::Shown;
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
@@ -23,7 +23,7 @@ use super::findings::{Findings, Remark, Topic};
 use crate::shared::folder::Folder;
 
 use contents::Unpacked;
-use named::{NamedDisk, on_extension};
+use named::{NamedDisk, name_of};
 use parts::DiskParts;
 
 /// `DISK=FILE`
@@ -94,19 +94,16 @@ impl Disks {
         Ok(disks)
     }
 
-    /// The folder that stands for the root of a location's disk, and the path below it.
+    /// The folder that stands for the root of a location's disk.
     ///
     /// Error: no option names the disk.
-    pub fn folder<'l>(&self, location: &Location<'l>) -> Result<(Folder, &'l [u8])> {
-        let (name, below) = match location.place {
-            Place::Disk(name) => (name.to_vec(), location.below()),
-            Place::Image | Place::Extension | Place::Share(_) => on_extension(location),
-        };
-        match self.unpacked.iter().find(|(known, _)| *known == name) {
-            Some((_, Ok(unpacked))) => Ok((Folder::of_share(&unpacked.path()), below)),
+    pub fn folder(&self, location: &Location<'_>) -> Result<Folder> {
+        let name = name_of(location);
+        match self.unpacked.iter().find(|(known, _)| Some(known) == name.as_ref()) {
+            Some((_, Ok(unpacked))) => Ok(Folder::of_share(&unpacked.path())),
             Some((_, Err(error))) => Err(anyhow!("{error:#}")),
-            // No word makes PID 1 mount the extension, so nothing is at the path.
-            None => Ok((Folder { directory: Err(Errno::NOENT), path: location.to_string().into() }, below)),
+            // No word makes PID 1 mount the extension, which is reported.
+            None => Ok(Folder { directory: Err(Errno::NOENT), path: location.to_string().into() }),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The disks that the kernel command line names, in the order in which PID 1 comes to them.
 
 use guest_init::request::Request;
-use guest_init::request::extension::{Extension, MOUNT_POINTS, SERIAL};
+use guest_init::request::extension::{Extension, SERIAL};
 use guest_init::request::keys::Refusal;
 use guest_init::request::location::{Location, Place};
 use guest_init::request::verity::Verity;
@@ -63,19 +63,11 @@ impl<'r> NamedDisk<'r> {
     }
 }
 
-/// The name of the disk that a location is on.
-fn name_of(location: &Location<'_>) -> Option<Vec<u8>> {
+/// The name of the disk that a location is on. `None`: it is not on a disk.
+pub fn name_of(location: &Location<'_>) -> Option<Vec<u8>> {
     match location.place {
         Place::Disk(name) => Some(name.to_vec()),
-        Place::Extension => Some(on_extension(location).0),
+        Place::Extension(name) => Some([SERIAL, name].concat()),
         Place::Image | Place::Share(_) => None,
     }
-}
-
-/// The serial number of the extension that a location is on, and the path below it.
-pub fn on_extension<'l>(location: &Location<'l>) -> (Vec<u8>, &'l [u8]) {
-    let path = location.path.strip_prefix(MOUNT_POINTS).unwrap_or_default();
-    let end = path.iter().position(|&b| b == b'/').unwrap_or(path.len());
-    let (name, path) = path.split_at(end);
-    ([SERIAL, name].concat(), Location::in_image(path).below())
 }

@@ -105,7 +105,7 @@ impl DiskParts {
         let [root, salt] = [verity.root_hash(), verity.salt()].map(|digits| hex::bytes_of(digits).unwrap_or_default());
         let root = root.first_chunk::<HASH>().copied().unwrap_or_default();
         let corrupted = |block, is_tree| {
-            let found = Corruption { device: self.data.name.clone(), block, is_tree };
+            let found = Corruption { device: self.data.name.clone().into(), block, is_tree };
             wanted.failure(found.code(), Errno::BADMSG, found)
         };
         Ok(match hash_tree::verify(&geometry, &salt, &root, tree, self.data.at(0))? {

@@ -124,7 +124,8 @@ const OPERATION: &[Section] = &[
              `/run/kata-extensions/`NAME, read-only, nosuid and nodev, before the lists are read: the disk with the \
              serial number `extension-`NAME. The fields are the same, and the hash tree is on partition 2. Without a \
              value the extension is mounted without verification, and its disk must not have a partition 2. Lists and \
-             the module tree may lie in an extension. `disk:extension-`NAME`:/path` is verified as well.",
+             the module tree may lie in an extension, which is `/` for the links in it. `disk:extension-`NAME`:/path` is \
+             verified as well.",
             "`roothash=`HEX verifies the root. The partitions with the data and with the hash tree have the first and the \
              last 128 bits of the root hash as their PARTUUIDs, or `systemd.verity_root_data=` (or `root=`) and \
              `systemd.verity_root_hash=` name them. The other parameters are in the superblock in front of the hash \
