@@ -122,6 +122,7 @@ fn mount_disk(
         delay: root.delay,
         patience: root.patience,
         fs_types: root.fs_types,
+        replays: true,
         options: &options,
         attributes: attributes(&root),
     };

@@ -146,3 +146,12 @@ fn an_ext4_whose_journal_must_be_replayed_is_a_failure() {
         .run()
         .failed(Code::DiskFailed, "mount disk:lists: EROFS: it can't be mounted as ext4: ");
 }
+
+#[test]
+fn a_journal_that_was_not_closed_is_not_replayed() {
+    let disk = Disk::ext4(with_list().path(), &[]);
+    disk.output_of(&["debugfs", "-w", "-R", "feature needs_recovery", "DISK"]);
+    let before = fs::read(disk.path()).expect("the disk can be read");
+    with_disks(image(), &[named("lists", &disk)], FROM_LIST).agent_ran().has("  dummy1  ");
+    assert!(fs::read(disk.path()).expect("the disk can be read") == before, "the disk was written to");
+}

@@ -55,6 +55,8 @@ pub struct WantedDisk<'w> {
     pub patience: Option<Duration>,
     /// The file systems to try, separated by commas. `None`: the contents of the disk decide.
     pub fs_types: Option<&'w [u8]>,
+    /// Whether the kernel may replay a journal, even for a read-only mount.
+    pub replays: bool,
     /// Options of mount(8), separated by commas.
     pub options: &'w [u8],
     /// The attributes of the mount.
@@ -78,7 +80,16 @@ impl<'w> WantedDisk<'w> {
     /// A disk with files, mounted read-only.
     pub const fn for_files(subject: &'w dyn Display, attributes: MountAttrFlags) -> Self {
         let (words, patience) = (&FILES, Some(PATIENCE));
-        Self { subject, words, delay: Duration::ZERO, patience, fs_types: None, options: b"ro", attributes }
+        Self {
+            subject,
+            words,
+            delay: Duration::ZERO,
+            patience,
+            fs_types: None,
+            replays: false,
+            options: b"ro",
+            attributes,
+        }
     }
 
     /// A failure about the disk.
@@ -137,23 +148,24 @@ impl<'w> WantedDisk<'w> {
     }
 
     fn try_each(&self, path: &[u8], drivers: &mut Drivers<'_>) -> Result<OwnedFd, Failure> {
-        let fs_types = match self.fs_types {
-            Some(fs_types) => fs_types,
+        let (fs_types, no_replay) = match self.fs_types {
+            Some(fs_types) => (fs_types, &b""[..]),
             None => {
                 let file_system = open_disk(path).and_then(FileSystem::on);
                 let file_system =
                     file_system.map_err(|error| self.failure(self.words.failed, error, "it can't be read"))?;
                 let known = file_system.ok_or_else(|| self.unknown_type(self.words.if_unknown_type))?;
-                known.fs_type
+                (known.fs_type, if self.replays { b"" } else { known.no_replay })
             }
         };
+        let options = [self.options, b",", no_replay].concat();
         let mut last = None;
         for fs_type in fs_types.split(|&b| b == b',').filter(|fs_type| !fs_type.is_empty()) {
             if !drivers.load_file_system(fs_type)? {
                 continue;
             }
             set_activity(format_args!("mounting {}", self.subject));
-            match mount_detached(fs_type, path, self.options, self.attributes) {
+            match mount_detached(fs_type, path, &options, self.attributes) {
                 Ok(mount) => return Ok(mount),
                 Err(refusal) => last = Some(refusal),
             }
