@@ -132,7 +132,7 @@ fn mount_disk(
     }
     let name = disk_name(root.source, &wanted)?;
     let disk = wanted.wait(&name, drivers)?;
-    let path = verified.path_of(&wanted, &disk, drivers)?.unwrap_or(disk);
+    let path = verified.path_of(&wanted, &name, &disk, drivers)?.unwrap_or(disk);
     wanted.mount(&path, drivers)
 }
 

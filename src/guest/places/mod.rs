@@ -172,8 +172,9 @@ impl<'a> Places<'a> {
         drivers.purpose = "a disk";
         let subject = alloc::format!("disk:{}", Shown(disk));
         let wanted = WantedDisk::for_files(&subject, FILES_ONLY);
-        let found = wanted.wait(&DiskName { by: By::Serial, value: disk }, drivers)?;
-        let path = match verified.path_of(&wanted, &found, drivers)? {
+        let name = DiskName { by: By::Serial, value: disk };
+        let found = wanted.wait(&name, drivers)?;
+        let path = match verified.path_of(&wanted, &name, &found, drivers)? {
             Some(path) => path,
             None => Layout::of(&found).data,
         };

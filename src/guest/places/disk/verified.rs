@@ -4,6 +4,8 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 
+use rustix::io::Errno;
+
 use super::layout::Layout;
 use super::verity::{HashTree, VerityDevice};
 use super::wanted::WantedDisk;
@@ -11,50 +13,54 @@ use super::{has_name, whole_path};
 use crate::failure::{Code, Failure};
 use crate::guest::places::drivers::Drivers;
 use crate::request::Request;
-use crate::request::disks::VerifiedDisk;
-use crate::request::extension::Extension;
+use crate::request::extension::{Extension, SERIAL};
 use crate::request::kernel::disk_name::{By, DiskName};
 use crate::request::verity::Verity;
-use rustix::io::Errno;
 
-/// The disks that `guest_init.verity` names, and all devices that verify a disk of this VM.
+/// The disks that the command line has verity parameters for, and all devices that verify a disk of this VM.
 #[derive(Debug)]
 pub struct VerifiedDisks<'a> {
-    named: Vec<VerifiedDisk<'a>>,
+    /// Names, each a serial number or a name below /dev.
+    named: Vec<(Vec<u8>, Verity<'a>)>,
     devices: Vec<VerityDevice>,
 }
 
 impl<'a> VerifiedDisks<'a> {
     /// The disks of a request. No device is made yet.
     pub fn new(request: &Request<'a>) -> Self {
-        Self { named: request.verity.iter().copied().collect(), devices: Vec::new() }
+        let mut named = Vec::new();
+        request.verity.iter().for_each(|verified| named.push((verified.disk.to_vec(), verified.verity)));
+        for extension in &request.extensions {
+            named.extend(extension.verity.map(|verity| ([SERIAL, extension.name].concat(), verity)));
+        }
+        Self { named, devices: Vec::new() }
     }
 
-    /// The path by which the data of a disk are read: that of a device that verifies them, if `guest_init.verity` names
-    /// the disk, or if it is an extension's. `None`: nothing verifies the disk.
+    /// The path by which the data of a disk are read: that of a device that verifies them, if the command line has
+    /// parameters for the disk. `None`: it has none.
+    ///
+    /// `name` is the name that the disk at the path `disk` was found by. If the command line has parameters for this
+    /// name, they count whatever the disk says: the host answers each question for a serial number anew.
     ///
     /// Failures: those of [`VerityDevice::make`], and [`Code::HashTreeMissing`].
     pub fn path_of(
         &mut self,
         wanted: &WantedDisk<'_>,
+        name: &DiskName<'_>,
         disk: &[u8],
         drivers: &mut Drivers<'_>,
     ) -> Result<Option<Vec<u8>>, Failure> {
         let whole = whole_path(disk);
-        if let Some(device) = self.devices.iter().find(|device| whole_path(device.data()) == whole) {
-            return match disk == whole || disk == device.data() {
-                true => Ok(Some(device.path())),
-                false => Err(unverified(wanted)),
-            };
-        }
-        let is_it = |named: &&VerifiedDisk<'_>| {
-            let name = DiskName { by: By::Serial, value: named.disk };
-            has_name(disk, &name) || has_name(&whole, &name)
+        let is_it = |(named, _): &&(Vec<u8>, Verity<'_>)| {
+            let other = DiskName { by: By::Serial, value: named };
+            name.by == By::Serial && name.value == named || has_name(disk, &other) || has_name(&whole, &other)
         };
-        let Some(VerifiedDisk { verity, .. }) = self.named.iter().find(is_it).copied() else { return Ok(None) };
+        let Some((_, verity)) = self.named.iter().find(is_it).cloned() else { return Ok(None) };
         let layout = Layout::of(&whole);
         if disk != whole && disk != layout.data {
-            return Err(unverified(wanted));
+            let reason =
+                "it is on a disk that is verified, but only the first partition of such a disk has a hash tree";
+            return Err(wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason));
         }
         let tree = layout.hash_tree(&verity, wanted)?;
         self.make(wanted, verity, &layout.data, tree, drivers).map(Some)
@@ -108,10 +114,4 @@ impl<'a> VerifiedDisks<'a> {
         }
         Ok(())
     }
-}
-
-/// The failure of a partition on a disk of which another one is verified.
-fn unverified(wanted: &WantedDisk<'_>) -> Failure {
-    let reason = "it is on a disk that is verified, but only the first partition of such a disk has a hash tree";
-    wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason)
 }

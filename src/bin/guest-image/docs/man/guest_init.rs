@@ -170,7 +170,8 @@ const OPERATION: &[Section] = &[
              files on it are opened. It is unmounted before the agent starts. Only if it holds the module tree, and \
              the image has `/sbin/modprobe`, it stays mounted, read-only, at `/lib/modules`.",
             "Whoever trusts the command line, and the disks no more than the host, names each disk with its verity \
-             parameters. Then neither a disk that was changed nor one that was exchanged is read.",
+             parameters. Then neither a disk that was changed nor one that was exchanged is read. Name a disk in the same way \
+             everywhere: the serial number is what the host says.",
             "With `guest_init.lock_modules=1` nothing can load a module after the agent has started.",
         ],
     ),
