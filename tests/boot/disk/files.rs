@@ -9,7 +9,7 @@ use std::time::Duration;
 use guest_init::failure::Code;
 use tempfile::TempDir;
 
-use super::{DRIVERS, LIST, add_tree, directory, erofs, image, named, with_disks, with_list};
+use super::{DRIVERS, LIST, Verified, add_tree, directory, erofs, image, named, with_disks, with_list};
 use crate::support::disk::Disk;
 use crate::support::qmp::{connect, execute};
 use crate::support::{Console, Image, Machine, Vm};
@@ -61,6 +61,13 @@ fn the_serial_number_of_an_nvme_disk_is_found() {
 }
 
 #[test]
+fn a_disk_may_be_named_by_the_name_of_a_partition() {
+    let list = erofs(with_list().path());
+    let disk = Disk::partitioned("gpt", "", &[("", &Disk::blank(0)), ("", &list)]);
+    with_disks(image(), &[disk.path().into()], "guest_init.modules_file=disk:vda2:/list").agent_ran().has("  dummy1  ");
+}
+
+#[test]
 fn two_lists_come_from_one_disk_and_the_tree_from_another() {
     let lists = directory(&[("list", LIST.as_bytes()), ("pod/list", b"?nosuch\n")]);
     let modules = TempDir::new().expect("a temporary directory");
@@ -76,7 +83,9 @@ fn two_lists_come_from_one_disk_and_the_tree_from_another() {
 
 #[test]
 fn a_disk_that_is_plugged_in_late_is_waited_for() {
-    let disk = erofs(with_list().path());
+    // The kernel finds the partitions a moment after the disk.
+    let verified = Verified::erofs(with_list().path());
+    let disk = verified.disk();
     let directory = TempDir::new().expect("a temporary directory");
     let socket = directory.path().join("qmp");
     let drive = format!("file={},format=raw,if=none,id=d", disk.path());
@@ -84,7 +93,7 @@ fn a_disk_that_is_plugged_in_late_is_waited_for() {
     Vm::new(&image().build())
         .options(["--qmp", socket.to_str().expect("a path in UTF-8")])
         .devices(["-drive", &drive, "-device", &scsi_controller()])
-        .append(&format!("guest_init.log=debug {FROM_LIST}"))
+        .append(&format!("{FROM_LIST} guest_init.verity=lists,{}", verified.fields()))
         .watched(|line| {
             if line.contains("Run /init as init process") {
                 let socket = socket.clone();
