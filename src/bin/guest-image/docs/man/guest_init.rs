@@ -129,7 +129,8 @@ const OPERATION: &[Section] = &[
             "`roothash=`HEX verifies the root. The partitions with the data and with the hash tree have the first and the \
              last 128 bits of the root hash as their PARTUUIDs, or `systemd.verity_root_data=` (or `root=`) and \
              `systemd.verity_root_hash=` name them. The other parameters are in the superblock in front of the hash \
-             tree. The root is read-only. `systemd.verity_root_options=` is not supported.",
+             tree. The root is read-only. `systemd.verity_root_options=` is not supported. `roothash=` verifies the root alone: \
+             for a list or modules on the same disk, use `guest_init.verity=`.",
             "While guest-init runs, a block that differs from its hash is a failure that names the block. After the \
              agent has started, the kernel panics. The image needs the drivers: that of the disk, `dm_verity`, the \
              file system, and for speed what `crypto-sha256` means.",
