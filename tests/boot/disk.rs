@@ -15,6 +15,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::support::disk::Disk;
+use crate::support::scene::directory;
 use crate::support::verified::{BLOCK, Verified, erofs};
 use crate::support::{Console, Image, Kernel, Vm};
 
@@ -32,17 +33,6 @@ fn image() -> Image {
 /// A directory with the list, and with a file that makes data of several blocks, which take a hash tree.
 fn with_list() -> TempDir {
     directory(&[("list", LIST.as_bytes()), ("more", &[1; 5 * BLOCK as usize])])
-}
-
-/// A directory with these files.
-fn directory(files: &[(&str, &[u8])]) -> TempDir {
-    let directory = TempDir::new().expect("a temporary directory");
-    for (name, content) in files {
-        let path = directory.path().join(name);
-        fs::create_dir_all(path.parent().expect("a directory")).expect("it can be made");
-        fs::write(path, content).expect("the file can be written");
-    }
-    directory
 }
 
 /// Adds to a directory the module tree of the kernel under test with one module, `dummy`, and the indexes of the whole

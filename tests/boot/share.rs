@@ -4,10 +4,7 @@ mod daemon;
 mod lists;
 mod modules;
 
-use std::fs;
 use std::path::Path;
-
-use tempfile::TempDir;
 
 use crate::support::{Console, Image, Vm};
 
@@ -19,17 +16,6 @@ fn image() -> Image {
 /// An image with the drivers that a share needs and no other module.
 fn drivers_only() -> Image {
     Image::new().modules("virtiofs; virtio_pci")
-}
-
-/// A directory of the host's with these files.
-fn directory(files: &[(&str, &[u8])]) -> TempDir {
-    let directory = TempDir::new().expect("a temporary directory");
-    for (name, content) in files {
-        let path = directory.path().join(name);
-        fs::create_dir_all(path.parent().expect("a directory")).expect("it can be made");
-        fs::write(path, content).expect("the file can be written");
-    }
-    directory
 }
 
 /// Boots with a directory of the host's as the share `kataShared`.

@@ -5,7 +5,9 @@ use std::fs::{self, File};
 
 use guest_init::guest::places::disk::file_system::FileSystem;
 use guest_init::guest::places::disk::partition::Partition;
-use guest_init::request::verity::{Device, Superblock, Table, Verity};
+use guest_init::request::verity::Verity;
+use guest_init::request::verity::superblock::Superblock;
+use guest_init::request::verity::table::{Device, Table};
 
 use crate::support::disk::Disk;
 

@@ -1,14 +1,28 @@
 //! Images and damaged modules that many scenes have in common.
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
 
 use super::{Console, Image, Kernel, Machine, Vm, script};
 
 /// Boots an image with more words on the kernel command line.
 pub fn boot(image: Image, words: &str) -> Console {
     Vm::new(&image.build()).append(words).run()
+}
+
+/// A directory of the host's with these files.
+pub fn directory(files: &[(&str, &[u8])]) -> TempDir {
+    let directory = TempDir::new().expect("a temporary directory");
+    for (name, content) in files {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("it can be made");
+        fs::write(path, content).expect("the file can be written");
+    }
+    directory
 }
 
 /// An image with some small modules, for scenes in which any module will do.

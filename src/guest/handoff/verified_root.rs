@@ -16,7 +16,8 @@ use crate::guest::places::disk::wanted::WantedDisk;
 use crate::guest::places::drivers::Drivers;
 use crate::request::kernel::disk_name::{By, DiskName};
 use crate::request::kernel::root::Root;
-use crate::request::verity::{Superblock, uuids};
+use crate::request::verity::discovery::uuids;
+use crate::request::verity::superblock::Superblock;
 use crate::text::Shown;
 
 /// The path of a verified root, by which `root=` names it beside `roothash=`.

@@ -3,8 +3,9 @@
 use guest_init::failure::Code;
 use tempfile::TempDir;
 
-use super::{DRIVERS, LIST, Verified, add_tree, directory, image, named, with_disks};
+use super::{DRIVERS, LIST, Verified, add_tree, image, named, with_disks};
 use crate::support::disk::Disk;
+use crate::support::scene::directory;
 use crate::support::verified::BLOCK;
 use crate::support::{Console, Image, Kernel};
 

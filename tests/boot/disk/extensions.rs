@@ -3,10 +3,10 @@
 use guest_init::failure::Code;
 use tempfile::TempDir;
 
-use super::{DRIVERS, LIST, Verified, add_tree, directory, erofs, image, named, with_disks, with_list};
+use super::{DRIVERS, LIST, Verified, add_tree, erofs, image, named, with_disks, with_list};
 use crate::root::{MOUNT_POINTS, tree};
 use crate::support::Image;
-use crate::support::scene::boot;
+use crate::support::scene::{boot, directory};
 
 /// The files of an extension: what Kata's agent reads, a list, and a module tree.
 fn files() -> TempDir {

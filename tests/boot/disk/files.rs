@@ -9,9 +9,10 @@ use std::time::Duration;
 use guest_init::failure::Code;
 use tempfile::TempDir;
 
-use super::{DRIVERS, LIST, Verified, add_tree, directory, erofs, image, named, with_disks, with_list};
+use super::{DRIVERS, LIST, Verified, add_tree, erofs, image, named, with_disks, with_list};
 use crate::support::disk::Disk;
 use crate::support::qmp::{connect, execute};
+use crate::support::scene::directory;
 use crate::support::{Console, Image, Machine, Vm};
 
 const FROM_LIST: &str = "guest_init.modules_file=disk:lists:/list";

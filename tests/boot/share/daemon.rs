@@ -5,9 +5,9 @@ use std::path::Path;
 
 use guest_init::failure::Code;
 
-use super::{directory, drivers_only, image};
+use super::{drivers_only, image};
 use crate::support::machine::Arch;
-use crate::support::scene::after;
+use crate::support::scene::{after, directory};
 use crate::support::virtiofsd::Virtiofsd;
 use crate::support::{Console, Image, Kernel, Machine, Vm};
 

@@ -7,8 +7,8 @@ use std::path::Path;
 use guest_init::failure::Code;
 use tempfile::TempDir;
 
-use super::{asked_for, directory, image, with_share};
-use crate::support::scene::boot;
+use super::{asked_for, image, with_share};
+use crate::support::scene::{boot, directory};
 use crate::support::{Console, Image, Kernel, Machine, Vm};
 
 const LISTS: &str = "guest_init.modules=loop guest_init.modules_file=virtiofs:kataShared:/pod/list \

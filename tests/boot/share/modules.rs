@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use guest_init::failure::Code;
 use tempfile::TempDir;
 
-use super::{asked_for, directory, drivers_only, with_share};
-use crate::support::scene::{BARE, boot};
+use super::{asked_for, drivers_only, with_share};
+use crate::support::scene::{BARE, boot, directory};
 use crate::support::{Image, Kernel};
 
 const MODULE_DIR: &str = "guest_init.module_dir=virtiofs:kataShared:/";

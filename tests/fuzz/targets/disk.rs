@@ -10,7 +10,10 @@ use guest_init::request::extension::Extension;
 use guest_init::request::kernel::disk_name::{By, DiskName};
 use guest_init::request::kernel::words::words;
 use guest_init::request::location::Location;
-use guest_init::request::verity::{Algorithm, Device, Superblock, Table, Verity, uuids};
+use guest_init::request::verity::discovery::uuids;
+use guest_init::request::verity::superblock::Superblock;
+use guest_init::request::verity::table::{Device, Table};
+use guest_init::request::verity::{Algorithm, Verity};
 
 use super::{check_printable, check_within, first_line, parts, request};
 

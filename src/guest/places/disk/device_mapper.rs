@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io;
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 
-use crate::request::verity::Device;
+use crate::request::verity::table::Device;
 
 /// The control device. Its node is in /dev as soon as dm_mod is loaded.
 const CONTROL: &str = "/dev/mapper/control";

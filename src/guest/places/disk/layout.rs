@@ -12,7 +12,8 @@ use super::wanted::{PAUSE, WantedDisk};
 use super::{open_disk, partitions, size};
 use crate::failure::{Code, Failure};
 use crate::guest::system::clock::sleep;
-use crate::request::verity::{Superblock, Verity};
+use crate::request::verity::Verity;
+use crate::request::verity::superblock::Superblock;
 use crate::text::Shown;
 
 /// The number of looks for the contents of a disk, half a second in all.

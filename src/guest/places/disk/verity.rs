@@ -23,7 +23,8 @@ use crate::guest::places::drivers::Drivers;
 use crate::guest::system::errno::strerror;
 use crate::guest::watch::deadline::set_activity;
 use crate::guest::watch::kernel_messages::KernelMessages;
-use crate::request::verity::{Device, Table, Verity};
+use crate::request::verity::Verity;
+use crate::request::verity::table::{Device, Table};
 use crate::text::Shown;
 
 /// Where the hash tree of a disk is.

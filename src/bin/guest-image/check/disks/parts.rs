@@ -11,7 +11,8 @@ use guest_init::guest::places::disk::corruption::Corruption;
 use guest_init::guest::places::disk::layout::{Part, place_of_tree};
 use guest_init::guest::places::disk::verity::WRONG_ROOT_HASH;
 use guest_init::guest::places::disk::wanted::WantedDisk;
-use guest_init::request::verity::{Superblock, Verity};
+use guest_init::request::verity::Verity;
+use guest_init::request::verity::superblock::Superblock;
 use rustix::io::Errno;
 
 use super::table::{Partition, partitions};

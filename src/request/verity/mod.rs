@@ -9,6 +9,10 @@
 //!
 //! Whatever a superblock says, a disk passes only if its hash tree fits the root hash.
 
+pub mod discovery;
+pub mod superblock;
+pub mod table;
+
 use core::fmt;
 
 use crate::request::keys::number;
@@ -203,176 +207,9 @@ const FIELDS: &str = "the fields are root_hash=,salt=,data_blocks=,data_block_si
 const BLOCK_SIZE: &str = "a block size is a power of two from 512 to 65536";
 const DATA_BLOCKS: &str = "data_blocks is a number from 1, and all blocks have less than 2^63 bytes";
 
-/// A superblock of veritysetup, which stands in the block in front of a hash tree (struct verity_sb in cryptsetup's
-/// lib/verity/verity.c).
-#[derive(Debug)]
-pub struct Superblock {
-    algorithm: Algorithm,
-    salt: heapless::String<LONGEST_SALT>,
-    data_blocks: u64,
-    data_block_size: u32,
-    hash_block_size: u32,
-}
-
-impl Superblock {
-    /// The size, in bytes.
-    pub const SIZE: usize = 512;
-
-    const SIGNATURE: &'static [u8] = b"verity\0\0";
-
-    /// Whether a device that begins with these bytes has a superblock.
-    pub fn is_one(bytes: &[u8; Self::SIZE]) -> bool {
-        bytes.starts_with(Self::SIGNATURE)
-    }
-
-    /// Reads a superblock. The error says in words what is wrong.
-    pub fn parse(bytes: &[u8; Self::SIZE]) -> Result<Self, &'static str> {
-        const DAMAGED: &str = "its superblock is damaged";
-        fn at<const N: usize>(bytes: &[u8], offset: usize) -> Result<[u8; N], &'static str> {
-            bytes.get(offset..).and_then(|rest| rest.first_chunk()).copied().ok_or(DAMAGED)
-        }
-        if !Self::is_one(bytes) {
-            return Err("it has no superblock of veritysetup");
-        }
-        let (version, hash_type) = (u32::from_le_bytes(at(bytes, 8)?), u32::from_le_bytes(at(bytes, 12)?));
-        if (version, hash_type) != (1, 1) {
-            return Err("its superblock has another version or another type of hash than 1");
-        }
-        let algorithm: [u8; 32] = at(bytes, 32)?;
-        let name = algorithm.split(|&b| b == 0).next().unwrap_or_default();
-        let algorithm = Algorithm::ALL.into_iter().find(|known| known.name().as_bytes() == name);
-        let length = usize::from(u16::from_le_bytes(at(bytes, 80)?));
-        let salt = bytes.get(88..88 + 256).and_then(|salt| salt.get(..length)).ok_or(DAMAGED)?;
-        Ok(Self {
-            algorithm: algorithm.ok_or("its superblock has another hash function than sha256 and sha512")?,
-            salt: string(Hex(salt)),
-            data_block_size: u32::from_le_bytes(at(bytes, 64)?),
-            hash_block_size: u32::from_le_bytes(at(bytes, 68)?),
-            data_blocks: u64::from_le_bytes(at(bytes, 72)?),
-        })
-    }
-
-    /// The parameters, with the root hash of `roothash=`. The error says in words what is wrong.
-    pub fn verity<'a>(&'a self, root_hash: &'a [u8]) -> Result<Verity<'a>, &'static str> {
-        let Self { algorithm, salt, data_blocks, data_block_size, hash_block_size } = self;
-        Verity {
-            algorithm: *algorithm,
-            root_hash,
-            salt: salt.as_str().as_bytes(),
-            data_blocks: *data_blocks,
-            data_block_size: *data_block_size,
-            hash_block_size: *hash_block_size,
-        }
-        .checked()
-    }
-}
-
-/// The PARTUUIDs of the partitions with the data and with the hash tree of a root: the first and the last 128 bits of the
-/// root hash (systemd-veritysetup-generator(8)). The error says in words what is wrong with the hash.
-///
-/// ```
-/// use guest_init::request::verity::uuids;
-///
-/// let hash = "0123456789ABCDEF0123456789abcdef".to_string() + "fedcba9876543210fedcba9876543210";
-/// let [data, hash] = uuids(hash.as_bytes())?;
-/// assert_eq!(data.as_str(), "01234567-89ab-cdef-0123-456789abcdef");
-/// assert_eq!(hash.as_str(), "fedcba98-7654-3210-fedc-ba9876543210");
-/// # Ok::<(), &str>(())
-/// ```
-pub fn uuids(root_hash: &[u8]) -> Result<[heapless::String<36>; 2], &'static str> {
-    const ERROR: &str = "a root hash has 64 or 128 hexadecimal digits";
-    let is_hash = matches!(root_hash.len(), 64 | 128) && root_hash.iter().all(u8::is_ascii_hexdigit);
-    let (first, last) = root_hash.first_chunk().zip(root_hash.last_chunk()).filter(|_| is_hash).ok_or(ERROR)?;
-    Ok([first, last].map(|digits| string(Uuid(digits))))
-}
-
 /// The text of a value that displays as at most `N` bytes.
 fn string<const N: usize>(value: impl fmt::Display) -> heapless::String<N> {
     let mut text = heapless::String::new();
     let _ = fmt::Write::write_fmt(&mut text, format_args!("{value}"));
     text
-}
-
-/// The digits of a UUID, which displays with its dashes.
-struct Uuid<'a>(&'a [u8; 32]);
-
-impl fmt::Display for Uuid<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, digit) in self.0.iter().enumerate() {
-            f.write_str(if matches!(number, 8 | 12 | 16 | 20) { "-" } else { "" })?;
-            lower_case(&[*digit], f)?;
-        }
-        Ok(())
-    }
-}
-
-/// Bytes as hexadecimal digits.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// A block device by its numbers, as the device mapper names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// The number of the driver.
-    pub major: u32,
-    /// The number of the device among those of the driver.
-    pub minor: u32,
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.major, self.minor)
-    }
-}
-
-/// A table of the device mapper for one target, `verity`. It displays as the target's parameters, which the kernel
-/// reports in the same form (verity_status in drivers/md/dm-verity-target.c).
-///
-/// ```
-/// use guest_init::request::verity::{Device, Table, Verity};
-///
-/// let fields = format!("root_hash={},salt=0A,data_blocks=8,data_block_size=4096,hash_block_size=4096", "ab".repeat(32));
-/// let (data, hash) = (Device { major: 254, minor: 1 }, Device { major: 254, minor: 2 });
-/// let table = Table { verity: Verity::parse(fields.as_bytes())?, data, hash, start: 0 };
-/// assert_eq!(table.to_string(), format!("1 254:1 254:2 4096 4096 8 0 sha256 {} 0a", "ab".repeat(32)));
-/// # Ok::<(), &str>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Table<'a> {
-    /// The parameters of the hash tree.
-    pub verity: Verity<'a>,
-    /// The device with the data.
-    pub data: Device,
-    /// The device with the hash tree.
-    pub hash: Device,
-    /// The first block of the hash tree.
-    pub start: u64,
-}
-
-impl Table<'_> {
-    /// The end of the parameters with which a block that differs from its hash panics the VM. Without it, reading the
-    /// block is an error.
-    pub const PANIC_ON_CORRUPTION: &'static str = " 1 panic_on_corruption";
-}
-
-impl fmt::Display for Table<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { data, hash, start, verity } = self;
-        let Verity { data_blocks, data_block_size, hash_block_size, algorithm, .. } = verity;
-        let algorithm = algorithm.name();
-        write!(f, "1 {data} {hash} {data_block_size} {hash_block_size} {data_blocks} {start} {algorithm} ")?;
-        lower_case(verity.root_hash, f)?;
-        f.write_str(if verity.salt.is_empty() { " -" } else { " " })?;
-        lower_case(verity.salt, f)
-    }
-}
-
-/// Writes digits as the kernel reports them.
-fn lower_case(digits: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    digits.iter().try_for_each(|digit| fmt::Write::write_char(f, digit.to_ascii_lowercase().into()))
 }
