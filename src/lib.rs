@@ -27,9 +27,11 @@
 //! | request | All that the kernel command line asks of guest-init. |
 //! | list | A text of entries, on the command line or in a file. |
 //! | entry | A name in a list with its parameters. `?` before the name makes the entry optional. |
-//! | location | The address of a file or a directory: `/path` in the image, or `virtiofs:TAG:/path` on a share. |
+//! | location | The address of a file or a directory: `/path`, `virtiofs:TAG:/path` or `disk:DISK:/path`. |
 //! | share | A directory of the host that the VM mounts through virtio-fs. |
-//! | place | The image or a share: where the path of a location begins. |
+//! | extension | A disk that Kata adds to a VM, mounted below /run for the agent. |
+//! | place | The image, an extension, a share or a disk: where the path of a location begins. |
+//! | hash tree | The hashes by which dm-verity verifies a disk. The root hash is that of the topmost block. |
 //! | module tree | The directory `/lib/modules/RELEASE`: the modules of a kernel, and the indexes that depmod wrote. |
 //! | sources | The indexes and the configuration in which a name is looked up. |
 //! | directive | A line of the configuration in modprobe.d, or a word of the command line that has the same effect. |

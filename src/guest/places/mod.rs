@@ -37,7 +37,8 @@ use crate::text::Shown;
 pub struct Places<'a> {
     kernel: KernelWords<'a>,
     keep_modules: bool,
-    /// The module directory of the image. Only its drivers can be loaded before a share is mounted.
+    /// The module directory of the image. Only its drivers can be loaded before a share or a disk is
+    /// mounted.
     image_modules: Location<'a>,
     image_drivers: Option<Drivers<'a>>,
     verified: VerifiedDisks<'a>,
@@ -65,17 +66,15 @@ impl<'a> Places<'a> {
 
     /// Opens a regular file. The outer failure is that of the place, the inner error that of the file.
     ///
-    /// Failures: [`Code::ShareUnknown`],
-    /// [`Code::ShareFailed`], those of [`WantedDisk`] and [`VerifiedDisks`], and
-    /// those of loading the drivers that the place takes.
+    /// Failures: [`Code::ShareUnknown`], [`Code::ShareFailed`], those of [`WantedDisk`] and [`VerifiedDisks`], and those
+    /// of loading the drivers that the place takes.
     pub fn file(&mut self, location: &Location<'a>) -> Result<io::Result<File>, Failure> {
         self.directory_of(location).map(|directory| directory.regular(location.below()))
     }
 
     /// The module tree of the running kernel in a module directory.
     ///
-    /// Failures: as [`Self::file`], [`Code::NoModuleTree`],
-    /// [`Code::CorruptIndex`].
+    /// Failures: as [`Self::file`], [`Code::NoModuleTree`], [`Code::CorruptIndex`].
     pub fn tree(&mut self, location: &Location<'a>) -> Result<Rc<ModuleTree>, Failure> {
         if let Some((_, tree)) = self.trees.iter().find(|(known, _)| known == location) {
             return tree.clone();

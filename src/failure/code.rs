@@ -1,13 +1,8 @@
-//! Failures: one type, which displays as one line and has one code.
-//!
-//! Owns the table of codes, which the README, the man pages, `guest-image explain` and the tests read. How the line
-//! reaches the kernel log is [`crate::guest::watch::logger`]'s.
+//! The table of codes, which the README, the man pages, `guest-image explain` and the tests read.
 
-use core::fmt::{self, Write};
+use core::fmt;
 
 use syscalls::Errno;
-
-use crate::text::Text;
 
 /// The part of the mission that failed: the high digit of the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +79,7 @@ macro_rules! codes {
             }
 
             /// The errno of a failure that no system call reported.
-            const fn errno(self) -> Errno {
+            pub(super) const fn errno(self) -> Errno {
                 match self { $(Self::$name => Errno::$errno),* }
             }
         }
@@ -233,149 +228,9 @@ impl fmt::Display for Code {
     }
 }
 
-/// A failure of the mission: a code, a subject, an errno and a reason. It displays as one line, `load nvidia: ENOEXEC:
-/// built for 6.1.0-55-amd64, this kernel is 6.1.0-56-amd64`. The line has at most 900 bytes, because a record of
-/// /dev/kmsg has at most 976 ([`crate::guest::watch::logger::Line`]).
-///
-/// ```
-/// use guest_init::failure::{Code, Failure};
-///
-/// let failure = Failure::new(Code::UnknownModule, "e1001e", "nearest: e1000e");
-/// assert_eq!(failure.to_string(), "plan e1001e: ENOENT: nearest: e1000e");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The kind of the failure.
-    pub code: Code,
-    /// The thing that failed: a path, a key, a module.
-    pub subject: Text<320>,
-    /// The error of the system call. If none failed, the error that a system call would return in such a case.
-    pub errno: Errno,
-    /// The reason, for a reader who has only this line.
-    pub reason: Text<512>,
-}
-
-impl Failure {
-    /// Creates a failure without a failed system call. The errno is that of the code.
-    pub fn new(code: Code, subject: impl fmt::Display, reason: impl fmt::Display) -> Self {
-        Self::from_errno(code, subject, code.errno(), reason)
-    }
-
-    /// Creates a failure of a system call.
-    pub fn from_errno(
-        code: Code,
-        subject: impl fmt::Display,
-        errno: impl IntoErrno,
-        reason: impl fmt::Display,
-    ) -> Self {
-        Self::of(code, &subject, errno.into_errno(), &reason)
-    }
-
-    /// Out of line, because failures are made in many places.
-    #[inline(never)]
-    fn of(code: Code, subject: &dyn fmt::Display, errno: Errno, reason: &dyn fmt::Display) -> Self {
-        Self { code, subject: Text::of(subject), errno, reason: Text::of(reason) }
-    }
-}
-
-/// Errors that are an errno. [`Errno`] has the name of each number; rustix, which makes most system calls, has only the
-/// number.
-pub trait IntoErrno {
-    /// The errno of the error.
-    fn into_errno(self) -> Errno;
-}
-
-impl IntoErrno for Errno {
-    fn into_errno(self) -> Errno {
-        self
-    }
-}
-
-impl IntoErrno for rustix::io::Errno {
-    fn into_errno(self) -> Errno {
-        Errno::new(self.raw_os_error())
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {:?}: {}", self.code.stage(), self.subject, self.errno, self.reason)
-    }
-}
-
-/// The number of failures of which each is logged on a line of its own. A slow console needs time for each line, and so
-/// many failures have one cause.
-const MOST_LOGGED: usize = 64;
-
-/// Collects failures, so that all mistakes of a stage are reported and not only the first.
-///
-/// If there is one failure, it is the verdict, and nothing is logged. If there are several, each is logged, and the
-/// verdict names the subjects of all.
-///
-/// ```
-/// use guest_init::failure::{Code, Failure, Report};
-///
-/// let mut logged = Vec::new();
-/// let mut log = |failure: &Failure| logged.push(failure.to_string());
-/// let mut report = Report::new(&mut log);
-/// report.add(Failure::new(Code::UnknownModule, "e1001e", "nearest: e1000e"));
-/// report.add(Failure::new(Code::UnknownModule, "i951", "nearest: i915"));
-/// let verdict = report.verdict().unwrap_err().to_string();
-/// assert_eq!(verdict, "plan e1001e, i951: ENOENT: a name is no module, alias or built-in of this kernel");
-/// assert_eq!(logged.len(), 2);
-/// ```
-pub struct Report<'l> {
-    log: &'l mut dyn FnMut(&Failure),
-    first: Option<Failure>,
-    /// The subjects of all failures, separated by commas.
-    subjects: Text<320>,
-    count: usize,
-    /// Whether all failures have the code of the first.
-    alike: bool,
-}
-
-impl<'l> Report<'l> {
-    /// Creates a report without failures. `log` is called with each of several failures.
-    pub fn new(log: &'l mut dyn FnMut(&Failure)) -> Self {
-        Self { log, first: None, subjects: Text::new(), count: 0, alike: true }
-    }
-
-    /// Adds a failure.
-    pub fn add(&mut self, failure: Failure) {
-        let _ = write!(self.subjects, "{}{}", if self.count == 0 { "" } else { ", " }, failure.subject);
-        self.count += 1;
-        let Some(first) = &self.first else {
-            self.first = Some(failure);
-            return;
-        };
-        self.alike &= failure.code == first.code;
-        if self.count == 2 {
-            (self.log)(first);
-        }
-        if self.count <= MOST_LOGGED {
-            (self.log)(&failure);
-        }
-    }
-
-    /// The failure that stands for all failures so far, if there is any.
-    pub fn verdict(&self) -> Result<(), Failure> {
-        let Some(first) = &self.first else { return Ok(()) };
-        let reason = match (self.count, self.alike) {
-            (1, _) => first.reason.clone(),
-            (_, true) => Text::of(first.code.meaning()),
-            (count, _) if count > MOST_LOGGED => {
-                Text::of(format_args!("{count} failures, {MOST_LOGGED} of them above"))
-            }
-            (count, false) => Text::of(format_args!("{count} failures, a line each above")),
-        };
-        Err(Failure { code: first.code, subject: self.subjects.clone(), errno: first.errno, reason })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::string::ToString;
 
     #[test]
     fn codes_are_sorted_and_lie_in_their_stage() {
@@ -390,35 +245,5 @@ mod tests {
             Stage::Bug => 7,
         };
         assert!(Code::ALL.iter().all(|&code| code as u8 >> 4 == digit(code.stage())));
-    }
-
-    #[test]
-    fn a_failure_is_one_line() {
-        let failure = Failure::new(Code::OtherKernel, "nvidia", "built for A, this kernel is B");
-        assert_eq!(failure.to_string(), "load nvidia: ENOEXEC: built for A, this kernel is B");
-    }
-
-    #[test]
-    fn a_verdict_names_every_subject() {
-        let mut logged = std::vec::Vec::new();
-        let mut log = |failure: &Failure| logged.push(failure.to_string());
-        let mut report = Report::new(&mut log);
-        assert_eq!(report.verdict(), Ok(()));
-        let mut verdict_with = |code, subject, reason| {
-            report.add(Failure::new(code, subject, reason));
-            report.verdict().unwrap_err().to_string()
-        };
-        assert_eq!(verdict_with(Code::UnknownModule, "a", "x"), "plan a: ENOENT: x");
-        let alike = "plan a, b: ENOENT: a name is no module, alias or built-in of this kernel";
-        assert_eq!(verdict_with(Code::UnknownModule, "b", "y"), alike);
-        let mixed = "plan a, b, c: ENOENT: 3 failures, a line each above";
-        assert_eq!(verdict_with(Code::MissingFile, "c", "z"), mixed);
-        assert_eq!(logged, ["plan a: ENOENT: x", "plan b: ENOENT: y", "plan c: ENOENT: z"]);
-    }
-
-    #[test]
-    fn the_longest_failure_fits_a_kernel_record() {
-        let failure = Failure::new(Code::UnknownModule, "s".repeat(999), "r".repeat(999));
-        assert!(Text::<1999>::of(failure).as_str().len() <= 900);
     }
 }
