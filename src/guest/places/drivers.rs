@@ -132,11 +132,11 @@ impl<'a> Drivers<'a> {
     }
 
     /// Loads drivers for the devices of every bus that have no driver, if the driver leads to a block device. A driver
-    /// that fails is logged and passed over.
+    /// that fails is logged and passed over. Returns whether there was a driver to load.
     ///
     /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
-    pub fn load_for_disks(&mut self) -> Result<(), Failure> {
-        let Some(tree) = self.tree.clone() else { return Ok(()) };
+    pub fn load_for_disks(&mut self) -> Result<bool, Failure> {
+        let Some(tree) = self.tree.clone() else { return Ok(false) };
         let mut aliases = self.announced();
         for bus in &Directory::open("/sys/bus").and_then(|buses| buses.names()).unwrap_or_default() {
             unclaimed_devices(bus, &mut aliases);
@@ -144,7 +144,7 @@ impl<'a> Drivers<'a> {
         // The wait for a disk calls this every few milliseconds, and most calls find no new device.
         aliases.retain(|alias| !self.requested.contains(alias));
         if aliases.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let config = tree.config(self.kernel.modules);
         let sources = tree.sources(&config);
@@ -155,7 +155,8 @@ impl<'a> Drivers<'a> {
                 false => self.requested.push(alias),
             }
         }
-        self.load(wanted, true, SoftdepLines::All)
+        let is_progress = !wanted.is_empty();
+        self.load(wanted, true, SoftdepLines::All).map(|()| is_progress)
     }
 
     /// The drivers that the kernel command line asks for: devices that are parameters of virtio_mmio exist only after

@@ -121,7 +121,9 @@ impl<'a> Places<'a> {
     /// Failures: as [`Self::file`].
     pub fn hand_over(mut self, module_dir: &Location<'a>) -> Result<(), Failure> {
         self.bind_modules(module_dir)?;
-        let Self { verified, .. } = self;
+        let Self { verified, places, trees, .. } = self;
+        // The mounts end here, before the devices that they are on.
+        drop((places, trees));
         verified.hand_over()
     }
 

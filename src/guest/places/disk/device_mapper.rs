@@ -122,8 +122,13 @@ impl DeviceMapper {
         Ok(is_alone && call.target.kind == *VERITY && text == parameters.as_bytes())
     }
 
-    /// Removes a device, at the latest when it is closed.
+    /// Removes a device. The error of one that is in use is EBUSY.
     pub fn remove(&self, name: &str) -> io::Result<()> {
+        self.call::<REMOVE>(&mut Call::of(name, 0)?)
+    }
+
+    /// Has the kernel remove a device when nobody uses it any more.
+    pub fn remove_after_use(&self, name: &str) -> io::Result<()> {
         self.call::<REMOVE>(&mut Call::of(name, DEFERRED_REMOVE)?)
     }
 

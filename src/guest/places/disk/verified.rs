@@ -104,14 +104,10 @@ impl<'a> VerifiedDisks<'a> {
         Ok(path)
     }
 
-    /// Leaves the devices to the agent: corruption panics the VM, and a device that nobody uses is gone.
+    /// Leaves the devices to the agent.
     ///
-    /// Failure: [`Code::VerityRefused`].
+    /// Failure: that of [`VerityDevice::hand_over`].
     pub fn hand_over(self) -> Result<(), Failure> {
-        for device in self.devices {
-            device.panic_on_corruption()?;
-            device.remove();
-        }
-        Ok(())
+        self.devices.into_iter().try_for_each(VerityDevice::hand_over)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The device's path takes the place of the disk's. guest-init hashes nothing itself: each read of the device is
 //! verified by the kernel. While guest-init reads, a block that fails is an error of the read, so that the last word can
-//! name the block ([`super::corruption`]). Before the agent starts, [`VerityDevice::panic_on_corruption`] makes it a
+//! name the block ([`super::corruption`]). Before the agent starts, [`VerityDevice::hand_over`] makes it a
 //! panic.
 
 extern crate alloc;
@@ -142,19 +142,20 @@ impl VerityDevice {
         format!("/dev/dm-{}", self.minor).into_bytes()
     }
 
-    /// From now on, a block that differs from its hash panics the VM.
+    /// Leaves the device to the agent. If nobody uses it, it is removed. If somebody does, a block that differs from its
+    /// hash panics the VM from now on.
     ///
     /// Failure: [`Code::VerityRefused`].
-    pub fn panic_on_corruption(&self) -> Result<(), Failure> {
+    pub fn hand_over(self) -> Result<(), Failure> {
+        if self.mapper.remove(&self.name).is_ok() {
+            return Ok(());
+        }
         self.replace_table(Table::PANIC_ON_CORRUPTION).map_err(|error| {
             let reason = format!("the table can't be replaced by one with panic_on_corruption: {}", strerror(error));
             Failure::from_errno(Code::VerityRefused, Shown(&self.path()), error, reason)
-        })
-    }
-
-    /// Removes the device. If it is in use, the kernel removes it when that ends.
-    pub fn remove(self) {
-        let _ = self.mapper.remove(&self.name);
+        })?;
+        let _ = self.mapper.remove_after_use(&self.name);
+        Ok(())
     }
 }
 

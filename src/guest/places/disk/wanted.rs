@@ -51,7 +51,7 @@ pub struct WantedDisk<'w> {
     pub words: &'static Words,
     /// The time to wait before the disk is looked for.
     pub delay: Duration,
-    /// The time that the disk may take to appear. `None`: any time.
+    /// The time that the disk may take to appear, from the last driver on. `None`: any time.
     pub patience: Option<Duration>,
     /// The file systems to try, separated by commas. `None`: the contents of the disk decide.
     pub fs_types: Option<&'w [u8]>,
@@ -104,7 +104,7 @@ impl<'w> WantedDisk<'w> {
     pub fn wait(&self, name: &DiskName<'_>, drivers: &mut Drivers<'_>) -> Result<Vec<u8>, Failure> {
         set_activity(format_args!("waiting for {}", self.subject));
         sleep(self.delay);
-        let start = now();
+        let mut start = now();
         let mut disks = Disks::default();
         loop {
             // Taken before the look, so that the drivers that took the last of the time have one more look.
@@ -129,7 +129,10 @@ impl<'w> WantedDisk<'w> {
                 let reason = format!("no such disk within {seconds} s; disks here: {disks}; {advice}");
                 return Err(self.failure(self.words.missing, io::Errno::NODEV, reason));
             }
-            drivers.load_for_disks()?;
+            if drivers.load_for_disks()? {
+                // On a slow machine, drivers take longer to load than a disk may take to appear.
+                start = now();
+            }
             sleep(PAUSE);
         }
     }

@@ -114,7 +114,7 @@ const OPERATION: &[Section] = &[
              virtio-blk and NVMe cut a serial number to 20 bytes, and names are compared so: two names that are equal \
              in their first 20 bytes are a failure, and so are two disks that fit one name. The first partition is \
              read, or the whole disk if it has none. Its file system is recognised by its contents, as that of \
-             `root=` is. A disk may take 10 seconds to appear. It is mounted as a share is.",
+             `root=` is. A disk may take 10 seconds to appear, from the last driver on. It is mounted as a share is.",
             "`guest_init.verity=`DISK`,root_hash=`HEX`,salt=`HEX`,data_blocks=`N`,data_block_size=`B`,hash_block_size=`B \
              has the kernel verify what is read from a disk, with SHA-256, whoever asks for the disk. The fields may \
              stand in any order. The salt may be empty or `-`. The hash tree is on partition 2, or, if the disk has no \
@@ -150,7 +150,7 @@ const OPERATION: &[Section] = &[
              `rootfstype=9p`, `root=` is the tag of a share.",
             "The drivers of disks, and of the buses that disks are on, are loaded for the devices of the VM: virtio, \
              SCSI, SATA, NVMe, USB, MMC, persistent memory, Xen, Hyper-V. Only the driver of the file system must be \
-             in the image beside them. A disk may take 10 seconds to appear. With `rootwait` it may take any time, up \
+             in the image beside them. A disk may take 10 seconds to appear, from the last driver on. With `rootwait` it may take any time, up \
              to the deadline, and with `rootwait=N` N seconds. `rootdelay=N` waits N seconds before all that.",
             "`rootfstype=` and `ro` or `rw` count as they do to the kernel. `rootflags=` takes the options of the file \
              system and those of mount(8) that are attributes of a mount, such as `noatime` or `nodev`. A failure \
