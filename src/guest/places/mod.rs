@@ -66,8 +66,8 @@ impl<'a> Places<'a> {
 
     /// Opens a regular file. The outer failure is that of the place, the inner error that of the file.
     ///
-    /// Failures: [`Code::ShareUnknown`], [`Code::ShareFailed`], those of [`WantedDisk`] and [`VerifiedDisks`], and those
-    /// of loading the drivers that the place takes.
+    /// Failures: [`Code::ShareUnknown`], [`Code::ShareFailed`], those of [`WantedDisk`] and [`VerifiedDisks`], and
+    /// those of loading the drivers that the place takes.
     pub fn file(&mut self, location: &Location<'a>) -> Result<io::Result<File>, Failure> {
         self.directory_of(location).map(|directory| directory.regular(location.below()))
     }
@@ -115,16 +115,19 @@ impl<'a> Places<'a> {
         Drivers::new(self.tree(location), self.kernel, self.keep_modules)
     }
 
-    /// Leaves the places to the agent: nothing of a share or of a disk remains, except the module directory, if the image
-    /// has a modprobe.
+    /// Leaves the places to the agent: nothing of a share or of a disk remains, except the module directory, if the
+    /// image has a modprobe.
     ///
     /// Failures: as [`Self::file`].
-    pub fn hand_over(mut self, module_dir: &Location<'a>) -> Result<(), Failure> {
+    pub fn hand_over(&mut self, module_dir: &Location<'a>) -> Result<(), Failure> {
         self.bind_modules(module_dir)?;
-        let Self { verified, places, trees, .. } = self;
-        // The mounts end here, before the devices that they are on.
-        drop((places, trees));
-        verified.hand_over()
+        if self.verified.has_devices() {
+            // The mounts end before the devices that they are on. All others end with the execve of the agent.
+            self.places.clear();
+            self.trees.clear();
+            self.verified.hand_over()?;
+        }
+        Ok(())
     }
 
     /// Binds a module directory that is not in the image to `/lib/modules`, because that is where modprobe looks for

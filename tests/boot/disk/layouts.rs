@@ -47,3 +47,17 @@ fn a_tree_is_found_behind_the_data_of_a_disk_and_of_a_partition() {
     boots(&disk, &fields);
     boots(&Disk::partitioned("gpt", "", &[("", &disk)]), &fields);
 }
+
+#[test]
+fn parameters_may_name_the_partition() {
+    let list = "guest_init.modules_file=disk";
+    let verified = Verified::erofs(with_list().path());
+    let words = format!("{list}:vda:/list guest_init.verity=vda1,{}", verified.fields());
+    with_disks(image(), &[named("lists", &verified.disk())], &words)
+        .agent_ran()
+        .has("guest-init: disk:vda: verified by 1 ");
+    let (second, fields) = Verified::in_one(&erofs(with_list().path()));
+    let disk = Disk::partitioned("gpt", "", &[("", &verified.data), ("", &second)]);
+    let words = format!("{list}:vda2:/list guest_init.verity=vda2,{fields}");
+    with_disks(image(), &[named("lists", &disk)], &words).agent_ran().has("guest-init: disk:vda2: verified by 1 ");
+}

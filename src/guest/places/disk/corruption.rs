@@ -73,7 +73,10 @@ pub fn behind(failure: &Failure, request: &Request<'_>) -> Option<Failure> {
     let verifies = !request.verity.is_empty()
         || request.extensions.iter().any(|extension| extension.verity.is_some())
         || request.kernel.root.is_some_and(|root| root.is_verified());
-    let found = last().filter(|_| verifies && !is_known)?;
+    if is_known || !verifies {
+        return None;
+    }
+    let found = last()?;
     let reason = alloc::format!("{found}; so {} failed: {}", failure.code.stage(), failure.reason);
     Some(Failure::new(found.code(), &failure.subject, reason))
 }

@@ -50,18 +50,27 @@ impl<'a> VerifiedDisks<'a> {
         disk: &[u8],
         drivers: &mut Drivers<'_>,
     ) -> Result<Option<Vec<u8>>, Failure> {
-        let whole = whole_path(disk);
-        let is_it = |(named, _): &&(Vec<u8>, Verity<'_>)| {
-            let other = DiskName { by: By::Serial, value: named };
-            name.by == By::Serial && name.value == named || has_name(disk, &other) || has_name(&whole, &other)
-        };
-        let Some((_, verity)) = self.named.iter().find(is_it).cloned() else { return Ok(None) };
-        let layout = Layout::of(&whole);
-        if disk != whole && disk != layout.data {
-            let reason =
-                "it is on a disk that is verified, but only the first partition of such a disk has a hash tree";
-            return Err(wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason));
+        if self.named.is_empty() {
+            return Ok(None);
         }
+        let whole = whole_path(disk);
+        let layout = Layout::of(&whole);
+        let is_named = |device: &[u8], named: &[u8]| has_name(device, &DiskName { by: By::Serial, value: named });
+        let is_itself = |named: &[u8]| name.by == By::Serial && name.value == named || is_named(disk, named);
+        let is_it = |(named, _): &&(Vec<u8>, Verity<'_>)| {
+            is_itself(named) || is_named(&whole, named) || disk == whole && is_named(&layout.data, named)
+        };
+        let Some((named, verity)) = self.named.iter().find(is_it) else { return Ok(None) };
+        let (verity, layout) = match () {
+            () if disk == whole || disk == layout.data => (*verity, layout),
+            // Another partition that is named itself has the hash tree behind its data.
+            () if is_itself(named) => (*verity, Layout { data: disk.to_vec(), hash_partition: None }),
+            () => {
+                let reason =
+                    "it is on a disk that is verified, but only the first partition of such a disk has a hash tree";
+                return Err(wanted.failure(Code::HashTreeMissing, Errno::NOENT, reason));
+            }
+        };
         let tree = layout.hash_tree(&verity, wanted)?;
         self.make(wanted, verity, &layout.data, tree, drivers).map(Some)
     }
@@ -104,10 +113,15 @@ impl<'a> VerifiedDisks<'a> {
         Ok(path)
     }
 
+    /// Whether there is a device.
+    pub const fn has_devices(&self) -> bool {
+        !self.devices.is_empty()
+    }
+
     /// Leaves the devices to the agent.
     ///
     /// Failure: that of [`VerityDevice::hand_over`].
-    pub fn hand_over(self) -> Result<(), Failure> {
-        self.devices.into_iter().try_for_each(VerityDevice::hand_over)
+    pub fn hand_over(&mut self) -> Result<(), Failure> {
+        self.devices.drain(..).try_for_each(VerityDevice::hand_over)
     }
 }
