@@ -37,8 +37,8 @@ pub fn is_serial(of_device: &[u8], named: &[u8]) -> bool {
 }
 
 /// Reports two disks whose names differ, but not after a device has cut them, because one would be taken for the other.
-/// Reports an extension that `guest_init.verity` names, because it has parameters of its own, or none; and a location on
-/// an extension that no word mounts.
+/// Reports an extension that `guest_init.verity` names, because it has parameters of its own, or none; and a location
+/// on an extension that no word mounts.
 ///
 /// Failures: [`Code::DisksCollide`], [`Code::RepeatedKey`], [`Code::BadValue`].
 pub(super) fn check_names(request: &Request<'_>, report: &mut Report<'_>) {

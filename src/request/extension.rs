@@ -1,5 +1,5 @@
-//! Kata's extensions: disks that the kernel command line names by `kata.extension.NAME.verity_params=` (Kata Containers'
-//! docs/design/composable-vm-images.md).
+//! Kata's extensions: disks that the kernel command line names by `kata.extension.NAME.verity_params=` (Kata
+//! Containers' docs/design/composable-vm-images.md).
 
 use core::fmt;
 

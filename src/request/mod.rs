@@ -174,9 +174,12 @@ impl<'a> Request<'a> {
     /// The agent's arguments that were most likely meant for the kernel or for guest-init. Some VMMs add words to the
     /// end of the command line, even behind ` -- ` (Firecracker's issue 2709).
     pub fn misplaced(&self) -> impl Iterator<Item = Misplaced<'a>> + use<'a> {
-        let is_kernels = |word: &Word<'_>| word.name == b"root" || same(word.name, b"virtio_mmio.device");
-        let is_misplaced =
-            move |word: &Word<'_>| parser::key_of(word).is_some() || word.value.is_some() && is_kernels(word);
+        let is_kernels =
+            |word: &Word<'_>| matches!(word.name, b"root" | b"roothash") || same(word.name, b"virtio_mmio.device");
+        let is_misplaced = move |word: &Word<'_>| {
+            let is_ours = parser::key_of(word).is_some() || Extension::parse(word).is_some();
+            is_ours || word.value.is_some() && is_kernels(word)
+        };
         self.arguments.clone().filter(is_misplaced).map(Misplaced)
     }
 

@@ -310,13 +310,16 @@ fn a_list_whose_quotes_were_forgotten_is_a_failure() {
 
 #[test]
 fn arguments_that_were_meant_for_the_kernel_are_found() {
-    let line = b"root=/dev/vda -- root=/dev/vdb --root=x root guest-init.log=debug virtio-mmio.device=4K@0:5 a.b=1 guest_init.x";
+    let line = b"root=/dev/vda -- root=/dev/vdb --root=x root guest-init.log=debug virtio-mmio.device=4K@0:5 a.b=1 \
+                 guest_init.x kata.extension.gpu.verity_params kata.extension.gpu.x roothash=0";
     let mut log = |_: &Failure| {};
     let request = Request::parse(line, &mut Report::new(&mut log));
     let found: Vec<_> = request.misplaced().map(|word| word.to_string()).collect();
-    let expected = ["root=/dev/vdb", "guest-init.log=debug", "virtio-mmio.device=4K@0:5", "guest_init.x"];
+    let kernels = ["root=/dev/vdb", "guest-init.log=debug", "virtio-mmio.device=4K@0:5", "guest_init.x"];
+    let expected = [&kernels[..], &["kata.extension.gpu.verity_params", "roothash=0"]].concat();
     let text = ": only an argument of the agent, because it stands behind ` -- `: put it before ` -- `";
-    assert_eq!(found, expected.map(|word| format!("{word}{text}")));
+    let expected: Vec<_> = expected.iter().map(|word| format!("{word}{text}")).collect();
+    assert_eq!(found, expected);
 }
 
 #[test]

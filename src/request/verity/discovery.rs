@@ -5,8 +5,8 @@ use core::fmt;
 use super::string;
 use super::table::lower_case;
 
-/// The PARTUUIDs of the partitions with the data and with the hash tree of a root: the first and the last 128 bits of the
-/// root hash (systemd-veritysetup-generator(8)). The error says in words what is wrong with the hash.
+/// The PARTUUIDs of the partitions with the data and with the hash tree of a root: the first and the last 128 bits of
+/// the root hash (systemd-veritysetup-generator(8)). The error says in words what is wrong with the hash.
 ///
 /// ```
 /// use guest_init::request::verity::discovery::uuids;

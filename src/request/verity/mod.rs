@@ -70,8 +70,8 @@ impl Algorithm {
 
 impl<'a> Verity<'a> {
     /// Reads the fields of a command line, `root_hash=…,salt=…,data_blocks=…,data_block_size=…,hash_block_size=…`, in
-    /// any order and each once. The salt may be empty or `-`. The hash function is SHA-256. The error says in words what
-    /// is wrong.
+    /// any order and each once. The salt may be empty or `-`. The hash function is SHA-256. The error says in words
+    /// what is wrong.
     ///
     /// ```
     /// use guest_init::request::verity::Verity;
