@@ -6,8 +6,8 @@
 //! tests/support/cost.toml has the last measurement, and more than a tenth above it is a failure. Lower the figures
 //! there when guest-init has become cheaper.
 //!
-//! A boot is exact, but its timer ticks, and the kernel's work of now and then, fall at another place in each image, and
-//! take up to 50 thousand instructions more or less. So each figure is the median of several images.
+//! A boot is exact, but its timer ticks, and the kernel's work of now and then, fall at another place in each image,
+//! and take up to 50 thousand instructions more or less. So each figure is the median of several images.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
-//! guest-image, the host's tool: `build`, `check`, `explain`, `extension` and `kata`, the manual pages and the completions.
+//! guest-image, the host's tool: `build`, `check`, `explain`, `extension` and `kata`, the manual pages and the
+//! completions.
 
 mod check;
 mod explain;

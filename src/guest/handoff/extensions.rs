@@ -1,5 +1,5 @@
-//! Kata's extensions: each disk is verified and mounted below /run, before the lists are read, because lists and modules
-//! may be on one. The mounts stay for the agent, which reads them itself.
+//! Kata's extensions: each disk is verified and mounted below /run, before the lists are read, because lists and
+//! modules may be on one. The mounts stay for the agent, which reads them itself.
 
 extern crate alloc;
 

@@ -90,7 +90,7 @@ fn root_to_switch_to<'a>(request: &Request<'a>) -> Result<Option<Root<'a>>, Fail
     Ok(switches.then_some(root))
 }
 
-/// The attributes that the root is mounted with. What is verified can't be written.
+/// The attributes that the root is mounted with.
 fn attributes(root: &Root<'_>) -> MountAttrFlags {
     if root.read_only { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() }
 }

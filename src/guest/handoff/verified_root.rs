@@ -1,5 +1,5 @@
-//! A root that `roothash=` verifies, in systemd's dialect: the disks with the data and with the hash tree are found, and
-//! the superblock in front of the tree has the parameters (systemd-veritysetup-generator(8)).
+//! A root that `roothash=` verifies, in systemd's dialect: the disks with the data and with the hash tree are found,
+//! and the superblock in front of the tree has the parameters (systemd-veritysetup-generator(8)).
 
 extern crate alloc;
 
@@ -25,8 +25,8 @@ const MAPPED: &[u8] = b"/dev/mapper/root";
 
 /// Finds the two disks, and returns the path of the device that verifies the data.
 ///
-/// Failures: [`Code::RootUnclear`], [`Code::RootMissing`], [`Code::RootAmbiguous`], [`Code::HashTreeMissing`], and those
-/// of [`VerifiedDisks::make`].
+/// Failures: [`Code::RootUnclear`], [`Code::RootMissing`], [`Code::RootAmbiguous`], [`Code::HashTreeMissing`], and
+/// those of [`VerifiedDisks::make`].
 pub fn find(
     root: &Root<'_>,
     wanted: &WantedDisk<'_>,

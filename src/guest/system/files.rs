@@ -4,8 +4,8 @@
 //! no path of one leads out of it, and no file of one is mapped: if the host truncates a mapped file, or a block of it
 //! can't be read, an access to it raises SIGBUS.
 //!
-//! A share or a disk has a root of its own, and so has an image that `guest-image` looks into on the host: absolute paths,
-//! absolute links and `..` stay below it, as if it were `/` (RESOLVE_IN_ROOT of openat2(2), Linux 5.6).
+//! A share or a disk has a root of its own, and so has an image that `guest-image` looks into on the host: absolute
+//! paths, absolute links and `..` stay below it, as if it were `/` (RESOLVE_IN_ROOT of openat2(2), Linux 5.6).
 
 extern crate alloc;
 
@@ -140,7 +140,7 @@ impl Within {
     fn open(&self, path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
         let path = CString::new(self.join(path.to_bytes())).map_err(|_| Errno::INVAL)?;
         match open_resolved(self.root.as_fd(), &path, flags, ResolveFlags::IN_ROOT) {
-            // Whoever made the link meant a file outside, and such a file may well exist there.
+            // The link names a file outside, and such a file may well exist there.
             Err(Errno::NOENT) if self.is_mount => Err(Errno::XDEV),
             result => result,
         }

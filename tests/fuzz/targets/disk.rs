@@ -25,8 +25,8 @@ thread_local! {
     static DISK: RefCell<File> = RefCell::new(tempfile::tempfile().expect("a temporary file"));
 }
 
-/// Input: up to eight pieces of a disk. The first line of each is its offset on the disk. The first one's has the number
-/// and the start of a partition as well, and the size of a block.
+/// Input: up to eight pieces of a disk. The first line of each is its offset on the disk. The first one's has the
+/// number and the start of a partition as well, and the size of a block.
 pub fn disk(input: &[u8]) {
     let pieces: [_; 8] = parts(input);
     let (partition, block) = asked_for(first_line(pieces[0]).0);

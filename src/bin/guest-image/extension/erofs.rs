@@ -19,7 +19,8 @@ pub enum Compression {
     Lz4hc,
 }
 
-/// Makes a file system with the files of a folder. Its times are `epoch`, and its UUID depends on the disk's name alone.
+/// Makes a file system with the files of a folder. Its times are `epoch`, and its UUID depends on the disk's name
+/// alone.
 pub fn make(tree: &Path, target: &Path, compression: Compression, epoch: u32, disk: &str) -> Result<()> {
     let uuid = guid(disk.as_bytes());
     MKFS.run(|mkfs| {

@@ -1,5 +1,5 @@
-//! Decompression of modules that the kernel does not decompress itself (MODPROBE.md 11, 12.3): the formats, and how each
-//! is recognised. Only `decode` uses decoders.
+//! Decompression of modules that the kernel does not decompress itself (MODPROBE.md 11, 12.3): the formats, and how
+//! each is recognised. Only `decode` uses decoders.
 
 extern crate alloc;
 

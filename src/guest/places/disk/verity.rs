@@ -1,9 +1,8 @@
 //! Disks that are only read through dm-verity: the hash tree is found, and the kernel makes a device that verifies.
 //!
 //! The device's path takes the place of the disk's. guest-init hashes nothing itself: each read of the device is
-//! verified by the kernel. While guest-init reads, a block that fails is an error of the read, so that the last word can
-//! name the block ([`super::corruption`]). Before the agent starts, [`VerityDevice::hand_over`] makes it a
-//! panic.
+//! verified by the kernel. While guest-init reads, a block that fails is an error of the read, so that the last word
+//! can name the block ([`super::corruption`]). Before the agent starts, [`VerityDevice::hand_over`] makes it a panic.
 
 extern crate alloc;
 
@@ -142,8 +141,8 @@ impl VerityDevice {
         format!("/dev/dm-{}", self.minor).into_bytes()
     }
 
-    /// Leaves the device to the agent. If nobody uses it, it is removed. If somebody does, a block that differs from its
-    /// hash panics the VM from now on.
+    /// Leaves the device to the agent. If nobody uses it, it is removed. If somebody does, a block that differs from
+    /// its hash panics the VM from now on.
     ///
     /// Failure: [`Code::VerityRefused`].
     pub fn hand_over(self) -> Result<(), Failure> {

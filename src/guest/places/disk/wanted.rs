@@ -35,11 +35,11 @@ pub struct Words {
     pub unknown_type: Code,
     /// The disk can't be read or mounted.
     pub failed: Code,
-    /// What to do if there is no such disk.
+    /// The advice if there is no such disk.
     pub if_missing: &'static str,
-    /// What to do if several disks fit.
+    /// The advice if several disks fit.
     pub if_ambiguous: &'static str,
-    /// What to do if the file system is not recognised.
+    /// The advice if the file system is not recognised.
     pub if_unknown_type: &'static str,
 }
 

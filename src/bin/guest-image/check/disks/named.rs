@@ -17,7 +17,7 @@ pub struct NamedDisk<'r> {
     purpose: Purpose<'r>,
 }
 
-/// What PID 1 has a disk for.
+/// The purpose for which PID 1 opens a disk.
 #[derive(Clone, Copy, Debug)]
 enum Purpose<'r> {
     /// One of Kata's extensions.

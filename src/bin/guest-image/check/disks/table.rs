@@ -1,4 +1,5 @@
-//! The partitions of a disk that is a file, as the kernel finds them (block/partitions/efi.c, block/partitions/msdos.c).
+//! The partitions of a disk that is a file, as the kernel finds them (block/partitions/efi.c,
+//! block/partitions/msdos.c).
 
 use std::fs::File;
 use std::io::{Result, Seek, SeekFrom};
