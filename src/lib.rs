@@ -11,8 +11,8 @@
 //! | 2 | [`resolve`] | names, indexes, configuration | a [`Plan`](resolve::plan::Plan): the files to load, in order |
 //! | 3 | [`guest`] | a request and a plan | system calls: mounts, loaded modules, the agent |
 //!
-//! Three modules are used on every floor: [`failure`], [`text`] and [`elf`]. [`bare`] is the run-time of guest-init,
-//! which has neither a C library nor std.
+//! Four modules are used on every floor: [`failure`], [`notification`], [`text`] and [`elf`]. [`bare`] is the run-time
+//! of guest-init, which has neither a C library nor std.
 //!
 //! `request` and `resolve` decide, and `guest` acts. The whole plan is made before the first module is loaded, so a
 //! mistake in a list fails before anything is done. `request` and `resolve` make no system calls and allocate nothing.
@@ -45,6 +45,8 @@
 //! | stage | The part of the mission that failed: the first digit of a failure's code. |
 //! | report | The failures so far. Its verdict is the one failure that stands for all. |
 //! | last word | The line at emergency level with which a failed VM ends. |
+//! | notification | The message to the host: why guest-init failed, or that the agent is started. |
+//! | channel | The way of a notification to the host: vsock, or a virtio-serial port. |
 //! | deadline | The time from the start of guest-init within which the agent must be started. |
 //! | activity | The text that says what a thread is doing. The deadline's last word quotes it. |
 //! | bare | Built without a C library and std, as the guest-init of a VM is. |
@@ -61,6 +63,7 @@ pub mod bare;
 pub mod elf;
 pub mod failure;
 pub mod guest;
+pub mod notification;
 pub mod request;
 pub mod resolve;
 pub mod text;

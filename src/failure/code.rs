@@ -23,9 +23,10 @@ pub enum Stage {
     Bug,
 }
 
-impl fmt::Display for Stage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Stage {
+    /// The first word of a failure's line.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Mount => "mount",
             Self::Read => "read",
             Self::Plan => "plan",
@@ -33,7 +34,13 @@ impl fmt::Display for Stage {
             Self::Start => "start",
             Self::Deadline => "deadline",
             Self::Bug => "bug",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
