@@ -9,31 +9,13 @@
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
-# once DIR COMMAND ARG…: unless DIR exists, let the command fill $work/out, and rename that to DIR. A lock lets one
-# process at a time do so, and because of the rename nobody sees a half-filled DIR.
-once() {
-  [[ ! -e $1 ]] || return 0
-  need flock
-  work=${1%/*}/.work-${1##*/}
-  mkdir -p "${1%/*}"
-  (
-    exec 9>"${1%/*}/.lock-${1##*/}"
-    flock 9
-    [[ ! -e $1 ]] || exit 0
-    rm -rf "$work"
-    trap 'rm -rf "$work"' EXIT
-    mkdir -p "$work/out"
-    "${@:2}"
-    mv -T "$work/out" "$1"
-  )
-}
-
 # set_up_apt SUITE ARCH…: set up a private apt in $work/apt that knows Debian's SUITE and its security updates for these
 # architectures, in Debian's names. A package is of the first one unless its name ends in :ARCH.
 set_up_apt() {
   local suite=$1 archive dist source n=0
   need apt-get apt-cache dpkg-deb
   [[ -e $keyring ]] || fail "$keyring is missing; run scripts/setup"
+  # shellcheck disable=SC2154 # once sets work
   mkdir -p "$work/apt"/{sources,lists/partial,archives/partial}
   cat >"$work/apt/conf" <<END
 #clear APT::Update;

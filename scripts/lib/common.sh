@@ -47,3 +47,22 @@ cache_dir() {
   local home=${GUEST_INIT_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/guest-init}
   mkdir -p "$home" && realpath "$home"
 }
+
+# once DIR COMMAND ARG…: unless DIR exists, let the command fill $work/out, and rename that to DIR. A lock lets one
+# process at a time do so, and because of the rename nobody sees a half-filled DIR.
+once() {
+  [[ ! -e $1 ]] || return 0
+  need flock
+  work=${1%/*}/.work-${1##*/}
+  mkdir -p "${1%/*}"
+  (
+    exec 9>"${1%/*}/.lock-${1##*/}"
+    flock 9
+    [[ ! -e $1 ]] || exit 0
+    rm -rf "$work"
+    trap 'rm -rf "$work"' EXIT
+    mkdir -p "$work/out"
+    "${@:2}"
+    mv -T "$work/out" "$1"
+  )
+}
