@@ -1,10 +1,12 @@
 //! The actions before the report. Each one prints a last line `agent: ACTION: ok`, or the name of an errno.
 //!
-//! They are calls for which the kernel requests a module (mount, socket), the loading of a module, and programs.
+//! They are calls for which the kernel requests a module (mount, socket), the loading of a module, programs, and a
+//! question to the host by vsock.
 
 use crate::arguments::Action;
 use crate::reaper;
 use crate::text::{errno_name, print_line, printable, read_bounded};
+use crate::vsock;
 use rustix::mount::MountFlags;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType};
 use std::ffi::{OsStr, OsString};
@@ -31,6 +33,7 @@ pub fn perform(action: &Action) {
             (what, socket(*family, *kind, *protocol).map(ok))
         }
         Action::Cat { path } => (format!("cat {}", show(path)), cat(path).map(ok)),
+        Action::Vsock { cid, port, line } => (format!("vsock {cid} {port}"), ask(*cid, *port, line).map(ok)),
         Action::Reap => ("reap".into(), reaper::start().map(ok)),
         Action::Malformed { option } => (show(option), Err(io::Error::other("operand missing or out of range"))),
     };
@@ -81,6 +84,12 @@ fn socket(family: u16, kind: u32, protocol: u32) -> io::Result<()> {
 
 fn cat(path: &OsStr) -> io::Result<()> {
     print_lines(path, &read_bounded(path, CAT_LIMIT)?);
+    Ok(())
+}
+
+fn ask(cid: u32, port: u32, line: &OsStr) -> io::Result<()> {
+    let answer = vsock::ask(cid, port, line.as_bytes())?;
+    print_lines(OsStr::new(&format!("vsock {cid} {port}")), &answer);
     Ok(())
 }
 

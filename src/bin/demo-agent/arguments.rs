@@ -33,6 +33,11 @@ pub enum Action {
     Cat {
         path: OsString,
     },
+    Vsock {
+        cid: u32,
+        port: u32,
+        line: OsString,
+    },
     Reap,
     /// An option whose operands are missing, or are no numbers in range.
     Malformed {
@@ -83,6 +88,9 @@ impl Request {
                 kind: number(words)?,
                 protocol: number(words)?,
             }),
+            "--vsock" => {
+                self.actions.push(Action::Vsock { cid: number(words)?, port: number(words)?, line: words.next()? })
+            }
             "--reap" => self.actions.push(Action::Reap),
             "--cat" => self.actions.push(Action::Cat { path: words.next()? }),
             _ => {}

@@ -11,6 +11,8 @@
 //! --finit PATH                 finit_module(2) without parameters
 //! --mount TYPE SOURCE TARGET   make the directory TARGET, and mount(2) there
 //! --socket FAMILY TYPE PROTO   socket(2) by numbers
+//! --vsock CID PORT LINE        connect a stream to a port of CID and send LINE; the first line of the answer as
+//!                              `agent: vsock CID PORT: ANSWER`, then `agent: vsock CID PORT: ok`
 //! --cat PATH                   the first 64 KiB as `agent: PATH: LINE`, then `agent: cat PATH: ok`
 //! --reap                       from now on a thread collects every child that ends, as kata-agent's handler of
 //!                              SIGCHLD does, and --exec waits 3 ms after the end of the output
@@ -42,6 +44,7 @@ mod network;
 mod reaper;
 mod report;
 mod text;
+mod vsock;
 
 use arguments::{End, Request};
 use nix::sys::reboot::RebootMode;
