@@ -35,6 +35,32 @@ fn with_four_jobs_the_entries_start_in_the_order_of_the_list() {
 }
 
 #[test]
+fn at_level_debug_each_step_that_begins_has_an_end_with_its_thread() {
+    let console = boot_on_two(small(), &format!("guest_init.log=debug guest_init.jobs=2 {LIST}")).agent_ran();
+    let console = console.in_order(&[
+        "guest-init: activity: planning",
+        "guest-init: activity: loading for the list",
+        "guest-init: insmod kernel/",
+        "guest-init: modules loaded: ",
+        "guest-init: activity: on the way to the agent",
+        "guest-init: executing /sbin/agent",
+    ]);
+    let lines: Vec<_> = console.log().filter_map(|line| Some(line.split_once("guest-init: ")?.1)).collect();
+    let begun = lines.iter().enumerate().filter_map(|(at, line)| {
+        let path = line.strip_prefix("insmod ")?.split(' ').next()?;
+        Some((at, path.rsplit('/').next()?.split('.').next()?.replace('-', "_")))
+    });
+    let begun: Vec<_> = begun.collect();
+    assert!(begun.len() >= 5, "{console}");
+    for (at, name) in begun {
+        let ends = lines[at..].iter().filter_map(|line| line.strip_prefix(&format!("{name}: done in ")));
+        let ends: Vec<_> = ends.filter_map(|end| end.split_once(" us by thread ")).collect();
+        let [(time, thread)] = ends[..] else { panic!("{name}: {ends:?}\n{console}") };
+        assert!(time.parse::<u32>().is_ok() && ["0", "1"].contains(&thread), "{name}: {time}, {thread}");
+    }
+}
+
+#[test]
 fn of_two_failures_the_first_of_the_list_is_reported() {
     for jobs in ["1", "4"] {
         let line = "load virtio_net: ENOEXEC: no module";

@@ -32,6 +32,7 @@ pub fn become_agent(request: &Request<'_>, environment: Strings) -> Result<Infal
     let path = string(request.agent.to_vec())?;
     let arguments = request.arguments.clone().map(|word| string(word.argument().concat()));
     let arguments = core::iter::once(Ok(path.clone())).chain(arguments).collect::<Result<Vec<_>, _>>()?;
+    log::debug!("executing {}", Shown(request.agent));
     let errno = execve(&path, arguments.iter().map(CString::as_c_str), environment);
     Err(why_not_executed(request.agent, errno))
 }

@@ -43,7 +43,10 @@ pub fn read_into<'a>(
 /// Reads one file.
 fn read_list<'a>(location: &Location<'a>, places: &mut Places<'a>) -> Result<&'static [u8], Failure> {
     set_activity(format_args!("reading {location}"));
-    text(location, places.file(location)?)
+    let file = places.file(location)?;
+    // The list's share or disk may have been mounted, and its drivers loaded.
+    set_activity(format_args!("reading {location}"));
+    text(location, file)
 }
 
 /// Reads the text of a list from an open file. Failures call the file `name`. The text lives as long as the process.

@@ -28,6 +28,8 @@ pub fn load_modules<'a>(
     }
     set_activity("planning");
     let tree = places.tree(&request.module_dir)?;
+    // The tree's share or disk may have been mounted, and its drivers loaded.
+    set_activity("planning");
     let config = tree.config(request.kernel.modules);
     let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));
     plan_entries(&mut plan, &request.entries, &tree, &mut |finding| finding.report_or_log(report));
@@ -41,7 +43,9 @@ pub fn load_modules<'a>(
     };
     let loader = Loader::open(&plan, &tree, options, &mut |finding| finding.report_or_log(report));
     report.verdict()?;
-    loader.load()
+    loader.load()?;
+    set_activity("on the way to the agent");
+    Ok(())
 }
 
 /// The number of threads: the one that was asked for, or the number of CPUs that PID 1 may use.

@@ -12,6 +12,7 @@ use crate::failure::{Code, Failure, Report};
 use crate::guest::modules::loader::{LoadOptions, Loader};
 use crate::guest::modules::tree::ModuleTree;
 use crate::guest::system::files::{Directory, read, read_path};
+use crate::guest::watch::deadline::set_activity;
 use crate::guest::watch::logger;
 use crate::request::kernel::KernelWords;
 use crate::request::list::Entry;
@@ -203,7 +204,9 @@ impl<'a> Drivers<'a> {
         };
         let loader = Loader::open(&plan, tree, options, &mut |finding| finding.report_or_log(&mut report));
         report.verdict()?;
-        loader.load()
+        loader.load()?;
+        set_activity(format_args!("on the way to {}", self.purpose));
+        Ok(())
     }
 }
 

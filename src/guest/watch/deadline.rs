@@ -8,6 +8,7 @@ use core::fmt::{Display, Write};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use core::time::Duration;
 
+use log::Level;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::write;
@@ -43,8 +44,7 @@ impl Activity {
         Self { bytes: [const { AtomicU8::new(0) }; LONGEST], length: AtomicUsize::new(0) }
     }
 
-    fn set(&self, what: impl Display) {
-        let text = Text::<LONGEST>::of(what);
+    fn set(&self, text: &Text<LONGEST>) {
         for (slot, byte) in self.bytes.iter().zip(text.as_str().bytes()) {
             slot.store(byte, Ordering::Relaxed);
         }
@@ -56,15 +56,26 @@ impl Activity {
     }
 }
 
-/// Sets what the main thread is doing. The last word shows it after "while".
+/// Sets what the main thread is doing. The last word shows it after "while", and the log at level debug has a line for
+/// each change.
 pub fn set_activity(what: impl Display) {
-    set_thread_activity(0, what);
+    set_main_activity(&Text::of(what));
+}
+
+/// Out of line, because activities are set in many places.
+#[inline(never)]
+fn set_main_activity(text: &Text<LONGEST>) {
+    let [main, ..] = &ACTIVITIES;
+    if log::log_enabled!(Level::Debug) && !main.bytes().eq(text.as_str().bytes()) {
+        log::debug!("activity: {text}");
+    }
+    main.set(text);
 }
 
 /// Sets what a thread that loads modules is doing. The main thread is number 0.
 pub fn set_thread_activity(thread: usize, what: impl Display) {
     if let Some(activity) = ACTIVITIES.get(thread) {
-        activity.set(what);
+        activity.set(&Text::of(what));
     }
 }
 

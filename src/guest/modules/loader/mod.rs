@@ -9,6 +9,7 @@ mod parameters;
 
 use alloc::vec::Vec;
 
+use log::Level;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix_futex_sync::OnceLock;
 
@@ -21,9 +22,10 @@ use crate::guest::modules::schedule::{PreparedStep, Schedule};
 use crate::guest::modules::sysfs::{is_live, kernel_format, set_parameters};
 use crate::guest::modules::tree::ModuleTree;
 use crate::guest::modules::unpack::Format;
+use crate::guest::system::clock::{microseconds, now};
 use crate::guest::system::initramfs::{is_initramfs, remove_file};
 use crate::guest::system::thread::together;
-use crate::guest::watch::deadline::set_thread_activity;
+use crate::guest::watch::deadline::{set_activity, set_thread_activity};
 use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::request::Request;
 use crate::request::kernel::ModuleWords;
@@ -174,6 +176,7 @@ impl<'p, 'a> Loader<'p, 'a> {
     ///
     /// Failures: those of stage load.
     pub fn load(mut self) -> Result<(), Failure> {
+        set_activity(format_args!("loading for {}", self.options.purpose));
         let steps = core::mem::take(&mut self.steps);
         let threads = self.options.threads.min(steps.len());
         let schedule = Schedule::new(self.plan, steps, threads)?;
@@ -182,7 +185,6 @@ impl<'p, 'a> Loader<'p, 'a> {
             log::warn!("only {started} of {threads} threads could be started");
         }
         let loaded = schedule.result()?;
-        set_thread_activity(0, "on the way to the agent");
         log::info!("modules loaded: {loaded}, for {}", self.options.purpose);
         Ok(())
     }
@@ -192,7 +194,14 @@ impl<'p, 'a> Loader<'p, 'a> {
         let mut messages = if thread == 0 { KernelMessages::shared() } else { KernelMessages::open() };
         while let Some((number, step, prepared)) = schedule.next() {
             set_thread_activity(thread, format_args!("loading {}", step.module));
-            schedule.done(number, step, self.do_step(step, prepared, &mut messages));
+            let start = log::log_enabled!(Level::Debug).then(now);
+            let outcome = self.do_step(step, prepared, &mut messages);
+            if let Some(start) = start {
+                // Logged before the steps that wait for this one can begin, so that their lines are behind this line.
+                let took = microseconds(now().saturating_sub(start));
+                log::debug!("{}: done in {took} us by thread {thread}", step.module);
+            }
+            schedule.done(number, step, outcome);
             set_thread_activity(thread, "");
         }
     }

@@ -73,6 +73,7 @@ impl VerityDevice {
         // The fast hash functions come first, because dm-verity takes the fastest that it finds. The kernel has a slow
         // one built in.
         drivers.load_named(&[&algorithm, b"dm_verity"])?;
+        set_activity(format_args!("verifying {}", wanted.subject));
         let no_verity = |error| {
             let reason = "neither the kernel nor the module tree of the image has dm_verity";
             wanted.failure(Code::NoVerity, error, reason)

@@ -132,6 +132,7 @@ impl<'w> WantedDisk<'w> {
             if drivers.load_for_disks()? {
                 // On a slow machine, drivers take longer to load than a disk may take to appear.
                 start = now();
+                set_activity(format_args!("waiting for {}", self.subject));
             }
             sleep(PAUSE);
         }
