@@ -3,11 +3,14 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod cost;
+pub mod daemon;
 pub mod disk;
 pub mod folder;
 pub mod image;
 pub mod kernel;
+pub mod listener;
 pub mod machine;
+pub mod message;
 pub mod module;
 pub mod qmp;
 pub mod random;
@@ -15,7 +18,6 @@ pub mod scene;
 pub mod scripts;
 pub mod small_tree;
 pub mod verified;
-pub mod virtiofsd;
 pub mod vm;
 
 pub use image::Image;

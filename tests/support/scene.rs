@@ -30,6 +30,11 @@ pub fn small() -> Image {
     Image::new().modules("dummy; loop; ext4; virtio_net; ifb")
 }
 
+/// The image with the drivers of vsock and of virtio-serial ports.
+pub fn with_channels(image: Image) -> Image {
+    image.modules(&format!("{}; vmw_vsock_virtio_transport; virtio_console", Machine::under_test().virtio))
+}
+
 /// The image with this file below /lib/modules/RELEASE, in place of the module tree's own.
 pub fn with_file(image: Image, name: &str, content: impl AsRef<[u8]>) -> Image {
     image.file(&format!("/lib/modules/{}/{name}", Kernel::under_test().release), content, 0o644)

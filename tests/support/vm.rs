@@ -11,7 +11,8 @@ use guest_init::failure::Code;
 use tempfile::TempDir;
 
 use super::image::Built;
-use super::{Kernel, Machine, root};
+use super::listener::Listener;
+use super::{Kernel, Machine, message, root};
 
 /// Seconds after which a VM is ended and its test fails. A boot takes 3 to 8 where nothing else runs.
 const LIMIT: &str = "300";
@@ -33,6 +34,7 @@ pub struct Vm {
     options: Vec<String>,
     devices: Vec<String>,
     status: i32,
+    told: Option<Listener>,
 }
 
 impl Vm {
@@ -47,7 +49,8 @@ impl Vm {
         let machine = Machine::under_test();
         command.args(["--arch", machine.arch.name, "--machine", machine.name]);
         command.args(["--timeout", LIMIT]).arg("--kernel").arg(&kernel.directory).arg("--initrd").arg(&image.path);
-        Self { command, bare: false, append: String::new(), options: Vec::new(), devices: Vec::new(), status: 0 }
+        let (append, options, devices) = Default::default();
+        Self { command, bare: false, append, options, devices, status: 0, told: None }
     }
 
     /// More options of scripts/vm.
@@ -67,6 +70,18 @@ impl Vm {
         self.append.push(' ');
         self.append.push_str(words);
         self
+    }
+
+    /// Adds the device of a listener's channel.
+    pub fn channel(self, listener: &Listener) -> Self {
+        self.options(listener.options().iter().map(String::as_str))
+    }
+
+    /// Adds the device, and has guest-init notify the listener. [`Console::failed`] and others compare what it was told
+    /// with the console.
+    pub fn tells(self, listener: Listener) -> Self {
+        let vm = self.channel(&listener).append(&listener.word());
+        Self { told: Some(listener), ..vm }
     }
 
     /// Leaves `console=` and `panic=-1` out of the kernel command line.
@@ -101,7 +116,8 @@ impl Vm {
         }
         let output = vm.wait_with_output().expect("scripts/vm ends");
         let report = text(&fs::read(report).unwrap_or_default());
-        let console = Console { log, report, deadline: deadline(&self.words()) };
+        let told = self.told.as_ref().map(Listener::finish);
+        let console = Console { log, report, deadline: deadline(&self.words()), told };
         let is_expected = output.status.code() == Some(self.status);
         assert!(is_expected, "scripts/vm: {}\n{}\n{console}", output.status, text(&output.stderr));
         console
@@ -135,6 +151,7 @@ pub struct Console {
     log: String,
     report: String,
     deadline: f64,
+    told: Option<Vec<String>>,
 }
 
 impl std::fmt::Display for Console {
@@ -146,7 +163,7 @@ impl std::fmt::Display for Console {
 impl Console {
     /// Another console of the kernel's, on which no agent reports.
     pub fn new(bytes: &[u8]) -> Self {
-        Self { log: text(bytes), report: String::new(), deadline: deadline("") }
+        Self { log: text(bytes), report: String::new(), deadline: deadline(""), told: None }
     }
 
     /// The lines of the kernel's console, guest-init's among them.
@@ -159,6 +176,11 @@ impl Console {
         self.report.lines()
     }
 
+    /// The messages that the listener of [`Vm::tells`] got.
+    pub fn told(&self) -> &[String] {
+        self.told.as_deref().unwrap_or_default()
+    }
+
     /// Asserts that the agent ran to its end.
     pub fn agent_ran(self) -> Self {
         self.in_order(&["agent: ready", "agent: done"]).has_not("Kernel panic")
@@ -168,7 +190,7 @@ impl Console {
     /// agent ran.
     pub fn failed(self, code: Code, line: &str) -> Self {
         let panic = format!("Attempted to kill init! exitcode=0x0000{:02x}00", code as u8);
-        self.last_word(line, &format!("(exit {code})")).has(&panic).in_time()
+        self.last_word(code, line, &format!("(exit {code})")).has(&panic).in_time()
     }
 
     /// Asserts that the deadline's thread ended the VM, with this line, in time, and that no agent ran.
@@ -179,12 +201,19 @@ impl Console {
     /// Asserts that a panic by sysrq ended the VM, that the last word was this line with this code, and that no agent
     /// ran.
     pub fn ended(self, code: Code, line: &str) -> Self {
-        self.last_word(line, &format!("(code {code})"))
+        self.last_word(code, line, &format!("(code {code})"))
     }
 
-    /// Asserts that the last word was this line, that it ends like this, and that no agent ran.
-    fn last_word(self, line: &str, end: &str) -> Self {
-        let console = self.has(&format!("guest-init: failed: {line}")).has(end);
+    /// Asserts that the last word was this line, that it ends like this, that the listener was told the same, and that
+    /// no agent ran.
+    fn last_word(self, code: Code, line: &str, end: &str) -> Self {
+        let begin = format!("guest-init: failed: {line}");
+        let console = self.has(&begin).has(end);
+        if let Some(told) = &console.told {
+            let [told] = &told[..] else { panic!("not one message but {told:?}\n{console}") };
+            let last_word = console.log().find_map(|line| line.get(line.find(&begin)?..));
+            message::is_last_word(told, code, last_word.expect("a line has it"));
+        }
         assert!(console.report.is_empty(), "an agent ran:\n{console}");
         console.has_not("agent: ready")
     }

@@ -6,14 +6,14 @@ use std::path::Path;
 use guest_init::failure::Code;
 
 use super::{drivers_only, image};
+use crate::support::daemon::Daemon;
 use crate::support::machine::Arch;
 use crate::support::scene::{after, directory};
-use crate::support::virtiofsd::Virtiofsd;
 use crate::support::{Console, Image, Kernel, Machine, Vm};
 
 /// Boots with a share, and does something to its daemon as soon as a line of the console contains `when`.
-fn with_daemon(image: Image, source: &Path, words: &str, when: &str, act: fn(&Virtiofsd)) -> Console {
-    let daemon = Virtiofsd::start(source);
+fn with_daemon(image: Image, source: &Path, words: &str, when: &str, act: fn(&Daemon)) -> Console {
+    let daemon = Daemon::virtiofsd(source);
     let image = image.build();
     Vm::new(&image).options(["--share-socket", &daemon.share("kataShared")]).append(words).watched(|line| {
         if line.contains(when) {
@@ -35,19 +35,18 @@ fn a_daemon_that_is_stopped_before_the_mount_lets_the_deadline_pass() {
     let script = "modprobe virtio_pci; modprobe virtiofs; echo '<6>ready' >/kmsg; sleep 3";
     let image = after(script).modules("virtiofs; virtio_pci");
     let share = directory(&[("list", b"dummy")]);
-    with_daemon(image, share.path(), LIST, "] ready", Virtiofsd::stop).timed_out(Code::DeadlinePassed, MOUNTING);
+    with_daemon(image, share.path(), LIST, "] ready", Daemon::stop).timed_out(Code::DeadlinePassed, MOUNTING);
 }
 
 #[test]
 fn a_daemon_that_is_killed_before_the_mount_lets_the_deadline_pass() {
     let share = directory(&[("list", b"dummy")]);
-    with_daemon(image(), share.path(), LIST, "Linux version", Virtiofsd::kill)
-        .timed_out(Code::DeadlinePassed, MOUNTING);
+    with_daemon(image(), share.path(), LIST, "Linux version", Daemon::kill).timed_out(Code::DeadlinePassed, MOUNTING);
 }
 
 /// Does something to the daemon when guest-init begins to load the third module. The modules behind it have some 20 MB,
 /// so most of them are still to be read.
-fn while_modules_are_read(act: fn(&Virtiofsd)) {
+fn while_modules_are_read(act: fn(&Daemon)) {
     let words = format!(
         "guest_init.deadline=15 guest_init.log=debug guest_init.module_dir=virtiofs:kataShared:/ \
          guest_init.modules=\"dummy;{};xfs;btrfs;nouveau;amdgpu\"",
@@ -60,12 +59,12 @@ fn while_modules_are_read(act: fn(&Virtiofsd)) {
 
 #[test]
 fn a_daemon_that_is_stopped_while_modules_are_read_lets_the_deadline_pass() {
-    while_modules_are_read(Virtiofsd::stop);
+    while_modules_are_read(Daemon::stop);
 }
 
 #[test]
 fn a_daemon_that_is_killed_while_modules_are_read_lets_the_deadline_pass() {
-    while_modules_are_read(Virtiofsd::kill);
+    while_modules_are_read(Daemon::kill);
 }
 
 #[test]

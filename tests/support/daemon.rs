@@ -1,4 +1,4 @@
-//! A virtiofsd that a test can stop and kill while a VM uses it.
+//! A back end of a device that a test can stop and kill while a VM uses it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,32 +8,39 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// How long virtiofsd may take to open its socket.
+/// How long a back end may take to open its socket.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A running virtiofsd. It ends with this value, or with the test.
-pub struct Virtiofsd {
+/// A running back end. It ends with this value, or with the test.
+pub struct Daemon {
     child: Child,
-    socket: PathBuf,
+    /// The socket that QEMU connects to.
+    pub socket: PathBuf,
     _directory: TempDir,
 }
 
-impl Virtiofsd {
-    /// Serves a directory.
-    pub fn start(source: &Path) -> Self {
+impl Daemon {
+    /// Starts a program with the option for its socket, to which the socket's path is added, and other arguments.
+    pub fn start(program: &str, socket_option: &str, arguments: &[String]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let socket = directory.path().join("socket");
-        let daemon = std::env::var("VIRTIOFSD").unwrap_or_else(|_| "/usr/lib/qemu/virtiofsd".into());
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", &daemon]).arg(format!("--socket-path={}", socket.display()));
-        command.args(["-o", &format!("source={}", source.display()), "-o", "sandbox=chroot"]);
+        command.args(["--pdeathsig", "KILL", program]).arg(format!("{socket_option}={}", socket.display()));
+        command.args(arguments);
         let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("setpriv starts");
         let start = Instant::now();
         while !socket.exists() {
-            assert!(start.elapsed() < LIMIT, "{daemon} does not open its socket");
+            assert!(start.elapsed() < LIMIT, "{program} does not open its socket");
             std::thread::sleep(Duration::from_millis(20));
         }
         Self { child, socket, _directory: directory }
+    }
+
+    /// Serves a directory as a virtio-fs share.
+    pub fn virtiofsd(source: &Path) -> Self {
+        let program = std::env::var("VIRTIOFSD").unwrap_or_else(|_| "/usr/lib/qemu/virtiofsd".into());
+        let options = ["-o", &format!("source={}", source.display()), "-o", "sandbox=chroot"];
+        Self::start(&program, "--socket-path", &options.map(String::from))
     }
 
     /// The value of `--share-socket` of scripts/vm.
@@ -57,7 +64,7 @@ impl Virtiofsd {
     }
 }
 
-impl Drop for Virtiofsd {
+impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
