@@ -1,11 +1,12 @@
-//! guest-image, the host's tool: `build`, `check`, `explain`, `extension` and `kata`, the manual pages and the
-//! completions.
+//! guest-image, the host's tool: `build`, `check`, `explain`, `extension`, `kata` and `listen`, the manual pages and
+//! the completions.
 
 mod check;
 mod explain;
 mod extension;
 mod image;
 mod kata;
+mod listen;
 mod pages;
 #[path = "../support/mod.rs"]
 mod support;

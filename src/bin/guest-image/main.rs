@@ -1,11 +1,12 @@
-//! guest-image, the host's tool: it builds images that guest-init boots, checks module lists, and explains failures.
+//! guest-image, the host's tool: it builds images that guest-init boots, checks module lists, listens to VMs, and
+//! explains failures.
 //!
 //! Each command is a folder, or a file in [`docs`], that holds its arguments and its function `run`. A file imports
 //! from its own room and from rooms with a lower number, never from a higher one:
 //!
 //! 1. [`cli`]: how every command talks to the shell.
 //! 2. [`shared`]: arguments and files that several commands read.
-//! 3. [`build`], [`check`], [`docs`]: the commands.
+//! 3. [`build`], [`check`], [`docs`], [`listen`]: the commands.
 //! 4. [`extension`], [`kata`]: the commands that stand on another one, `build` or `check`.
 //!
 //! The guest's own code reads the lists and plans the modules. So `check` predicts what a VM does, and an image that
@@ -21,6 +22,7 @@ mod cli;
 mod docs;
 mod extension;
 mod kata;
+mod listen;
 mod shared;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -28,7 +30,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use cli::exit::{self, Exit};
 use docs::{completions, explain, man};
 
-/// Builds images that guest-init boots, checks module lists for them, and explains their failures.
+/// Builds images that guest-init boots, checks module lists for them, listens to VMs, and explains their failures.
 #[derive(Debug, Parser)]
 #[command(name = "guest-image", version, arg_required_else_help = true, after_help = exit::STATUS)]
 struct Arguments {
@@ -43,6 +45,7 @@ enum Command {
     Extension(extension::Arguments),
     Explain(explain::Arguments),
     Kata(kata::Arguments),
+    Listen(listen::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
@@ -54,6 +57,7 @@ fn main() -> Exit {
         Command::Extension(arguments) => extension::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
         Command::Kata(arguments) => kata::run(arguments),
+        Command::Listen(arguments) => listen::run(arguments),
         Command::Completions(arguments) => completions::run(arguments, &mut Arguments::command()),
         Command::Man(arguments) => man::run(arguments, Arguments::command()),
     };

@@ -133,7 +133,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         if *check {
             let list = List { name: target.title.clone(), text: Ok(target.file().into()) };
             let found = check::lists(Ok(vec![list]), vm)?;
-            exit = if found as u8 > exit as u8 { found } else { exit };
+            exit = if found.status() > exit.status() { found } else { exit };
         }
     }
     Ok(exit)

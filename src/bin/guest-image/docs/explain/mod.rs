@@ -93,7 +93,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         [first, ..] if is_line && !Path::new(first).exists() => vec![about_line(&joined)],
         _ => subjects.iter().map(|subject| about(subject)).collect(),
     };
-    let exit = answers.iter().map(|answer| answer.exit).max_by_key(|exit| *exit as u8).unwrap_or(Exit::Done);
+    let exit = answers.iter().map(|answer| answer.exit).max_by_key(|exit| exit.status()).unwrap_or(Exit::Done);
     let several = answers.len() > 1;
     let mut explanations = Vec::new();
     for (answer, subject) in answers.into_iter().zip(subjects.iter().map(String::as_str).chain(["-"])) {
