@@ -15,6 +15,7 @@ use guest_init::failure::{Failure, Report};
 use guest_init::guest::boot::role::{Role, require_bare};
 use guest_init::guest::boot::{command_line, console, mounts, sysctl};
 use guest_init::guest::ending::{crash, last_word};
+use guest_init::guest::handoff::host::Host;
 use guest_init::guest::handoff::{agent, extensions, lists, load_stage, root};
 use guest_init::guest::modprobe;
 use guest_init::guest::modules::loader;
@@ -71,13 +72,15 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     report.verdict()?;
 
     let mut places = Places::new(request);
+    let host = Host::open(request, &mut places);
     extensions::mount_all(request, &mut places)?;
     lists::read_into(request, &mut places, &mut report)?;
-    load_stage::load_modules(request, &mut places, &mut report)?;
+    let loaded = load_stage::load_modules(request, &mut places, &mut report)?;
 
     root::switch_root(request, &mut places)?;
     places.hand_over(&request.module_dir)?;
     sysctl::lock_modules(request.lock_modules)?;
     initramfs::remove_guest_init(request.keep_modules);
+    host.notify_start(request.agent, &loaded);
     agent::become_agent(request, environment)
 }

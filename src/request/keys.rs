@@ -10,6 +10,7 @@ use log::LevelFilter;
 use crate::failure::{Code, Report};
 use crate::request::disks::VerifiedDisk;
 use crate::request::location::Location;
+use crate::request::notify::Channel;
 use crate::request::verity::Verity;
 use crate::request::{Jobs, ListFile, MOST_JOBS, Request, RootChoice, read_list};
 
@@ -84,6 +85,9 @@ keys! {
     verity Any, None,
         "`DISK,root_hash=…,salt=…,data_blocks=…,data_block_size=…,hash_block_size=…`: the disk is only read through \
         dm-verity; may repeat";
+    notify Once, None,
+        "where the host hears why the VM failed, or that its agent started: `vsock:CID:PORT`, `vsock-stream:CID:PORT`, \
+        `vsock-seqpacket:CID:PORT` or `virtio-port:NAME`";
     deadline Once, Some("30"),
         "seconds from the start of guest-init to the start of the agent; after that the VM panics; `0`: no deadline";
     log Once, Some("info"),
@@ -158,6 +162,11 @@ fn verity<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) ->
     }
     let disk = VerifiedDisk { disk, verity };
     request.verity.push(disk).map_err(|_| (Code::TooMany, "a VM takes at most 16 disks with verity parameters"))
+}
+
+fn notify<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
+    request.notify = Some(Channel::parse(value).map_err(|reason| (Code::BadValue, reason))?);
+    Ok(())
 }
 
 fn deadline<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {

@@ -11,6 +11,7 @@ pub mod list;
 pub mod location;
 pub mod modprobe;
 pub mod name;
+pub mod notify;
 mod parser;
 pub mod verity;
 
@@ -28,6 +29,7 @@ use kernel::KernelWords;
 use kernel::words::{Word, Words, words};
 use list::Entry;
 use location::Location;
+use notify::Channel;
 use parser::Parser;
 
 /// The number of entries that all lists together may have.
@@ -92,6 +94,8 @@ pub struct Request<'a> {
     pub verity: heapless::Vec<VerifiedDisk<'a>, MOST_DISKS>,
     /// Kata's extensions.
     pub extensions: heapless::Vec<Extension<'a>, MOST_DISKS>,
+    /// The channel on which the host gets notifications. `None`: the host gets none.
+    pub notify: Option<Channel<'a>>,
     /// The time within which the agent must be started. Zero: there is no deadline.
     pub deadline: Duration,
     /// The values of the words before ` -- ` that are for the kernel and its modules.
@@ -144,6 +148,7 @@ impl<'a> Request<'a> {
             root: RootChoice::Auto,
             verity: heapless::Vec::new(),
             extensions: heapless::Vec::new(),
+            notify: None,
             deadline: DEFAULT_DEADLINE,
             kernel: KernelWords::NONE,
         }

@@ -7,6 +7,7 @@ use crate::request::extension::Extension;
 use crate::request::kernel::words::Word;
 use crate::request::keys::{KEYS, READERS, Refusal, Times};
 use crate::request::name::same;
+use crate::request::notify::Channel;
 use crate::text::Shown;
 
 const PREFIX: &[u8] = b"guest_init.";
@@ -34,15 +35,19 @@ impl<'p, 'a, 't> Parser<'p, 'a, 't> {
         self.check_list_before(word, key);
         let read = match key {
             Some(key) => self.key(key, word.value),
-            None => self.extension(word),
+            None => self.word_of_others(word),
         };
         if let Err((code, reason)) = read {
             self.report.add(Failure::new(code, Shown(word.raw), reason));
         }
     }
 
-    /// Reads a word about one of Kata's extensions. Other words are ignored.
-    fn extension(&mut self, word: &Word<'a>) -> Result<(), Refusal> {
+    /// Reads a word about one of Kata's extensions, or systemd's credential that names the host's channel. Other words
+    /// are ignored. If `guest_init.notify=` stands as well, that counts.
+    fn word_of_others(&mut self, word: &Word<'a>) -> Result<(), Refusal> {
+        if let Some(channel) = Channel::of_credential(word) {
+            self.request.notify.get_or_insert(channel);
+        }
         let Some(extension) = Extension::parse(word) else { return Ok(()) };
         let extension = extension.map_err(|reason| (Code::BadValue, reason))?;
         if self.request.extensions.iter().any(|known| known.name == extension.name) {

@@ -164,6 +164,19 @@ fn a_driver_that_hangs_after_the_last_word_ends_the_vm_in_time() {
     };
 }
 
+#[test]
+fn a_channel_that_the_vm_does_not_have_is_a_warning() {
+    for (address, reason) in [
+        ("vsock:2:9000", "EAFNOSUPPORT: neither the kernel nor the image has vsock"),
+        ("virtio-port:notify", "ENOENT: no virtio-serial port of this VM has this name"),
+    ] {
+        let warning = format!("guest-init: notify {address}: {reason}: the host is not notified");
+        let key = format!("guest_init.notify={address}");
+        boot(small(), &key).agent_ran().has(&warning);
+        boot(small(), &format!("{key} {FAILING}")).failed(Code::AgentMissing, LINE).has(&warning);
+    }
+}
+
 /// QEMU ends with status 1 if a device reports a panic.
 const EXIT_FAILURE: [&str; 2] = ["-action", "panic=exit-failure"];
 

@@ -210,6 +210,31 @@ const VALUES: &[(&str, &[&str], &[&str])] = &[
             verity!("vdb", ",salt=00,data_blocks=1,data_block_size=512,hash_block_size=512,other=1"),
         ],
     ),
+    (
+        "notify",
+        &[
+            "vsock:2:9000",
+            "vsock-dgram:2:1",
+            "vsock-seqpacket:3:0",
+            "vsock-stream:4294967295:4294967295",
+            "virtio-port:a:b",
+        ],
+        &[
+            "",
+            "vsock",
+            "vsock:2",
+            "vsock:2:",
+            "vsock::9000",
+            "vsock:2:9000:1",
+            "vsock:2:4294967296",
+            "vsock:+2:9000",
+            "Vsock:2:9000",
+            "vsock-udp:2:9000",
+            "virtio-port:",
+            "virtio-port:../vda",
+            "/run/notify",
+        ],
+    ),
     ("deadline", &["0", "86400"], &["", "86401", "-1", "1.5"]),
     ("log", &["error", "warn", "info", "debug", "trace"], &["", "loud"]),
 ];
@@ -231,6 +256,29 @@ fn every_key_accepts_its_values_and_refuses_others() {
         assert!(good.iter().all(|value| accepted(name, value)), "{name}: one of {good:?} is refused");
         assert!(!bad.iter().any(|value| accepted(name, value)), "{name}: one of {bad:?} is accepted");
     }
+}
+
+#[test]
+fn the_channel_is_that_of_the_key_or_else_that_of_systemds_credential() {
+    const CREDENTIAL: &str = "systemd.set_credential=vmm.notify_socket";
+    for (line, expected) in [
+        ("guest_init.notify=vsock:2:9000", Some("vsock:2:9000")),
+        ("systemd.set_credential=vmm.notify_socket:vsock-stream:2:1024", Some("vsock-stream:2:1024")),
+        ("systemd.set_credential=vmm.notify_socket:vsock:2:1 guest_init.notify=virtio-port:a", Some("virtio-port:a")),
+        ("guest_init.notify=virtio-port:a systemd.set_credential=vmm.notify_socket:vsock:2:1", Some("virtio-port:a")),
+        ("systemd.set_credential=vmm.notify_socket:/run/notify", None),
+        ("systemd.set_credential=other:vsock:2:1 systemd.set_credential quiet", None),
+        ("quiet -- systemd.set_credential=vmm.notify_socket:vsock:2:1", None),
+    ] {
+        let mut log = |_: &Failure| {};
+        let mut report = Report::new(&mut log);
+        let channel = Request::parse(line.as_bytes(), &mut report).notify.map(|channel| channel.to_string());
+        assert_eq!(report.verdict(), Ok(()), "{line}");
+        assert_eq!(channel.as_deref(), expected, "{line}");
+    }
+    assert!(verdict(&format!("{CREDENTIAL}:vsock:2:1 {CREDENTIAL}:vsock:2:2")).is_ok());
+    let repeated = verdict("guest_init.notify=vsock:2:1 guest_init.notify=vsock:2:1").unwrap_err();
+    assert!(repeated.contains("the key may stand only once"), "{repeated}");
 }
 
 /// The names of the entries of a list, or the first failure.

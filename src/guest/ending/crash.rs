@@ -18,6 +18,7 @@ use crate::failure::{Code, Failure};
 use crate::guest::boot::{command_line, console, mounts, sysctl};
 use crate::guest::system::syscalls::{catch, exit, use_signal_stack};
 use crate::guest::system::thread::{SIGNAL_STACK, others_may_stay};
+use crate::guest::watch::channel;
 use crate::guest::watch::logger::{self, Ending};
 use crate::text::Text;
 
@@ -65,11 +66,11 @@ fn die(what: impl Display) -> ! {
     let failure = Failure::new(Code::Bug, "in guest-init", what);
     // The kernel panics when the last thread of PID 1 has ended. If another thread may hang in the kernel, an exit is
     // not enough.
-    if others_may_stay() {
-        logger::log_last_word(&failure, Ending::Sysrq);
+    let ending = if others_may_stay() { Ending::Sysrq } else { Ending::Exit };
+    logger::log_last_word(&failure, ending);
+    let _ = channel::send_failure(&failure, ending);
+    if ending == Ending::Sysrq {
         sysctl::panic_by_sysrq();
-    } else {
-        logger::log_last_word(&failure, Ending::Exit);
     }
     exit(Code::Bug as c_int)
 }

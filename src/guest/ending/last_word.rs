@@ -6,6 +6,7 @@ use log::LevelFilter;
 
 use crate::failure::{Failure, Report};
 use crate::guest::boot::{command_line, console, sysctl};
+use crate::guest::handoff::host::Host;
 use crate::guest::places::Places;
 use crate::guest::places::disk::corruption;
 use crate::guest::places::drivers::{CONSOLES, PVPANIC, Pattern, has_unclaimed_device};
@@ -43,6 +44,9 @@ fn report(failure: &Failure, request: &Request<'_>) {
     console::wait_for_virtio(&request.kernel);
     logger::log_last_word(failure, Ending::Exit);
     // The last word comes first, because a driver may hang.
+    if request.notify.is_some() && deadline::start(DEFAULT_DEADLINE).is_ok() {
+        Host::open(request, &mut places).notify_failure(failure);
+    }
     if has_unclaimed_device(PVPANIC) {
         logger::set_level(LevelFilter::Off);
         load_drivers(&mut places, PVPANIC);
@@ -59,6 +63,5 @@ fn load_drivers(places: &mut Places<'_>, devices: &[Pattern]) {
     }
     let Ok(drivers) = places.drivers() else { return };
     drivers.purpose = "the console";
-    // The first call loads a transport. Then the device behind it exists, and the second call loads its driver.
-    let _ = drivers.load_for_devices(devices).and_then(|()| drivers.load_for_devices(devices));
+    let _ = drivers.load_behind_transports(devices);
 }

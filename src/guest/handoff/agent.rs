@@ -6,7 +6,7 @@ use alloc::ffi::CString;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 
-use rustix::fs::{Access, CWD, accessat, stat};
+use rustix::fs::{Access, AtFlags, CWD, accessat, stat};
 use syscalls::Errno;
 
 use crate::elf::Elf;
@@ -37,6 +37,17 @@ pub fn become_agent(request: &Request<'_>, environment: Strings) -> Result<Infal
     Err(why_not_executed(request.agent, errno))
 }
 
+/// Whether execve(2) can execute the agent, as far as its file shows. The kernel may refuse it all the same.
+pub fn can_be_executed(path: &[u8]) -> bool {
+    let is_program = |file: &'static [u8]| {
+        let interpreter = interpreter_of(file);
+        let has_form = file.starts_with(b"#!") && interpreter.is_some() || Elf::new(file).is_some();
+        has_form && other_machine(file).is_none() && interpreter.is_none_or(|name| stat(name).is_ok())
+    };
+    let may_be = accessat(CWD, path, Access::EXEC_OK, AtFlags::empty()).is_ok();
+    may_be && contents(path).is_some_and(is_program)
+}
+
 /// The failure of execve(2). ENOENT and EACCES have several causes each, so the file is looked at to find the one.
 fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
     let subject = Shown(path);
@@ -51,7 +62,7 @@ fn why_not_executed(path: &[u8], errno: Errno) -> Failure {
         Errno::EACCES if stat(path).is_ok_and(|file| file.st_mode & 0o170_000 != 0o100_000) => {
             failure(Code::AgentNotExecutable, "it is no regular file")
         }
-        Errno::EACCES if accessat(CWD, path, Access::EXEC_OK, rustix::fs::AtFlags::empty()).is_err() => {
+        Errno::EACCES if accessat(CWD, path, Access::EXEC_OK, AtFlags::empty()).is_err() => {
             failure(Code::AgentNotExecutable, "no execute bit in its mode, or in that of a directory of its path")
         }
         Errno::EACCES => {

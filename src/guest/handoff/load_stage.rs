@@ -3,15 +3,26 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use rustix::thread::sched_getaffinity;
 
 use crate::failure::{Failure, Report};
 use crate::guest::modules::loader::{LoadOptions, Loader, plan_entries};
 use crate::guest::places::Places;
+use crate::guest::system::clock::now;
 use crate::guest::watch::deadline::set_activity;
 use crate::request::{Jobs, MOST_JOBS, Request};
 use crate::resolve::plan::Plan;
+
+/// The work of the load stage.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Loaded {
+    /// The number of modules that were loaded.
+    pub modules: usize,
+    /// The time that planning and loading took. Zero if the host gets no notification of it.
+    pub time: Duration,
+}
 
 /// Loads the modules of the lists. All mistakes in the lists are found before the first module is loaded. If a mistake
 /// ends the VM, no module is loaded.
@@ -21,11 +32,12 @@ pub fn load_modules<'a>(
     request: &Request<'a>,
     places: &mut Places<'a>,
     report: &mut Report<'_>,
-) -> Result<(), Failure> {
+) -> Result<Loaded, Failure> {
     if request.entries.is_empty() {
         log::info!("no modules asked for");
-        return Ok(());
+        return Ok(Loaded::default());
     }
+    let start = request.notify.map(|_| now());
     set_activity("planning");
     let tree = places.tree(&request.module_dir)?;
     // The tree's share or disk may have been mounted, and its drivers loaded.
@@ -43,9 +55,9 @@ pub fn load_modules<'a>(
     };
     let loader = Loader::open(&plan, &tree, options, &mut |finding| finding.report_or_log(report));
     report.verdict()?;
-    loader.load()?;
+    let modules = loader.load()?;
     set_activity("on the way to the agent");
-    Ok(())
+    Ok(Loaded { modules, time: start.map_or(Duration::ZERO, |start| now().saturating_sub(start)) })
 }
 
 /// The number of threads: the one that was asked for, or the number of CPUs that PID 1 may use.

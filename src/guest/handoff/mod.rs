@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod extensions;
+pub mod host;
 pub mod lists;
 pub mod load_stage;
 pub mod root;

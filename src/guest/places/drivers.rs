@@ -1,4 +1,4 @@
-//! The drivers that guest-init itself needs to reach a share, a disk, a virtio console or pvpanic. The VM's devices and
+//! The drivers that guest-init itself needs to reach a share, a disk, a virtio console, the host's channel or pvpanic. The VM's devices and
 //! file systems name them by aliases. They are planned and loaded as the modules of the lists are.
 
 extern crate alloc;
@@ -37,6 +37,9 @@ pub const TRANSPORTS: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of
 
 /// Virtio consoles, and the transports that they are behind.
 pub const CONSOLES: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000003v*"];
+
+/// Vsocks over virtio, and the transports that they are behind.
+pub const VSOCKS: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000013v*"];
 
 /// 9p over virtio, and the transports that it is behind.
 pub const NINE_P: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000009v*"];
@@ -130,6 +133,15 @@ impl<'a> Drivers<'a> {
         }
         aliases.retain(|alias| alias == VIRTIO_MMIO || patterns.iter().any(|pattern| glob(pattern, alias)));
         self.load(aliases, true, SoftdepLines::First)
+    }
+
+    /// As [`Self::load_for_devices`], for devices that are behind a transport, which must be among the patterns.
+    ///
+    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    pub fn load_behind_transports(&mut self, patterns: &[Pattern]) -> Result<(), Failure> {
+        // The first call loads a transport. Then the device behind it exists, and the second call loads its driver.
+        self.load_for_devices(patterns)?;
+        self.load_for_devices(patterns)
     }
 
     /// Loads drivers for the devices of every bus that have no driver, if the driver leads to a block device. A driver

@@ -7,3 +7,4 @@ pub mod initramfs;
 pub mod invocation;
 pub mod syscalls;
 pub mod thread;
+pub mod vsock;

@@ -1,7 +1,7 @@
 //! The deadline: within a bounded time a VM starts its agent or panics, even if PID 1 hangs in the kernel.
 //!
 //! A second thread sleeps until the deadline. Then any other thread may hang, and hold any lock. So this thread takes
-//! no lock, allocates nothing, and writes only to files that were opened at its start. The execve of the agent ends the
+//! no lock, allocates nothing, and writes only to files that were opened before, and to the host's channel. The execve of the agent ends the
 //! thread (execve(2)).
 
 use core::fmt::{Display, Write};
@@ -17,14 +17,16 @@ use rustix::system::{RebootCommand, reboot};
 use crate::failure::{Code, Failure};
 use crate::guest::system::clock::sleep;
 use crate::guest::system::thread;
+use crate::guest::watch::channel;
 use crate::guest::watch::logger::{self, Ending};
 use crate::request::MOST_JOBS;
 use crate::text::Text;
 
 /// The longest text of an activity, in bytes.
 const LONGEST: usize = 120;
-/// The stack of the deadline's thread, in bytes. Its largest frames hold the texts of the last word, 2 KiB.
-const STACK: usize = 16 << 10;
+/// The stack of the deadline's thread, in bytes. Its largest frames hold the texts of the last word and of the host's
+/// notification, 6 KiB.
+const STACK: usize = 32 << 10;
 
 /// Whether the deadline's thread runs.
 static WATCHING: AtomicBool = AtomicBool::new(false);
@@ -137,6 +139,7 @@ impl PanicFiles {
         write_to(&self.sysrq, logger::CONSOLE_LEVEL);
         write_to(&self.printk, logger::CONSOLE_LEVEL);
         write_to(&self.kernel_log, logger::last_word(&failure, Ending::Sysrq).as_str().as_bytes());
+        let _ = channel::send_failure(&failure, Ending::Sysrq);
         write_to(&self.sysrq, b"c");
         let _ = reboot(RebootCommand::Restart);
     }

@@ -1,5 +1,6 @@
-//! The kernel log, written and read, and the deadline.
+//! The kernel log, written and read, the deadline, and the channel to the host.
 
+pub mod channel;
 pub mod deadline;
 pub mod kernel_messages;
 pub mod logger;

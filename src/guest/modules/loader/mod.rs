@@ -172,10 +172,10 @@ impl<'p, 'a> Loader<'p, 'a> {
         self.steps.get(number)?.file.as_ref()
     }
 
-    /// Loads the modules of the plan.
+    /// Loads the modules of the plan. Returns how many were loaded.
     ///
     /// Failures: those of stage load.
-    pub fn load(mut self) -> Result<(), Failure> {
+    pub fn load(mut self) -> Result<usize, Failure> {
         set_activity(format_args!("loading for {}", self.options.purpose));
         let steps = core::mem::take(&mut self.steps);
         let threads = self.options.threads.min(steps.len());
@@ -186,7 +186,7 @@ impl<'p, 'a> Loader<'p, 'a> {
         }
         let loaded = schedule.result()?;
         log::info!("modules loaded: {loaded}, for {}", self.options.purpose);
-        Ok(())
+        Ok(loaded)
     }
 
     /// Does steps until no more will begin. Each thread runs this function.
