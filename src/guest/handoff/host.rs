@@ -12,7 +12,7 @@ use crate::guest::places::Places;
 use crate::guest::places::drivers::{CONSOLES, VSOCKS};
 use crate::guest::system::clock::{now, sleep};
 use crate::guest::system::errno::strerror;
-use crate::guest::watch::channel;
+use crate::guest::watch::channel::{self, Receipt};
 use crate::guest::watch::deadline::set_activity;
 use crate::guest::watch::logger::Ending;
 use crate::notification::Notification;
@@ -42,7 +42,7 @@ impl<'a> Host<'a> {
         let host = Self { channel, opened: now() };
         if !channel::is_open() {
             set_activity(format_args!("loading the drivers of {wanted}"));
-            host.log_error(open(wanted, places));
+            host.log(open(wanted, places).map(|()| Receipt::Confirmed));
         }
         host
     }
@@ -55,23 +55,23 @@ impl<'a> Host<'a> {
         }
         let (modules, since_boot) = (loaded.modules as u64, now());
         let total = since_boot.saturating_sub(self.opened);
-        self.log_error(channel::send(&Notification::Started {
-            agent,
-            modules,
-            total,
-            loading: loaded.time,
-            since_boot,
-        }));
+        self.log(channel::send(&Notification::Started { agent, modules, total, loading: loaded.time, since_boot }));
     }
 
     /// Notifies the host of the failure that ends the VM.
     pub fn notify_failure(&self, failure: &Failure) {
-        self.log_error(channel::send_failure(failure, Ending::Exit));
+        self.log(channel::send_failure(failure, Ending::Exit));
     }
 
-    fn log_error(&self, result: io::Result<()>) {
-        if let (Some(channel), Err(error)) = (&self.channel, result) {
-            log::warn!("notify {channel}: {:?}: {}: the host is not notified", error.into_errno(), reason(error));
+    /// Logs why the host may not be notified.
+    fn log(&self, result: io::Result<Receipt>) {
+        let Some(channel) = &self.channel else { return };
+        match result {
+            Ok(Receipt::Confirmed) => {}
+            Ok(Receipt::Unconfirmed) => log::info!("notify {channel}: sent, and not confirmed by the host"),
+            Err(error) => {
+                log::warn!("notify {channel}: {:?}: {}: the host is not notified", error.into_errno(), reason(error));
+            }
         }
     }
 }
@@ -103,7 +103,7 @@ fn reason(error: Errno) -> &'static str {
         Errno::AFNOSUPPORT => "neither the kernel nor the image has vsock",
         Errno::NODEV => "this VM has no vsock device, or its driver is not in the image",
         Errno::CONNRESET | Errno::CONNREFUSED => "nobody listens there",
-        Errno::TIMEDOUT => "the host did not take the notification in time",
+        Errno::TIMEDOUT => "nobody is connected there",
         other => strerror(other),
     }
 }

@@ -1,7 +1,8 @@
 //! The bytes of a connection become messages.
 //!
-//! sd_notify(3) over vsock has a connection for each message, which ends with it. A virtio-serial port has one
-//! connection for all messages, each with an empty line at its end.
+//! sd_notify(3) over vsock has a connection for each message. A virtio-serial port has one connection for all messages.
+//! An empty line ends a message of either: the guest waits until its connection is closed, and some VMMs do not pass on
+//! that the guest has shut its side down ([`guest_init::guest::watch::channel`]).
 //!
 //! A peer is hostile: it may send without an end, send nothing, or never close its side.
 
@@ -20,12 +21,12 @@ const LONGEST: usize = 64 << 10;
 /// The time that a connection for one message has, from its start to its end.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The end of a message.
+/// How many messages a connection has. An empty line ends each, and so does the end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// The end of the connection.
+    /// One.
     Connection,
-    /// An empty line.
+    /// Any number.
     EmptyLine,
 }
 
@@ -98,8 +99,10 @@ impl Messages {
     /// Adds bytes, and calls `found` with each message that they complete. Returns whether more can follow.
     fn add(&mut self, bytes: &[u8], mut found: impl FnMut(Found)) -> bool {
         self.bytes.extend_from_slice(bytes);
-        if self.framing == Framing::EmptyLine {
-            self.split(&mut found);
+        let is_complete = self.split(&mut found) > 0;
+        if is_complete && self.framing == Framing::Connection {
+            self.bytes.clear();
+            return false;
         }
         if self.bytes.len() <= LONGEST {
             return true;
@@ -113,18 +116,23 @@ impl Messages {
         self.framing == Framing::EmptyLine
     }
 
-    /// Takes the messages that have an empty line at their end.
-    fn split(&mut self, found: &mut impl FnMut(Found)) {
-        let mut start = 0;
-        while let Some(length) = memmem::find(&self.bytes[start..], b"\n\n") {
+    /// Takes the messages that have an empty line at their end, and returns how many. Of a connection that has only one,
+    /// what comes behind it is passed over.
+    fn split(&mut self, found: &mut impl FnMut(Found)) -> usize {
+        let (mut start, mut count) = (0, 0);
+        while let Some(length) = memmem::find(&self.bytes[start..], b"\n\n")
+            && (count == 0 || self.framing == Framing::EmptyLine)
+        {
             let message = self.bytes[start..=start + length].trim_ascii_start();
             if !self.is_too_long && !message.is_empty() {
                 found(Found::Message(message));
+                count += 1;
             }
             self.is_too_long = false;
             start += length + 2;
         }
         self.bytes.drain(..start);
+        count
     }
 
     /// Calls `found` with the last message. If the connection broke off, lines without an end are left out, because a
@@ -161,10 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_connection_ends_its_message() {
-        for pieces in [&[&b"A=1\n\nB=2"[..]][..], &[b"A=1\n", b"\nB", b"=2"]] {
-            assert_eq!(found_in(Framing::Connection, pieces.iter().copied(), false), ["A=1\n\nB=2"]);
-            assert_eq!(found_in(Framing::Connection, pieces.iter().copied(), true), ["A=1\n\n"]);
+    fn the_end_of_a_connection_or_an_empty_line_ends_its_message() {
+        for pieces in [&[&b"A=1\nB=2"[..]][..], &[b"A=1", b"\nB", b"=2"]] {
+            assert_eq!(found_in(Framing::Connection, pieces.iter().copied(), false), ["A=1\nB=2"]);
+            assert_eq!(found_in(Framing::Connection, pieces.iter().copied(), true), ["A=1\n"]);
+        }
+        let bytes = b"\n\nA=1\n\nB=2\n\n";
+        for size in 1..bytes.len() {
+            assert_eq!(found_in(Framing::Connection, bytes.chunks(size), false), ["A=1\n"], "{size}");
         }
         assert_eq!(found_in(Framing::Connection, [], false), [""; 0]);
         assert_eq!(found_in(Framing::Connection, [&b"A=1"[..]], true), [""; 0]);

@@ -1,5 +1,9 @@
 //! The channel to the host, on which it gets notifications.
 //!
+//! A message ends with an empty line on every channel. A host that closes the connection then lets the VM go on at once.
+//! The end of file would not do: Firecracker, Cloud Hypervisor and vhost-device-vsock do not pass on that the guest has
+//! shut its side down before the guest closes the connection.
+//!
 //! The channel is opened once. Then any thread may send, also one that reports a crash or the deadline: sending takes
 //! no lock, uses no heap, and ends within [`IN_ALL`]. All descriptors are close-on-exec, so that the agent gets none.
 
@@ -59,25 +63,32 @@ pub fn is_open() -> bool {
 /// Sends the notification of a failure, if the channel is open.
 ///
 /// Errors: as [`send`].
-pub fn send_failure(failure: &Failure, ending: Ending) -> io::Result<()> {
+pub fn send_failure(failure: &Failure, ending: Ending) -> io::Result<Receipt> {
     let line = logger::last_word(failure, ending);
     let text = line.as_str();
-    // The host has no use for the record's priority.
+    // The priority of the record is for the kernel log.
     send(&Notification::of_failure(failure, text.split_once('>').map_or(text, |(_, text)| text)))
+}
+
+/// What is known of a notification that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// The host has it.
+    Confirmed,
+    /// Most likely the host has it, but has not closed the connection within [`IN_ALL`]. Of a datagram nothing is known.
+    Unconfirmed,
 }
 
 /// Sends a notification, if the channel is open, and waits until the host has it.
 ///
-/// Errors: ETIMEDOUT, ENOTCONN if nobody is connected to the port, those of connect(2).
-pub fn send(notification: &Notification<'_>) -> io::Result<()> {
+/// Errors: ETIMEDOUT, also if nobody is connected to the port, and those of connect(2).
+pub fn send(notification: &Notification<'_>) -> io::Result<Receipt> {
+    let Some(channel) = CHANNEL.get() else { return Ok(Receipt::Confirmed) };
     let time = Time { start: now() };
-    match CHANNEL.get() {
-        Some(OpenChannel::Vsock(vsock)) => vsock.send(Text::<LONGEST>::of(notification).as_str().as_bytes(), &time),
-        // A port has no end of file, so an empty line ends the message.
-        Some(OpenChannel::Port(port)) => {
-            port.send(Text::<LONGEST>::of(format_args!("{notification}\n")).as_str().as_bytes(), &time)
-        }
-        None => Ok(()),
+    let message = Text::<LONGEST>::of(format_args!("{notification}\n"));
+    match channel {
+        OpenChannel::Vsock(vsock) => vsock.send(message.as_str().as_bytes(), &time),
+        OpenChannel::Port(port) => port.send(message.as_str().as_bytes(), &time),
     }
 }
 
@@ -108,5 +119,14 @@ impl Time {
             }
         }
         Err(Errno::TIMEDOUT)
+    }
+
+    /// Waits for the event that shows that the host has the message, within [`IN_ALL`].
+    fn confirmed(&self, fd: impl AsFd, event: PollFlags) -> io::Result<Receipt> {
+        match self.wait(fd, event, IN_ALL) {
+            Ok(_) => Ok(Receipt::Confirmed),
+            Err(Errno::TIMEDOUT) => Ok(Receipt::Unconfirmed),
+            Err(error) => Err(error),
+        }
     }
 }

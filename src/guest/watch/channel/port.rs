@@ -10,7 +10,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno, write};
 
-use super::{IN_ALL, TO_CONNECT, Time};
+use super::{Receipt, TO_CONNECT, Time};
 use crate::guest::system::clock::sleep;
 use crate::guest::system::files::{Directory, read};
 
@@ -39,7 +39,7 @@ impl Port {
     }
 
     /// Sends a message, and waits until the device has it.
-    pub(super) fn send(&self, message: &[u8], time: &Time) -> io::Result<()> {
+    pub(super) fn send(&self, message: &[u8], time: &Time) -> io::Result<Receipt> {
         // Without a program of the host at the other end, the event is a hang-up, and at once.
         while time.wait(&self.0, PollFlags::OUT, TO_CONNECT)?.contains(PollFlags::HUP) {
             sleep(PAUSE);
@@ -47,6 +47,6 @@ impl Port {
         // The kernel takes up to 32 KiB at once (port_fops_write).
         io::retry_on_intr(|| write(&self.0, message))?;
         // The kernel takes no more before the device has the message (will_write_block).
-        time.wait(&self.0, PollFlags::OUT, IN_ALL).map(drop)
+        time.confirmed(&self.0, PollFlags::OUT)
     }
 }

@@ -8,7 +8,7 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, connect, recv, send, shutdown, socket_with,
 };
 
-use super::{IN_ALL, TO_CONNECT, Time};
+use super::{IN_ALL, Receipt, TO_CONNECT, Time};
 use crate::guest::system::vsock::VsockAddress;
 use crate::request::notify::VsockType;
 
@@ -37,7 +37,7 @@ impl Vsock {
     }
 
     /// Sends a message by the first type of socket that can be connected.
-    pub(super) fn send(&self, message: &[u8], time: &Time) -> io::Result<()> {
+    pub(super) fn send(&self, message: &[u8], time: &Time) -> io::Result<Receipt> {
         let mut result = Err(Errno::SOCKTNOSUPPORT);
         for kind in self.types {
             result = self.connect(*kind, time).map(|socket| (socket, *kind));
@@ -48,7 +48,7 @@ impl Vsock {
         let (socket, kind) = result?;
         send_all(&socket, message, time)?;
         if kind == SocketType::DGRAM {
-            return Ok(());
+            return Ok(Receipt::Unconfirmed);
         }
         shutdown(&socket, Shutdown::Write)?;
         // If the VM ends before the host has read the message, the message is lost (systemd's issue 30511).
@@ -84,14 +84,14 @@ fn send_all(socket: &OwnedFd, mut message: &[u8], time: &Time) -> io::Result<()>
 }
 
 /// Waits until the host has closed the connection. What it sends meanwhile is read and not heeded.
-fn wait_for_end(socket: &OwnedFd, time: &Time) -> io::Result<()> {
-    loop {
-        time.wait(socket, PollFlags::IN, IN_ALL)?;
+fn wait_for_end(socket: &OwnedFd, time: &Time) -> io::Result<Receipt> {
+    while time.confirmed(socket, PollFlags::IN)? == Receipt::Confirmed {
         match recv(socket, &mut [0; 64], RecvFlags::empty()) {
             // A host that closes without reading resets the connection.
-            Ok((_, 0)) | Err(Errno::CONNRESET) => return Ok(()),
+            Ok((_, 0)) | Err(Errno::CONNRESET) => return Ok(Receipt::Confirmed),
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Err(error),
         }
     }
+    Ok(Receipt::Unconfirmed)
 }
