@@ -38,7 +38,7 @@ pub enum Channel {
 /// How a listener treats its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// It reads to the end of file and closes.
+    /// It reads to the end of the message, and closes a vsock then.
     Reads,
     /// It accepts, and never reads.
     NeverReads,
@@ -82,14 +82,14 @@ impl Listener {
 
     /// Begins to listen, or connects to the socket that QEMU has made.
     pub fn arrive(&self, manner: Manner) {
-        let messages = self.messages.clone();
+        let (channel, messages) = (self.channel, self.messages.clone());
         let thread = if self.socket().exists() {
             let stream = UnixStream::connect(self.socket()).expect("QEMU listens");
-            spawn(move || treat(stream, manner, &messages))
+            spawn(move || treat(stream, channel, manner, &messages))
         } else {
             let listener = UnixListener::bind(self.socket()).expect("the socket can be made");
             *lock(&self.listening) = Some(listener.try_clone().expect("a descriptor"));
-            spawn(move || accept(&listener, manner, &messages))
+            spawn(move || accept(&listener, channel, manner, &messages))
         };
         lock(&self.threads).push(thread);
     }
@@ -148,22 +148,22 @@ impl Drop for Listener {
 }
 
 /// Takes connections until the socket is shut down, and waits for their ends.
-fn accept(listener: &UnixListener, manner: Manner, messages: &Messages) {
+fn accept(listener: &UnixListener, channel: Channel, manner: Manner, messages: &Messages) {
     let mut connections = Vec::new();
     while let Ok((stream, _)) = listener.accept() {
         let messages = messages.clone();
-        connections.push(spawn(move || treat(stream, manner, &messages)));
+        connections.push(spawn(move || treat(stream, channel, manner, &messages)));
     }
     connections.into_iter().for_each(|connection| connection.join().expect("a connection ends"));
 }
 
 /// Treats a connection in this manner, up to its end.
-fn treat(stream: UnixStream, manner: Manner, messages: &Messages) {
+fn treat(stream: UnixStream, channel: Channel, manner: Manner, messages: &Messages) {
     stream.set_read_timeout(Some(SILENCE)).expect("a socket has a time limit");
     match manner {
-        Manner::Reads => read(&stream, messages),
+        Manner::Reads => read(&stream, channel == Channel::Vsock, messages),
         Manner::NeverCloses => {
-            read(&stream, messages);
+            read(&stream, false, messages);
             wait_for_hang_up(&stream);
         }
         Manner::NeverReads => wait_for_hang_up(&stream),
@@ -178,15 +178,20 @@ fn wait_for_hang_up(stream: &UnixStream) {
     poll(&mut closed, limit).expect("a socket can be waited for");
 }
 
-/// Keeps the messages of a connection. A message ends at an empty line or at the end of file. A line without `=` is the
-/// agent's, and is answered.
-fn read(mut stream: &UnixStream, messages: &Messages) {
+/// Keeps the messages of a connection. A message ends at an empty line or at the end of file, and `is_one` means that
+/// nothing is read behind it. A line without `=` is the agent's, and is answered.
+fn read(mut stream: &UnixStream, is_one: bool, messages: &Messages) {
     let mut reader = BufReader::new(stream);
     let (mut message, mut line) = (String::new(), Vec::new());
     while reader.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
         let text = String::from_utf8_lossy(&line);
         match &*text {
-            "\n" => lock(messages).push(std::mem::take(&mut message)),
+            "\n" => {
+                lock(messages).push(std::mem::take(&mut message));
+                if is_one {
+                    return;
+                }
+            }
             text if text.contains('=') => message += text,
             // The agent may be gone by now.
             text => drop(write!(stream, "the host heard {text}")),
