@@ -104,6 +104,7 @@ fn reason(error: Errno) -> &'static str {
         Errno::NODEV => "this VM has no vsock device, or its driver is not in the image",
         Errno::CONNRESET | Errno::CONNREFUSED => "nobody listens there",
         Errno::TIMEDOUT => "nobody is connected there",
+        Errno::PIPE => "the host has closed the connection",
         other => strerror(other),
     }
 }

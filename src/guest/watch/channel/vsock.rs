@@ -50,7 +50,8 @@ impl Vsock {
         if kind == SocketType::DGRAM {
             return Ok(Receipt::Unconfirmed);
         }
-        shutdown(&socket, Shutdown::Write)?;
+        // An error means that the host has closed the connection already.
+        let _ = shutdown(&socket, Shutdown::Write);
         // If the VM ends before the host has read the message, the message is lost (systemd's issue 30511).
         wait_for_end(&socket, time)
     }
@@ -88,7 +89,7 @@ fn wait_for_end(socket: &OwnedFd, time: &Time) -> io::Result<Receipt> {
     while time.confirmed(socket, PollFlags::IN)? == Receipt::Confirmed {
         match recv(socket, &mut [0; 64], RecvFlags::empty()) {
             // A host that closes without reading resets the connection.
-            Ok((_, 0)) | Err(Errno::CONNRESET) => return Ok(Receipt::Confirmed),
+            Ok((_, 0)) | Err(Errno::CONNRESET | Errno::NOTCONN) => return Ok(Receipt::Confirmed),
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Err(error),
         }

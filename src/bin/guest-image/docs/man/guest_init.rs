@@ -164,6 +164,33 @@ const OPERATION: &[Section] = &[
              `/sys`, `/dev` and `/run` are mounted. File systems that were mounted before stay as they were."],
     ),
     (
+        "NOTIFICATIONS",
+        &[
+            "`guest_init.notify=` names a channel on which the host hears why the VM failed, or that the agent is started. \
+             `guest-image listen` receives it, and so does whatever understands sd_notify(3) over vsock, such as \
+             systemd-vmspawn. `systemd.set_credential=vmm.notify_socket:`ADDRESS means the same, if the key is absent.",
+            "`vsock-stream:2:`PORT connects to a port of the host, with CID 2. Firecracker and Cloud Hypervisor have only \
+             that type. `vsock-seqpacket:` and `vsock-dgram:` are the other types, and `vsock:` is the first that can be \
+             connected of datagram, seqpacket and stream. `virtio-port:`NAME is the virtio-serial port of that name.",
+            "Each message has a connection of its own. It consists of lines KEY=VALUE and an empty line. On a failure these are \
+             `STATUS` (the line of the kernel log), `ERRNO`, `EXIT_STATUS` (the code as a decimal number), \
+             `X_GUEST_INIT_CODE` (`0x42`), `X_GUEST_INIT_STAGE` and `X_GUEST_INIT_SUBJECT`. Before the agent starts \
+             they are `STATUS=agent started`, `X_GUEST_INIT_AGENT`, `X_GUEST_INIT_MODULES` (the modules that the lists \
+             loaded), `X_GUEST_INIT_USEC` (microseconds since guest-init read the command line), `X_GUEST_INIT_LOAD_USEC` (of \
+             these, planning and loading) and `X_GUEST_INIT_BOOT_USEC` (microseconds since the kernel's start). \
+             `READY=1` is the agent's to send. If the agent's file shows that the kernel will refuse it, only the failure is \
+             sent. If the kernel refuses it for another reason, a failure follows.",
+            "The drivers of the channel are loaded before the lists are read, without the parameters that a list has for \
+             them: write these as `module.parameter=value`. The image needs `vmw_vsock_virtio_transport` for vsock or \
+             `virtio_console` for a port, and `virtio_pci` or `virtio_mmio`, unless they are built in. A failure \
+             that comes earlier loads them after its line is logged. A deadline that passes, and a crash, are sent if \
+             the channel is open.",
+            "No notification is a reason to fail. guest-init waits at most 250 ms for the connection, and at most 500 ms until \
+             the host has closed it, or the virtio-serial device has taken the message. If nobody listens, that is \
+             a warning in the log. The agent inherits no descriptor, and can use the same port.",
+        ],
+    ),
+    (
         "SECURITY",
         &[
             "The command line, lists, indexes, module files, shares and disks are read as hostile input. A share or a \
