@@ -114,17 +114,35 @@ fn decimal(text: &[u8]) -> Option<u64> {
 impl fmt::Display for Notification<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Failed { line, errno, code, stage, subject } => {
-                write!(f, "{STATUS}={}\n{ERRNO}={errno}\n{EXIT_STATUS}={code}\n", Shown(line))?;
-                write!(f, "{CODE}={code:#04x}\n{STAGE}={}\n{SUBJECT}={}\n", Shown(stage), Shown(subject))
-            }
-            Self::Started { agent, modules, total, loading, since_boot } => {
-                write!(f, "{STATUS}=agent started\n{AGENT}={}\n{MODULES}={modules}\n", Shown(agent))?;
-                let lines = [(TOTAL, total), (LOADING, loading), (SINCE_BOOT, since_boot)];
-                lines.iter().try_for_each(|(key, time)| writeln!(f, "{key}={}", microseconds(*time)))
-            }
+            Self::Failed { line, errno, code, stage, subject } => lines(
+                f,
+                &[
+                    (STATUS, &Shown(line)),
+                    (ERRNO, &errno),
+                    (EXIT_STATUS, &code),
+                    (CODE, &format_args!("{code:#04x}")),
+                    (STAGE, &Shown(stage)),
+                    (SUBJECT, &Shown(subject)),
+                ],
+            ),
+            Self::Started { agent, modules, total, loading, since_boot } => lines(
+                f,
+                &[
+                    (STATUS, &"agent started"),
+                    (AGENT, &Shown(agent)),
+                    (MODULES, &modules),
+                    (TOTAL, &microseconds(total)),
+                    (LOADING, &microseconds(loading)),
+                    (SINCE_BOOT, &microseconds(since_boot)),
+                ],
+            ),
         }
     }
+}
+
+/// Writes a line for each key.
+fn lines(f: &mut fmt::Formatter<'_>, fields: &[(&str, &dyn fmt::Display)]) -> fmt::Result {
+    fields.iter().try_for_each(|(key, value)| writeln!(f, "{key}={value}"))
 }
 
 /// A time in whole microseconds.

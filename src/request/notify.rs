@@ -73,7 +73,7 @@ impl<'a> Channel<'a> {
             };
         }
         let (_, socket) = VSOCK_TYPES.iter().find(|(name, _)| name.as_bytes() == kind).ok_or(FORM)?;
-        let mut numbers = rest.splitn(2, |&b| b == b':').map(number);
+        let mut numbers = rest.splitn(2, |&b| b == b':').map(|digits| u32::try_from(number::<u64>(digits)?).ok());
         match (numbers.next().flatten(), numbers.next().flatten()) {
             (Some(cid), Some(port)) => Ok(Self::Vsock { socket: *socket, cid, port }),
             _ => Err("CID and PORT are numbers below 2^32: vsock:2:9000"),
