@@ -7,10 +7,14 @@
 #[allow(dead_code, reason = "the writer of indexes serves guest-image, too")]
 mod writer;
 
+#[path = "../../../src/bin/guest-image/listen/framing.rs"]
+mod framing;
+
 pub mod config;
 pub mod disk;
 pub mod elf;
 pub mod index;
+pub mod notification;
 pub mod plan;
 pub mod request;
 pub mod unpack;
@@ -21,13 +25,14 @@ use guest_init::failure::Failure;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 11] = [
+pub const ALL: [Target; 12] = [
     ("command_line", request::command_line),
     ("config", config::config),
     ("disk", disk::disk),
     ("elf", elf::elf),
     ("list", request::list),
     ("modprobe", request::modprobe),
+    ("notification", notification::notification),
     ("plan", plan::plan),
     ("text_index", index::text_index),
     ("trie", index::trie),

@@ -13,8 +13,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::connection::{self, Framing};
+use super::connection;
 use super::event::Event;
+use super::framing::Framing;
 
 /// The number of connections that are read at once. Others wait.
 const MOST_AT_ONCE: usize = 32;
@@ -55,7 +56,7 @@ impl Channel {
         let (socket, file) = listen_at(&path)?;
         let description = format!("listening on {name}: guest_init.notify=vsock-stream:2:{port}");
         let role = Role::Listener(Some(file));
-        Ok(Self { role, socket: Arc::new(socket), framing: Framing::Connection, description })
+        Ok(Self { role, socket: Arc::new(socket), framing: Framing::OneMessage, description })
     }
 
     /// Listens on a port of AF_VSOCK.
@@ -65,12 +66,12 @@ impl Channel {
         let socket = listen(Domain::VSOCK, kind, &SockAddr::vsock(ANY_CID, port));
         let socket = socket.with_context(|| format!("AF_VSOCK, port {port}"))?;
         let description = format!("listening on vsock port {port}: guest_init.notify={name}:2:{port}");
-        Ok(Self { role: Role::Listener(None), socket: Arc::new(socket), framing: Framing::Connection, description })
+        Ok(Self { role: Role::Listener(None), socket: Arc::new(socket), framing: Framing::OneMessage, description })
     }
 
     /// Connects to a virtio-serial port's chardev, or else listens for it.
     pub fn virtio_port(path: &Path) -> Result<Self> {
-        let (framing, name) = (Framing::EmptyLine, path.display());
+        let (framing, name) = (Framing::ManyMessages, path.display());
         if let Some(socket) = connected(path)? {
             let description = format!("connected to {name}: guest_init.notify=virtio-port:NAME");
             return Ok(Self { role: Role::Client, socket: Arc::new(socket), framing, description });

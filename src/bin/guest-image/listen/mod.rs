@@ -1,12 +1,14 @@
 //! `guest-image listen`: hears from a VM whether its agent was started, and if not, why.
 //!
-//! [`channel`] has the socket, and [`connection`] reads [`message`]s from it. [`signals`] and connections become the
-//! [`event`]s that the [`session`] handles one after the other. The session ends the [`command`], which runs the VM.
+//! [`channel`] has the socket. [`connection`] reads from it, [`framing`] finds the messages, and [`signals`] waits for
+//! signals. All become [`event`]s, which the [`session`] handles one after the other. [`message`] prints, and
+//! [`command`] runs the VM.
 
 mod channel;
 mod command;
 mod connection;
 mod event;
+mod framing;
 mod message;
 mod session;
 mod signals;
