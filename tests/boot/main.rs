@@ -10,6 +10,7 @@ mod disk;
 mod failures;
 mod host_learns;
 mod jobs;
+mod notify;
 mod on_demand;
 mod root;
 mod share;

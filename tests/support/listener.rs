@@ -1,8 +1,9 @@
 //! The host's end of the channel that `guest_init.notify=` names: it keeps the notifications that arrive, and answers
 //! the agent.
 //!
-//! A listener is a Unix socket. For vsock, the device's back end connects to it anew for each connection of the guest's,
-//! as Firecracker and Cloud Hypervisor do. For a virtio-serial port, QEMU connects to it once, when the VM starts.
+//! A listener is a Unix socket. For vsock, the device's back end connects to it anew for each connection of the
+//! guest's, as Firecracker and Cloud Hypervisor do. For a virtio-serial port, QEMU connects to it once, when the VM
+//! starts.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd};
@@ -21,8 +22,8 @@ use super::scripts::script;
 
 /// The CID of the guest.
 const CID: u32 = 7;
-/// The host's port.
-pub const PORT: u32 = 9000;
+/// The host's port: the default of `guest-image listen`.
+pub const PORT: u32 = 9999;
 /// The name of the virtio-serial port.
 const NAME: &str = "org.guest-init.notify";
 /// How long a peer may be silent within a connection.
@@ -121,9 +122,14 @@ impl Listener {
 
     /// The word of the kernel command line.
     pub fn word(&self) -> String {
+        format!("guest_init.notify={}", self.address())
+    }
+
+    /// The value of that word.
+    pub fn address(&self) -> String {
         match self.channel {
-            Channel::Vsock => format!("guest_init.notify=vsock:2:{PORT}"),
-            Channel::Port => format!("guest_init.notify=virtio-port:{NAME}"),
+            Channel::Vsock => format!("vsock:2:{PORT}"),
+            Channel::Port => format!("virtio-port:{NAME}"),
         }
     }
 
@@ -136,7 +142,7 @@ impl Listener {
     }
 
     /// The path to which a vsock back end adds the port.
-    fn base(&self) -> PathBuf {
+    pub fn base(&self) -> PathBuf {
         self.folder.path().join("vsock")
     }
 }

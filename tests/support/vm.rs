@@ -190,7 +190,7 @@ impl Console {
     /// agent ran.
     pub fn failed(self, code: Code, line: &str) -> Self {
         let panic = format!("Attempted to kill init! exitcode=0x0000{:02x}00", code as u8);
-        self.last_word(code, line, &format!("(exit {code})")).has(&panic).in_time()
+        self.ended_with(code, line, &format!("(exit {code})")).has(&panic).in_time()
     }
 
     /// Asserts that the deadline's thread ended the VM, with this line, in time, and that no agent ran.
@@ -201,21 +201,34 @@ impl Console {
     /// Asserts that a panic by sysrq ended the VM, that the last word was this line with this code, and that no agent
     /// ran.
     pub fn ended(self, code: Code, line: &str) -> Self {
-        self.last_word(code, line, &format!("(code {code})"))
+        self.ended_with(code, line, &format!("(code {code})"))
     }
 
     /// Asserts that the last word was this line, that it ends like this, that the listener was told the same, and that
     /// no agent ran.
-    fn last_word(self, code: Code, line: &str, end: &str) -> Self {
-        let begin = format!("guest-init: failed: {line}");
-        let console = self.has(&begin).has(end);
+    fn ended_with(self, code: Code, line: &str, end: &str) -> Self {
+        let console = self.has(&format!("guest-init: failed: {line}")).has(end);
         if let Some(told) = &console.told {
             let [told] = &told[..] else { panic!("not one message but {told:?}\n{console}") };
-            let last_word = console.log().find_map(|line| line.get(line.find(&begin)?..));
-            message::is_last_word(told, code, last_word.expect("a line has it"));
+            message::is_last_word(told, code, console.last_word(line));
         }
         assert!(console.report.is_empty(), "an agent ran:\n{console}");
         console.has_not("agent: ready")
+    }
+
+    /// The last word that begins with this line, whole, as the console has it.
+    pub fn last_word(&self, line: &str) -> &str {
+        let begin = format!("guest-init: failed: {line}");
+        let found = self.log().find_map(|line| line.get(line.find(&begin)?..));
+        found.unwrap_or_else(|| panic!("no line has `{begin}`:\n{self}"))
+    }
+
+    /// The seconds between the first two records of the kernel's log that begin with these texts, by the guest's own
+    /// clock.
+    pub fn between(&self, first: &str, second: &str) -> f64 {
+        let [first, second] = [first, second]
+            .map(|text| self.times(text).next().unwrap_or_else(|| panic!("no record begins with `{text}`:\n{self}")));
+        second - first
     }
 
     /// Asserts that no more than the deadline and some slack passed, by the guest's own clock, between the start of
