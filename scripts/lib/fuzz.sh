@@ -46,7 +46,7 @@ fuzz_one() {
   local target=$1 corpus=tests/fuzz/corpus/$1 found=tests/fixtures/fuzz/$1 log=$3/$1.log
   local length=4096 folder folders=() status=0
   case $target in
-    plan | text_index) length=8192 ;;
+    plan | text_index | timeline) length=8192 ;;
     trie) length=16384 ;;
     elf | unpack) length=32768 ;;
   esac

@@ -91,7 +91,7 @@ keys! {
     deadline Once, Some("30"),
         "seconds from the start of guest-init to the start of the agent; after that the VM panics; `0`: no deadline";
     log Once, Some("info"),
-        "the least important level that is logged: `error`, `warn`, `info`, `debug` (each step of the plan), `trace`";
+        "the least important level that is logged: `error`, `warn`, `info`, `debug` (each step of the plan and its time), `trace`";
 }
 
 fn modules<'a>(request: &mut Request<'a>, value: &'a [u8], report: &mut Report<'_>) -> Result<(), Refusal> {

@@ -108,3 +108,13 @@ fn a_bare_number_says_how_it_is_read() {
     let (_, _, stderr) = explain(&["exitcode=0x00003200"], b"");
     assert!(stderr.ends_with("; without it, the agent ended with status 50\n"), "{stderr}");
 }
+
+#[test]
+fn a_log_that_has_the_times_of_modules_names_the_timeline() {
+    let (status, stdout, stderr) = explain(&["../timeline/failure.log"], b"");
+    assert!(status == 0 && stdout.contains("0x48 InitFailed (load)"), "{stdout}");
+    let timeline = "has the time of each module: guest-image timeline LOG --svg draws them\n";
+    assert_eq!(stderr, format!("guest-image: ../timeline/failure.log {timeline}"));
+    let (_, stdout, _) = explain(&["../timeline/jobs-1.log"], b"");
+    assert!(stdout.ends_with(&format!("\n../timeline/jobs-1.log {timeline}")), "{stdout}");
+}

@@ -1,5 +1,5 @@
-//! guest-image, the host's tool: `build`, `check`, `explain`, `extension`, `kata` and `listen`, the manual pages and
-//! the completions.
+//! guest-image, the host's tool: `build`, `check`, `explain`, `extension`, `kata`, `listen` and `timeline`, the
+//! manual pages and the completions.
 
 mod check;
 mod explain;
@@ -10,3 +10,4 @@ mod listen;
 mod pages;
 #[path = "../support/mod.rs"]
 mod support;
+mod timeline;

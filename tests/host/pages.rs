@@ -86,7 +86,7 @@ fn every_command_has_a_page() {
 fn examples_of_the_help_are_in_the_pages() {
     let pages = TempDir::new().unwrap();
     guest_image(&["man", pages.path().to_str().unwrap()]);
-    for command in ["build", "check", "explain", "kata", "listen"] {
+    for command in ["build", "check", "explain", "kata", "listen", "timeline"] {
         let help = guest_image(&[command, "--help"]);
         let examples: Vec<_> = help.lines().filter(|line| line.starts_with("  guest-image ")).collect();
         assert!(!examples.is_empty(), "{help}");

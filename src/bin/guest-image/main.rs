@@ -1,12 +1,12 @@
-//! guest-image, the host's tool: it builds images that guest-init boots, checks module lists, listens to VMs, and
-//! explains failures.
+//! guest-image, the host's tool: it builds images that guest-init boots, checks module lists, listens to VMs, explains
+//! failures, and shows where the time of a boot went.
 //!
 //! Each command is a folder, or a file in [`docs`], that holds its arguments and its function `run`. A file imports
 //! from its own room and from rooms with a lower number, never from a higher one:
 //!
 //! 1. [`cli`]: how every command talks to the shell.
 //! 2. [`shared`]: arguments and files that several commands read.
-//! 3. [`build`], [`check`], [`docs`], [`listen`]: the commands.
+//! 3. [`build`], [`check`], [`docs`], [`listen`], [`timeline`]: the commands.
 //! 4. [`extension`], [`kata`]: the commands that stand on another one, `build` or `check`.
 //!
 //! The guest's own code reads the lists and plans the modules. So `check` predicts what a VM does, and an image that
@@ -24,6 +24,7 @@ mod extension;
 mod kata;
 mod listen;
 mod shared;
+mod timeline;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -46,6 +47,7 @@ enum Command {
     Explain(explain::Arguments),
     Kata(kata::Arguments),
     Listen(listen::Arguments),
+    Timeline(timeline::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }
@@ -58,6 +60,7 @@ fn main() -> Exit {
         Command::Explain(arguments) => explain::run(arguments),
         Command::Kata(arguments) => kata::run(arguments),
         Command::Listen(arguments) => listen::run(arguments),
+        Command::Timeline(arguments) => timeline::run(arguments),
         Command::Completions(arguments) => completions::run(arguments, &mut Arguments::command()),
         Command::Man(arguments) => man::run(arguments, Arguments::command()),
     };

@@ -17,6 +17,7 @@ pub mod index;
 pub mod notification;
 pub mod plan;
 pub mod request;
+pub mod timeline;
 pub mod unpack;
 
 use guest_init::failure::Failure;
@@ -25,7 +26,7 @@ use guest_init::failure::Failure;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const ALL: [Target; 12] = [
+pub const ALL: [Target; 13] = [
     ("command_line", request::command_line),
     ("config", config::config),
     ("disk", disk::disk),
@@ -35,6 +36,7 @@ pub const ALL: [Target; 12] = [
     ("notification", notification::notification),
     ("plan", plan::plan),
     ("text_index", index::text_index),
+    ("timeline", timeline::timeline),
     ("trie", index::trie),
     ("unpack", unpack::unpack),
     ("verity", disk::verity),

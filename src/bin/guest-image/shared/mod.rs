@@ -1,5 +1,5 @@
 //! Arguments and files that several commands read, and rules that several commands apply: module lists, the module
-//! tree, firmware, programs, compressed files, hash trees, output files, what the kernel compares.
+//! tree, firmware, programs, logs, compressed files, hash trees, output files, what the kernel compares.
 
 pub mod decompress;
 pub mod draft;
@@ -9,6 +9,7 @@ pub mod hash_tree;
 pub mod hex;
 pub mod kernel_config;
 pub mod lists;
+pub mod log_file;
 pub mod program;
 pub mod source_date_epoch;
 pub mod symbol_versions;

@@ -18,6 +18,14 @@ pub const EXIT_CODE: &str = "exitcode=";
 /// The start of the code in the last word. After a panic by sysrq there is no exit code, and the word is `code`.
 pub const OWN_CODES: [&str; 2] = ["(exit ", "(code "];
 
+/// A part of guest-init's line at the end of each step, at level debug.
+const STEP_DONE: &str = " us by thread ";
+
+/// Whether a log has the times of the modules, which `guest-image timeline` shows.
+pub fn has_times(text: &str) -> bool {
+    text.lines().filter_map(record).any(|line| line.contains(STEP_DONE))
+}
+
 /// The end of a VM, as its log shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Log<'a> {

@@ -5,8 +5,6 @@
 mod console_log;
 
 use std::fmt::Write;
-use std::fs::File;
-use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
 use clap::Args;
@@ -16,11 +14,9 @@ use serde::Serialize;
 use crate::cli::exit::Exit;
 use crate::cli::stderr;
 use crate::cli::stdout::{BAD, print, print_json, styled};
+use crate::shared::log_file;
 
-use console_log::{EXIT_CODE, Log, OWN_CODES, leading, number};
-
-/// The bound on a log's size, in bytes.
-const LONGEST: u64 = 64 << 20;
+use console_log::{EXIT_CODE, Log, OWN_CODES, has_times, leading, number};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,6 +42,9 @@ Exit status:
 ///
 /// --json prints an array with an object for each failure: "code", "number", "name", "stage", "meaning", "look", and
 /// "line" (guest-init's own, after lines of mistakes that it sums up; or null).
+///
+/// If the log shows the time of each module, because the VM was booted with guest_init.log=debug, the answer names
+/// guest-image-timeline(1).
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{STATUS}"))]
 pub struct Arguments {
@@ -133,27 +132,10 @@ fn about(subject: &str) -> Answer {
     if let Some(number) = number(subject.trim()) {
         return about_number(subject.trim(), number);
     }
-    let name = if subject == "-" { "standard input" } else { subject };
-    match read(subject) {
-        Ok(text) => about_log(name, &text),
+    let name = log_file::name(subject);
+    match log_file::read(subject) {
+        Ok(text) => about_log_and_times(name, &text),
         Err(error) => Answer::words(Exit::Usage, format!("{name}: {error}; a code is written 0x42{}", hint(subject))),
-    }
-}
-
-fn read(subject: &str) -> io::Result<String> {
-    let source: Box<dyn Read> = match subject {
-        "-" => {
-            if io::stdin().is_terminal() {
-                stderr::warn("reading standard input; paste the console log and press Ctrl-D");
-            }
-            Box::new(io::stdin())
-        }
-        file => Box::new(File::open(file)?),
-    };
-    let mut bytes = Vec::new();
-    match source.take(LONGEST + 1).read_to_end(&mut bytes)? as u64 {
-        length if length > LONGEST => Err(io::Error::other("more than 64 MiB; `tail` has the end of the log")),
-        _ => Ok(String::from_utf8_lossy(&bytes).into_owned()),
     }
 }
 
@@ -186,6 +168,17 @@ fn about_line(line: &str) -> Answer {
         },
         _ => about_log("this line", line),
     }
+}
+
+/// The answer about a log, with a remark if the log has the times of the modules.
+fn about_log_and_times(name: &str, text: &str) -> Answer {
+    let answer = about_log(name, text);
+    if !has_times(text) {
+        return answer;
+    }
+    let times = format!("{name} has the time of each module: guest-image timeline LOG --svg draws them");
+    let remark = answer.remark.into_iter().chain([times]).collect::<Vec<_>>().join("\n");
+    Answer { remark: Some(remark), ..answer }
 }
 
 /// The answer about a log.
