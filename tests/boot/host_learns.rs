@@ -167,7 +167,10 @@ fn a_driver_that_hangs_after_the_last_word_ends_the_vm_in_time() {
 #[test]
 fn a_channel_that_the_vm_does_not_have_is_a_warning() {
     for (address, reason) in [
-        ("vsock:2:9000", "EAFNOSUPPORT: neither the kernel nor the image has vsock"),
+        (
+            "vsock:2:9000",
+            "EAFNOSUPPORT: this VM has no vsock device, or neither the kernel nor the image has its driver",
+        ),
         ("virtio-port:notify", "ENOENT: no virtio-serial port of this VM has this name"),
     ] {
         let warning = format!("guest-init: notify {address}: {reason}: the host is not notified");

@@ -32,7 +32,12 @@ pub fn small() -> Image {
 
 /// The image with the drivers of vsock and of virtio-serial ports.
 pub fn with_channels(image: Image) -> Image {
-    image.modules(&format!("{}; vmw_vsock_virtio_transport; virtio_console", Machine::under_test().virtio))
+    with_port(image).modules("vmw_vsock_virtio_transport")
+}
+
+/// The image with the drivers of virtio-serial ports.
+pub fn with_port(image: Image) -> Image {
+    image.modules(&format!("{}; virtio_console", Machine::under_test().virtio))
 }
 
 /// The image with this file below /lib/modules/RELEASE, in place of the module tree's own.

@@ -100,8 +100,9 @@ fn open(channel: &Channel<'_>, places: &mut Places<'_>) -> io::Result<()> {
 fn reason(error: Errno) -> &'static str {
     match error {
         Errno::NOENT => "no virtio-serial port of this VM has this name",
-        Errno::AFNOSUPPORT => "neither the kernel nor the image has vsock",
-        Errno::NODEV => "this VM has no vsock device, or its driver is not in the image",
+        Errno::AFNOSUPPORT | Errno::NODEV => {
+            "this VM has no vsock device, or neither the kernel nor the image has its driver"
+        }
         Errno::CONNRESET | Errno::CONNREFUSED => "nobody listens there",
         Errno::TIMEDOUT => "nobody is connected there",
         Errno::PIPE => "the host has closed the connection",

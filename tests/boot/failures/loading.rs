@@ -2,7 +2,8 @@
 
 use guest_init::failure::Code;
 
-use crate::support::scene::{BARE, after, boot, compress, dummy, for_riscv, replace, small, with_dep, with_module};
+use super::boot;
+use crate::support::scene::{self, BARE, after, compress, dummy, for_riscv, replace, small, with_dep, with_module};
 use crate::support::{Image, Kernel, Machine};
 
 #[test]
@@ -31,7 +32,7 @@ fn a_module_file_that_cannot_be_read_is_a_failure() {
     let release = &Kernel::under_test().release;
     let link = format!("[links]\n\"/lib/modules/{release}/loop.ko\" = \"loop.ko\"");
     let image = with_dep(small().layout(&BARE.replace("[links]", &link)), "loop.ko:\n");
-    boot(image, "guest_init.modules=loop").failed(Code::Unreadable, "load loop.ko: ELOOP: ");
+    scene::boot(image, "guest_init.modules=loop").failed(Code::Unreadable, "load loop.ko: ELOOP: ");
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn a_module_whose_start_fails_is_a_failure() {
 #[test]
 fn an_unresolved_symbol_is_a_failure_in_the_kernels_words() {
     let (_, path) = Kernel::under_test().module("ext4");
-    let console = boot(with_dep(small(), format!("{path}:\n")), "guest_init.modules=ext4");
+    let console = scene::boot(with_dep(small(), format!("{path}:\n")), "guest_init.modules=ext4");
     console
         .has("the kernel says: ext4: Unknown symbol ")
         .failed(Code::UnresolvedSymbol, "load ext4: ENOENT: a module that it needs is not loaded");
@@ -102,7 +103,7 @@ fn module_blacklist_is_named_as_the_reason() {
 #[test]
 fn nomodule_is_named_as_the_reason() {
     let line = "load dummy: EPERM: `nomodule` on the kernel command line";
-    boot(small(), "nomodule guest_init.modules=dummy").failed(Code::Forbidden, line);
+    scene::boot(small(), "nomodule guest_init.modules=dummy").failed(Code::Forbidden, line);
 }
 
 #[test]

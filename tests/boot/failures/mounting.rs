@@ -2,12 +2,14 @@
 
 use guest_init::failure::Code;
 
-use crate::support::scene::{BARE, after, boot, small};
+use super::boot;
+use crate::support::scene::{self, BARE, after, small};
 
 #[test]
 fn a_mount_point_that_is_a_file_is_a_failure() {
     let image = small().layout(BARE).file("/proc", "", 0o644);
-    boot(image, "guest_init.modules=dummy").failed(Code::MountFailed, "mount /proc: ENOTDIR: can't mount proc there");
+    scene::boot(image, "guest_init.modules=dummy")
+        .failed(Code::MountFailed, "mount /proc: ENOTDIR: can't mount proc there");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use guest_init::failure::Code;
 
-use crate::support::scene::{after, boot, small, with_dep, with_file};
+use super::boot;
+use crate::support::scene::{self, after, small, with_dep, with_file};
 use crate::support::{Image, Kernel};
 
 #[test]
@@ -22,7 +23,7 @@ fn all_unknown_names_are_named_at_once() {
 fn a_missing_file_fails_before_anything_is_loaded() {
     let (_, path) = Kernel::under_test().module("dummy");
     let image = with_dep(small(), format!("{path}:\nkernel/a.ko: kernel/b.ko\n"));
-    let console = boot(image, "guest_init.modules=\"dummy; a\"");
+    let console = scene::boot(image, "guest_init.modules=\"dummy; a\"");
     console
         .has("guest-init: plan kernel/a.ko: ENOENT: modules.dep lists the file, and it is not there")
         .failed(Code::MissingFile, "plan kernel/b.ko, kernel/a.ko: ENOENT: the file of a module")
@@ -33,7 +34,7 @@ fn a_missing_file_fails_before_anything_is_loaded() {
 fn a_plan_of_too_many_steps_is_a_failure() {
     let dependencies: String = (0..2048).map(|number| format!(" kernel/m{number}.ko")).collect();
     let image = with_dep(small(), format!("kernel/a.ko:{dependencies}\n"));
-    boot(image, "guest_init.modules=a").failed(Code::PlanTooLarge, "plan a: E2BIG: more than 2,048 steps");
+    scene::boot(image, "guest_init.modules=a").failed(Code::PlanTooLarge, "plan a: E2BIG: more than 2,048 steps");
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn a_damaged_index_names_its_file_and_offset() {
     let index = b"\xb0\x07\xf4\x57\x00\x02\x00\x01\x20\xff\xff\xff";
     let image = with_file(small(), "modules.dep.bin", index);
     let line = "plan modules.dep.bin: EBADMSG: at offset 0xffffff: this points past the end of the file";
-    boot(image, "guest_init.modules=dummy").failed(Code::CorruptIndex, line);
+    scene::boot(image, "guest_init.modules=dummy").failed(Code::CorruptIndex, line);
 }
 
 #[test]
@@ -66,7 +67,7 @@ fn a_missing_module_tree_is_a_failure_that_names_the_trees_of_other_kernels() {
     let image = with_dep(image, "");
     let release = &Kernel::under_test().release;
     let line = format!("plan /lib/modules/{release}: ENOENT: it has no modules.dep.bin and no modules.dep; there is");
-    boot(image, "guest_init.modules=dummy").has("5.4.0-other").failed(Code::NoModuleTree, &line);
+    scene::boot(image, "guest_init.modules=dummy").has("5.4.0-other").failed(Code::NoModuleTree, &line);
 }
 
 #[test]

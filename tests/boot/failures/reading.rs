@@ -2,7 +2,8 @@
 
 use guest_init::failure::Code;
 
-use crate::support::scene::{after, boot, small};
+use super::boot;
+use crate::support::scene::{self, after, small};
 
 #[test]
 fn a_command_line_over_64_kib_is_a_failure() {
@@ -11,7 +12,7 @@ fn a_command_line_over_64_kib_is_a_failure() {
          mount -o bind /long /proc/cmdline",
     );
     let line = "read /proc/cmdline: EFBIG: it can't be read, or is over 64 KiB";
-    boot(image, "").failed(Code::CommandLineUnreadable, line);
+    scene::boot(image, "").failed(Code::CommandLineUnreadable, line);
 }
 
 #[test]
@@ -19,7 +20,7 @@ fn a_command_line_that_the_kernel_cut_is_a_failure() {
     // Linux on x86_64 does not reach its console with a longer line of QEMU's, so a file takes the place of a cut one.
     let image = after("mount -t proc proc /proc; printf '%2047s\\n' quiet >/cut; mount -o bind /cut /proc/cmdline");
     let line = "read /proc/cmdline: E2BIG: it has 2047 bytes, as many as this kernel keeps, so words may be missing";
-    boot(image, "").failed(Code::CommandLineCut, line);
+    scene::boot(image, "").failed(Code::CommandLineCut, line);
 }
 
 #[test]

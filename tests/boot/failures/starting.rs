@@ -2,7 +2,8 @@
 
 use guest_init::failure::Code;
 
-use crate::support::scene::{boot, dynamic_program, for_riscv};
+use super::boot;
+use crate::support::scene::{dynamic_program, for_riscv};
 use crate::support::{Image, Machine, built};
 
 #[test]
