@@ -110,7 +110,7 @@ fn a_step_in_which_the_vm_died_without_a_word_is_unfinished_up_to_the_last_line(
     assert!(table.ends_with(" 6984.413  515.587       -  i915                unfinished, critical\n"), "{table}");
     // If the boot went on, only the line of the end is lost.
     let lost = table_without_i915s_end();
-    assert!(lost.contains(" 6290.478         -       -  i915                end not in the log\n"), "{lost}");
+    assert!(lost.contains(" 6290.478        -       -  i915                end not in the log\n"), "{lost}");
 }
 
 /// The table of a boot whose log lacks the end of the last step.
