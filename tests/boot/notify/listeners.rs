@@ -72,9 +72,11 @@ fn a_listener_that_closes_at_once() {
     started_after(vm(&image().build(), &listener).run(), 0.0);
 }
 
-/// Boots, and lets the listener come when the list is about to be loaded, which is after the channel was opened.
+/// Boots, and lets the listener come when the list is about to be loaded, which is after the channel was opened. The
+/// modules behind the first give the listener time.
 fn come_late(listener: &Listener, words: &str) -> Console {
-    vm(&image().build(), listener).append(words).watched(|line| {
+    let words = format!("guest_init.modules=ext4;virtio_net;ifb;loop {words}");
+    vm(&image().build(), listener).append(&words).watched(|line| {
         if line.contains("/dummy.ko") {
             listener.arrive(Manner::Reads);
         }
@@ -114,17 +116,16 @@ fn a_back_end_that_stops_answering() {
 fn a_vm_without_the_device_or_its_driver() {
     let listener = Listener::new(Channel::Vsock);
     let image = image().build();
-    let not_notified = |vm: Vm| {
-        let console = vm.append(&listener.word()).run().agent_ran();
-        let begin = "guest-init: notify vsock:2:9999: E";
-        let end = ": this VM has no vsock device, or neither the kernel nor the image has its driver: the host is not notified";
-        let mut lines = console.log().filter(|line| line.contains(begin));
-        assert!(lines.next().is_some_and(|line| line.ends_with(end)), "{console}");
+    let not_notified = |vm: Vm, reason: &str| {
+        let line = format!("guest-init: notify vsock:2:9999: {reason}: the host is not notified");
+        vm.append(&listener.word()).run().agent_ran().has(&line);
     };
-    not_notified(Vm::new(&image));
-    not_notified(Vm::new(&image).channel(&listener).append("modprobe.blacklist=vmw_vsock_virtio_transport"));
+    let missing = "EAFNOSUPPORT: this VM has no vsock device, or neither the kernel nor the image has its driver";
+    not_notified(Vm::new(&image), missing);
+    not_notified(Vm::new(&image).channel(&listener).append("modprobe.blacklist=vmw_vsock_virtio_transport"), missing);
+    // The kernel asks modprobe for a protocol that it does not have. With vsock_loopback the VM is its own host.
     let without_driver = small().modules(&format!("{}; vsock_loopback", Machine::under_test().virtio)).build();
-    not_notified(Vm::new(&without_driver).channel(&listener));
+    not_notified(Vm::new(&without_driver).channel(&listener), "ECONNRESET: nobody listens there");
     assert!(listener.finish().is_empty());
 }
 
