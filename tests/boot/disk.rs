@@ -54,7 +54,7 @@ fn add_tree(directory: &Path) {
 /// Boots with disks, each `SERIAL=FILE` or `FILE`.
 fn with_disks(image: Image, disks: &[String], words: &str) -> Console {
     let options = disks.iter().flat_map(|disk| ["--disk", disk]);
-    Vm::new(&image.build()).options(options).append(words).run()
+    Vm::telling(image).options(options).append(words).run()
 }
 
 /// The option for a disk with a serial number.

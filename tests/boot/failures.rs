@@ -9,8 +9,6 @@ mod planning;
 mod reading;
 mod starting;
 
-use crate::support::listener::{Channel, Listener};
-use crate::support::scene::with_port;
 use crate::support::{Console, Image, Vm};
 
 /// Boots an image with more words on the kernel command line. On a virtio-serial port the host must hear the last word
@@ -19,5 +17,5 @@ use crate::support::{Console, Image, Vm};
 /// A fault that keeps guest-init from loading a driver, or from reading the key, is booted without the port, by
 /// [`crate::support::scene::boot`].
 fn boot(image: Image, words: &str) -> Console {
-    Vm::new(&with_port(image).build()).tells(Listener::new(Channel::Port)).append(words).run()
+    Vm::telling(image).append(words).run()
 }

@@ -34,12 +34,13 @@ const SWITCH: &str = "guest_init.root=switch";
 
 /// Boots with a disk that has these files, and switches to it.
 fn with_disk(image: Image, tree: &TempDir, options: &[&str], words: &str) -> Console {
+    switched(Vm::telling(image).options(options.iter().copied()), tree, words)
+}
+
+/// Boots a VM with a disk that has these files, and switches to it.
+fn switched(vm: Vm, tree: &TempDir, words: &str) -> Console {
     let disk = Disk::ext4(tree.path(), &[]);
-    Vm::new(&image.build())
-        .options(["--disk", disk.path()])
-        .options(options.iter().copied())
-        .append(&format!("{SWITCH} {words}"))
-        .run()
+    vm.options(["--disk", disk.path()]).append(&format!("{SWITCH} {words}")).run()
 }
 
 /// A figure of the report's section on memory, in KiB.
@@ -157,7 +158,7 @@ fn a_disk_that_appears_late_becomes_the_root() {
         done
         (sleep 2; echo 1 >/sys/bus/pci/rescan) &";
     let image = after(&format!("mkdir /sys /dev; mount -t devtmpfs dev /dev; {script}")).modules(DRIVERS);
-    with_disk(image, &tree(MOUNT_POINTS), &[], "root=/dev/vda -- --cat /etc/name")
+    switched(Vm::new(&image.build()), &tree(MOUNT_POINTS), "root=/dev/vda -- --cat /etc/name")
         .agent_ran()
         .has("agent: /etc/name: the root");
 }
@@ -169,7 +170,8 @@ fn a_root_that_is_no_initramfs_stays_the_root() {
     let script = "mount -t proc proc /proc; mkdir /dev /new; mount -t devtmpfs dev /dev
         ln -s guest-init /sbin/modprobe; modprobe -a virtio_pci virtio_blk ext4
         mount /dev/vda /new; exec switch_root /new /sbin/guest-init";
-    with_disk(after(script).modules(DRIVERS), &root, &[], "root=/dev/nosuch -- --cat /etc/name")
+    let image = after(script).modules(DRIVERS).build();
+    switched(Vm::new(&image), &root, "root=/dev/nosuch -- --cat /etc/name")
         .agent_ran()
         .has("agent: /etc/name: the root");
 }

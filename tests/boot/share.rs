@@ -20,7 +20,8 @@ fn drivers_only() -> Image {
 
 /// Boots with a directory of the host's as the share `kataShared`.
 fn with_share(image: Image, directory: &Path, words: &str) -> Console {
-    Vm::new(&image.build()).options(["--share", &format!("kataShared={}", directory.display())]).append(words).run()
+    let share = format!("kataShared={}", directory.display());
+    Vm::telling(image).options(["--share", &share]).append(words).run()
 }
 
 /// The loaded modules that a test asked for, without the drivers of the share.

@@ -11,8 +11,9 @@ use guest_init::failure::Code;
 use tempfile::TempDir;
 
 use super::image::Built;
-use super::listener::Listener;
-use super::{Kernel, Machine, message, root};
+use super::listener::{Channel, Listener};
+use super::scene::with_port;
+use super::{Image, Kernel, Machine, message, root};
 
 /// Seconds after which a VM is ended and its test fails. A boot takes 3 to 8 where nothing else runs.
 const LIMIT: &str = "300";
@@ -35,6 +36,8 @@ pub struct Vm {
     devices: Vec<String>,
     status: i32,
     told: Option<Listener>,
+    /// The image, if nobody else keeps it.
+    image: Option<Built>,
 }
 
 impl Vm {
@@ -50,7 +53,15 @@ impl Vm {
         command.args(["--arch", machine.arch.name, "--machine", machine.name]);
         command.args(["--timeout", LIMIT]).arg("--kernel").arg(&kernel.directory).arg("--initrd").arg(&image.path);
         let (append, options, devices) = Default::default();
-        Self { command, bare: false, append, options, devices, status: 0, told: None }
+        Self { command, bare: false, append, options, devices, status: 0, told: None, image: None }
+    }
+
+    /// The kernel under test with this image and the drivers of a virtio-serial port, on which the host hears the end of
+    /// the boot.
+    pub fn telling(image: Image) -> Self {
+        let image = with_port(image).build();
+        let vm = Self::new(&image).tells(Listener::new(Channel::Port));
+        Self { image: Some(image), ..vm }
     }
 
     /// More options of scripts/vm.
@@ -181,8 +192,11 @@ impl Console {
         self.told.as_deref().unwrap_or_default()
     }
 
-    /// Asserts that the agent ran to its end.
+    /// Asserts that the agent ran to its end, and that the listener was told of its start.
     pub fn agent_ran(self) -> Self {
+        if let Some(told) = &self.told {
+            assert!(matches!(&told[..], [one] if one.starts_with("STATUS=agent started\n")), "{told:?}\n{self}");
+        }
         self.in_order(&["agent: ready", "agent: done"]).has_not("Kernel panic")
     }
 

@@ -30,37 +30,38 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub struct Host<'a> {
     channel: Option<Channel<'a>>,
     /// When the channel was opened, as [`now`] returns it.
-    opened: Duration,
+    since: Duration,
+    /// Whether it could be opened.
+    opened: io::Result<()>,
 }
 
 impl<'a> Host<'a> {
-    /// Opens the channel of a request, and loads the drivers that it takes. From now on each thread can notify the
-    /// host.
+    /// Opens the channel of a request, and loads the drivers that it takes. From now on each thread can notify the host.
     pub fn open(request: &Request<'a>, places: &mut Places<'_>) -> Self {
-        let channel = request.notify;
-        let Some(wanted) = &channel else { return Self { channel, opened: Duration::ZERO } };
-        let host = Self { channel, opened: now() };
-        if !channel::is_open() {
-            set_activity(format_args!("loading the drivers of {wanted}"));
-            host.log(open(wanted, places).map(|()| Receipt::Confirmed));
+        let mut host = Self { channel: request.notify, since: Duration::ZERO, opened: Ok(()) };
+        if let Some(channel) = &request.notify {
+            host.since = now();
+            set_activity(format_args!("loading the drivers of {channel}"));
+            host.opened = open(channel, places);
         }
         host
     }
 
-    /// Notifies the host that the agent is started. Right behind this the kernel executes the agent. If it seems that
-    /// the kernel will refuse that, the host is only notified of the failure.
+    /// Notifies the host that the agent is started. Right behind this the kernel executes the agent. If it seems that the
+    /// kernel will refuse that, the host is only notified of the failure.
     pub fn notify_start(&self, agent: &[u8], loaded: &Loaded) {
-        if self.channel.is_none() || !channel::is_open() || !can_be_executed(agent) {
-            return;
-        }
+        let Some(channel) = self.channel.as_ref().filter(|_| can_be_executed(agent)) else { return };
+        // A list may have loaded the driver from a share or a disk.
+        let opened = self.opened.or_else(|_| channel::open(channel));
         let (modules, since_boot) = (loaded.modules as u64, now());
-        let total = since_boot.saturating_sub(self.opened);
-        self.log(channel::send(&Notification::Started { agent, modules, total, loading: loaded.time, since_boot }));
+        let total = since_boot.saturating_sub(self.since);
+        let started = Notification::Started { agent, modules, total, loading: loaded.time, since_boot };
+        self.log(opened.and_then(|()| channel::send(&started)));
     }
 
     /// Notifies the host of the failure that ends the VM.
     pub fn notify_failure(&self, failure: &Failure) {
-        self.log(channel::send_failure(failure, Ending::Exit));
+        self.log(self.opened.and_then(|()| channel::send_failure(failure, Ending::Exit)));
     }
 
     /// Logs why the host may not be notified.
@@ -76,8 +77,11 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Loads the drivers of a channel, and opens it.
+/// Loads the drivers of a channel, and opens it, if it is not open yet.
 fn open(channel: &Channel<'_>, places: &mut Places<'_>) -> io::Result<()> {
+    if channel::is_open() {
+        return Ok(());
+    }
     let devices = match channel {
         Channel::Vsock { .. } => VSOCKS,
         Channel::VirtioPort(_) => CONSOLES,

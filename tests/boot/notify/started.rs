@@ -6,7 +6,7 @@ use guest_init::notification::Notification;
 
 use super::{image, told};
 use crate::support::listener::{Channel, Listener, PORT};
-use crate::support::{Console, Machine, Vm};
+use crate::support::{Console, Image, Kernel, Machine, Vm};
 
 /// Boots with a vsock device and these words, and returns the console and the messages that arrived.
 fn with_vsock(words: &str) -> (Console, Vec<String>) {
@@ -94,4 +94,19 @@ fn the_agent_can_use_vsock_afterwards() {
     let console = told(Channel::Vsock, image(), &format!("-- --vsock 2 {PORT} hello")).agent_ran();
     let console = console.has(&format!("agent: vsock 2 {PORT}: the host heard hello"));
     assert_eq!(console.told().len(), 1, "{console}");
+}
+
+#[test]
+fn a_driver_that_the_list_loads_from_a_share_opens_the_channel() {
+    let modules = Kernel::under_test().directory.join("lib/modules");
+    let listener = Listener::new(Channel::Vsock);
+    let image = Image::new().modules(&format!("virtiofs; {}", Machine::under_test().virtio)).build();
+    let words = "guest_init.module_dir=virtiofs:kataShared:/ guest_init.modules=vmw_vsock_virtio_transport";
+    Vm::new(&image)
+        .options(["--share", &format!("kataShared={}", modules.display())])
+        .tells(listener)
+        .append(words)
+        .run()
+        .agent_ran()
+        .has_not("guest-init: notify");
 }

@@ -14,8 +14,7 @@ use crate::support::{Console, Image, Kernel, Machine, Vm};
 /// Boots with a share, and does something to its daemon as soon as a line of the console contains `when`.
 fn with_daemon(image: Image, source: &Path, words: &str, when: &str, act: fn(&Daemon)) -> Console {
     let daemon = Daemon::virtiofsd(source);
-    let image = image.build();
-    Vm::new(&image).options(["--share-socket", &daemon.share("kataShared")]).append(words).watched(|line| {
+    Vm::telling(image).options(["--share-socket", &daemon.share("kataShared")]).append(words).watched(|line| {
         if line.contains(when) {
             act(&daemon);
         }

@@ -30,7 +30,7 @@ use crate::text::Text;
 /// The time within which the host must take the connection.
 const TO_CONNECT: Duration = Duration::from_millis(250);
 /// The time within which the host must have the notification.
-const IN_ALL: Duration = Duration::from_millis(500);
+pub const IN_ALL: Duration = Duration::from_millis(500);
 /// The longest message, in bytes. The longest line of a failure has 960, and the longest subject 320.
 const LONGEST: usize = 1536;
 

@@ -182,8 +182,8 @@ const OPERATION: &[Section] = &[
              sent. If the kernel refuses it for another reason, a failure follows.",
             "The drivers of the channel are loaded before the lists are read, without the parameters that a list has for \
              them: write these as `module.parameter=value`. The image needs `vmw_vsock_virtio_transport` for vsock or \
-             `virtio_console` for a port, and `virtio_pci` or `virtio_mmio`, unless they are built in. A failure \
-             that comes earlier loads them after its line is logged. A deadline that passes, and a crash, are sent if \
+             `virtio_console` for a port, and `virtio_pci` or `virtio_mmio`, unless they are built in. If a list loads the \
+             driver from a share or a disk, the channel is opened before the agent starts. A failure that comes earlier loads them after its line is logged. A deadline that passes, and a crash, are sent if \
              the channel is open.",
             "No notification is a reason to fail. guest-init waits at most 250 ms for the connection, and at most 500 ms until \
              the host has closed it, or the virtio-serial device has taken the message. If nobody listens, that is \
