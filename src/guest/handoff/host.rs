@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Host<'a> {
     channel: Option<Channel<'a>>,
-    /// When the channel was opened, as [`now`] returns it.
+    /// When guest-init had read the command line, as [`now`] returns it.
     since: Duration,
     /// Whether it could be opened.
     opened: io::Result<()>,
@@ -43,6 +43,7 @@ impl<'a> Host<'a> {
             host.since = now();
             set_activity(format_args!("loading the drivers of {channel}"));
             host.opened = open(channel, places);
+            set_activity("starting up");
         }
         host
     }

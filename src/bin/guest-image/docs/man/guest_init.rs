@@ -180,11 +180,12 @@ const OPERATION: &[Section] = &[
              these, planning and loading) and `X_GUEST_INIT_BOOT_USEC` (microseconds since the kernel's start). \
              `READY=1` is the agent's to send. If the agent's file shows that the kernel will refuse it, only the failure is \
              sent. If the kernel refuses it for another reason, a failure follows.",
-            "The drivers of the channel are loaded before the lists are read, without the parameters that a list has for \
-             them: write these as `module.parameter=value`. The image needs `vmw_vsock_virtio_transport` for vsock or \
-             `virtio_console` for a port, and `virtio_pci` or `virtio_mmio`, unless they are built in. If a list loads the \
-             driver from a share or a disk, the channel is opened before the agent starts. A failure that comes earlier loads them after its line is logged. A deadline that passes, and a crash, are sent if \
-             the channel is open.",
+            "The drivers of the channel are loaded before the lists are read, without the parameters that a list has \
+             for them: write these as `module.parameter=value`. The image needs `vmw_vsock_virtio_transport` for \
+             vsock or `virtio_console` for a port, and `virtio_pci` or `virtio_mmio`, unless they are built in. If a \
+             list loads the driver from a share or a disk, the channel is opened before the agent starts. A failure \
+             that comes earlier loads them after its line is logged. A deadline that passes, and a crash, are sent \
+             if the channel is open, and the panic then comes up to 500 ms later.",
             "No notification is a reason to fail. guest-init waits at most 250 ms for the connection, and at most 500 ms until \
              the host has closed it, or the virtio-serial device has taken the message. If nobody listens, that is \
              a warning in the log. The agent inherits no descriptor, and can use the same port.",
