@@ -59,8 +59,13 @@ impl Vm {
     /// The kernel under test with this image and the drivers of a virtio-serial port, on which the host hears the end of
     /// the boot.
     pub fn telling(image: Image) -> Self {
-        let image = with_port(image).build();
-        let vm = Self::new(&image).tells(Listener::new(Channel::Port));
+        Self::telling_by(Channel::Port, with_port(image))
+    }
+
+    /// The same by either channel, with an image that has the drivers.
+    pub fn telling_by(channel: Channel, image: Image) -> Self {
+        let image = image.build();
+        let vm = Self::new(&image).tells(Listener::new(channel));
         Self { image: Some(image), ..vm }
     }
 

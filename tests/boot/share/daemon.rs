@@ -7,14 +7,15 @@ use guest_init::failure::Code;
 
 use super::{drivers_only, image};
 use crate::support::daemon::Daemon;
+use crate::support::listener::Channel;
 use crate::support::machine::Arch;
-use crate::support::scene::{after, directory};
-use crate::support::{Console, Image, Kernel, Machine, Vm};
+use crate::support::scene::{after, directory, with_channels};
+use crate::support::{Console, Kernel, Machine, Vm};
 
 /// Boots with a share, and does something to its daemon as soon as a line of the console contains `when`.
-fn with_daemon(image: Image, source: &Path, words: &str, when: &str, act: fn(&Daemon)) -> Console {
+fn with_daemon(vm: Vm, source: &Path, words: &str, when: &str, act: fn(&Daemon)) -> Console {
     let daemon = Daemon::virtiofsd(source);
-    Vm::telling(image).options(["--share-socket", &daemon.share("kataShared")]).append(words).watched(|line| {
+    vm.options(["--share-socket", &daemon.share("kataShared")]).append(words).watched(|line| {
         if line.contains(when) {
             act(&daemon);
         }
@@ -28,19 +29,31 @@ fn with_daemon(image: Image, source: &Path, words: &str, when: &str, act: fn(&Da
 const LIST: &str = "guest_init.deadline=10 guest_init.modules_file=virtiofs:kataShared:/list";
 const MOUNTING: &str = "deadline of 10 s: ETIMEDOUT: passed while mounting virtiofs:kataShared";
 
-#[test]
-fn a_daemon_that_is_stopped_before_the_mount_lets_the_deadline_pass() {
+/// Boots with a daemon that is stopped before the mount, so that the deadline passes while PID 1 sleeps in the kernel.
+fn with_stopped_daemon(channel: Channel) {
     // The drivers come first: QEMU itself waits for its daemon while a driver sets the device up, and the VM with it.
     let script = "modprobe virtio_pci; modprobe virtiofs; echo '<6>ready' >/kmsg; sleep 3";
-    let image = after(script).modules("virtiofs; virtio_pci");
+    let image = with_channels(after(script).modules("virtiofs; virtio_pci"));
     let share = directory(&[("list", b"dummy")]);
-    with_daemon(image, share.path(), LIST, "] ready", Daemon::stop).timed_out(Code::DeadlinePassed, MOUNTING);
+    with_daemon(Vm::telling_by(channel, image), share.path(), LIST, "] ready", Daemon::stop)
+        .timed_out(Code::DeadlinePassed, MOUNTING);
+}
+
+#[test]
+fn a_daemon_that_is_stopped_before_the_mount_lets_the_deadline_pass() {
+    with_stopped_daemon(Channel::Port);
+}
+
+#[test]
+fn a_deadline_that_passes_while_pid_1_sleeps_in_the_kernel_is_told_by_vsock() {
+    with_stopped_daemon(Channel::Vsock);
 }
 
 #[test]
 fn a_daemon_that_is_killed_before_the_mount_lets_the_deadline_pass() {
     let share = directory(&[("list", b"dummy")]);
-    with_daemon(image(), share.path(), LIST, "Linux version", Daemon::kill).timed_out(Code::DeadlinePassed, MOUNTING);
+    let vm = Vm::telling(image());
+    with_daemon(vm, share.path(), LIST, "Linux version", Daemon::kill).timed_out(Code::DeadlinePassed, MOUNTING);
 }
 
 /// Does something to the daemon when guest-init begins to load the third module. The modules behind it have some 20 MB,
@@ -52,7 +65,7 @@ fn while_modules_are_read(act: fn(&Daemon)) {
         Machine::under_test().arch.graphics
     );
     let modules = Kernel::under_test().directory.join("lib/modules");
-    with_daemon(drivers_only(), &modules, &words, "/i2c-algo-bit.ko", act)
+    with_daemon(Vm::telling(drivers_only()), &modules, &words, "/i2c-algo-bit.ko", act)
         .timed_out(Code::DeadlinePassed, "deadline of 15 s: ETIMEDOUT: passed while loading ");
 }
 

@@ -185,7 +185,9 @@ const OPERATION: &[Section] = &[
              vsock or `virtio_console` for a port, and `virtio_pci` or `virtio_mmio`, unless they are built in. If a \
              list loads the driver from a share or a disk, the channel is opened before the agent starts. A failure \
              that comes earlier loads them after its line is logged. A deadline that passes, and a crash, are sent \
-             if the channel is open, and the panic then comes up to 500 ms later.",
+             if the channel is open, and the panic then comes up to 500 ms later. While a \
+             module spins on a CPU, vsock may carry nothing, because it needs the kernel's threads of that CPU. A port \
+             does not.",
             "No notification is a reason to fail. guest-init waits at most 250 ms for the connection, and at most 500 ms until \
              the host has closed it, or the virtio-serial device has taken the message. If nobody listens, that is \
              a warning in the log. The agent inherits no descriptor, and can use the same port.",
