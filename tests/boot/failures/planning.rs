@@ -55,7 +55,7 @@ fn a_damaged_index_names_its_file_and_offset() {
 #[test]
 fn an_index_that_cannot_be_read_is_not_taken_for_absent() {
     let script = "cd /lib/modules/*; rm -f modules.builtin.bin; ln -s modules.builtin.bin modules.builtin.bin";
-    boot(after(script), "guest_init.modules=tcp_cubic").failed(
+    scene::boot(after(script), "guest_init.modules=tcp_cubic").failed(
         Code::CorruptIndex,
         "plan modules.builtin.bin: ELOOP: it can't be read: Too many levels of symbolic links",
     );
