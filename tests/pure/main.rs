@@ -4,6 +4,7 @@ mod allocator;
 mod command_line;
 mod damaged_indexes;
 mod docs;
+mod keys;
 mod plans;
 #[path = "../support/random.rs"]
 mod random;
