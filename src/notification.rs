@@ -8,7 +8,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::failure::Failure;
-use crate::text::Shown;
+use crate::text::{Microseconds, Shown};
 
 /// A notification. It displays as its lines.
 ///
@@ -131,9 +131,9 @@ impl fmt::Display for Notification<'_> {
                     (STATUS, &"agent started"),
                     (AGENT, &Shown(agent)),
                     (MODULES, &modules),
-                    (TOTAL, &microseconds(total)),
-                    (LOADING, &microseconds(loading)),
-                    (SINCE_BOOT, &microseconds(since_boot)),
+                    (TOTAL, &Microseconds(total)),
+                    (LOADING, &Microseconds(loading)),
+                    (SINCE_BOOT, &Microseconds(since_boot)),
                 ],
             ),
         }
@@ -143,11 +143,6 @@ impl fmt::Display for Notification<'_> {
 /// Writes a line for each key.
 fn lines(f: &mut fmt::Formatter<'_>, fields: &[(&str, &dyn fmt::Display)]) -> fmt::Result {
     fields.iter().try_for_each(|(key, value)| writeln!(f, "{key}={value}"))
-}
-
-/// A time in whole microseconds.
-const fn microseconds(time: Duration) -> u64 {
-    time.as_secs().saturating_mul(1_000_000).saturating_add(time.subsec_micros() as u64)
 }
 
 #[cfg(test)]

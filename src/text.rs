@@ -3,6 +3,7 @@
 //! Owns the only way in which bytes from outside become text to print: [`Shown`].
 
 use core::fmt::{self, Write};
+use core::time::Duration;
 
 use heapless::string::StringView;
 
@@ -112,6 +113,17 @@ impl fmt::Display for Shown<'_> {
             run.invalid().iter().try_for_each(|b| write!(f, "\\x{b:02x}"))?;
         }
         Ok(())
+    }
+}
+
+/// A time that displays as a number of whole microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Microseconds(pub Duration);
+
+impl fmt::Display for Microseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs().saturating_mul(1_000_000);
+        seconds.saturating_add(self.0.subsec_micros().into()).fmt(f)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::guest::modules::loader::{LoadOptions, Loader, plan_entries};
 use crate::guest::places::Places;
 use crate::guest::system::clock::now;
 use crate::guest::watch::deadline::set_activity;
+use crate::request::location::Place;
 use crate::request::{Jobs, MOST_JOBS, Request};
 use crate::resolve::plan::Plan;
 
@@ -40,8 +41,10 @@ pub fn load_modules<'a>(
     let start = request.notify.map(|_| now());
     set_activity("planning");
     let tree = places.tree(&request.module_dir)?;
-    // The tree's share or disk may have been mounted, and its drivers loaded.
-    set_activity("planning");
+    if request.module_dir.place != Place::Image {
+        // The tree's share or disk may have been mounted, and its drivers loaded.
+        set_activity("planning");
+    }
     let config = tree.config(request.kernel.modules);
     let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));
     plan_entries(&mut plan, &request.entries, &tree, &mut |finding| finding.report_or_log(report));

@@ -18,8 +18,3 @@ pub fn sleep(duration: Duration) {
 pub fn now() -> Duration {
     Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default()
 }
-
-/// A duration in whole microseconds.
-pub fn microseconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros().into())
-}

@@ -22,7 +22,7 @@ use crate::guest::modules::schedule::{PreparedStep, Schedule};
 use crate::guest::modules::sysfs::{is_live, kernel_format, set_parameters};
 use crate::guest::modules::tree::ModuleTree;
 use crate::guest::modules::unpack::Format;
-use crate::guest::system::clock::{microseconds, now};
+use crate::guest::system::clock::now;
 use crate::guest::system::initramfs::{is_initramfs, remove_file};
 use crate::guest::system::thread::together;
 use crate::guest::watch::deadline::{set_activity, set_thread_activity};
@@ -32,6 +32,7 @@ use crate::request::kernel::ModuleWords;
 use crate::request::list::Entry;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, Plan, Step};
+use crate::text::Microseconds;
 
 /// At most this many files stay open until they are loaded (RLIMIT_NOFILE is 1,024). Later files are opened to be
 /// checked, closed, and opened again.
@@ -198,7 +199,7 @@ impl<'p, 'a> Loader<'p, 'a> {
             let outcome = self.do_step(step, prepared, &mut messages);
             if let Some(start) = start {
                 // Logged before the steps that wait for this one can begin, so that their lines are behind this line.
-                let took = microseconds(now().saturating_sub(start));
+                let took = Microseconds(now().saturating_sub(start));
                 log::debug!("{}: done in {took} us by thread {thread}", step.module);
             }
             schedule.done(number, step, outcome);
