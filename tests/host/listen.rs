@@ -22,14 +22,14 @@ mod hostile;
 /// The bound on each wait. A test that works ends long before.
 const BOUND: Duration = Duration::from_secs(120);
 
-/// What guest-init sends at the hand-off, and the line that is printed for it.
+/// The message of guest-init at the hand-off, and the line that is printed for it.
 const STARTED: [&str; 2] = [
     "STATUS=agent started\nX_GUEST_INIT_AGENT=/sbin/agent\nX_GUEST_INIT_MODULES=12\nX_GUEST_INIT_USEC=123456\n\
      X_GUEST_INIT_LOAD_USEC=100000\nX_GUEST_INIT_BOOT_USEC=2345678\n",
     "guest-init: started /sbin/agent: 12 modules, loaded in 0.100 s; 0.123 s from its start, 2.345 s from the kernel's",
 ];
 
-/// What guest-init sends at a failure, and the line that is printed for it.
+/// The message of guest-init at a failure, and the line that is printed for it.
 const FAILED: [&str; 2] = [
     "STATUS=guest-init: failed: load nvidia: ENOEXEC: built for A, this kernel is B (exit 0x42)\nERRNO=8\n\
      EXIT_STATUS=66\nX_GUEST_INIT_CODE=0x42\nX_GUEST_INIT_STAGE=load\nX_GUEST_INIT_SUBJECT=nvidia\n",

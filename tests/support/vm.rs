@@ -56,8 +56,8 @@ impl Vm {
         Self { command, bare: false, append, options, devices, status: 0, told: None, image: None }
     }
 
-    /// The kernel under test with this image and the drivers of a virtio-serial port, on which the host hears the end of
-    /// the boot.
+    /// The kernel under test with this image and the drivers of a virtio-serial port, on which the host hears the end
+    /// of the boot.
     pub fn telling(image: Image) -> Self {
         Self::telling_by(Channel::Port, with_port(image))
     }

@@ -36,7 +36,8 @@ pub struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// Opens the channel of a request, and loads the drivers that it takes. From now on each thread can notify the host.
+    /// Opens the channel of a request, and loads the drivers that it takes. From now on each thread can notify the
+    /// host.
     pub fn open(request: &Request<'a>, places: &mut Places<'_>) -> Self {
         let mut host = Self { channel: request.notify, since: Duration::ZERO, opened: Ok(()) };
         if let Some(channel) = &request.notify {
@@ -48,8 +49,8 @@ impl<'a> Host<'a> {
         host
     }
 
-    /// Notifies the host that the agent is started. Right behind this the kernel executes the agent. If it seems that the
-    /// kernel will refuse that, the host is only notified of the failure.
+    /// Notifies the host that the agent is started. Right behind this the kernel executes the agent. If it seems that
+    /// the kernel will refuse that, the host is only notified of the failure.
     pub fn notify_start(&self, agent: &[u8], loaded: &Loaded) {
         let Some(channel) = self.channel.as_ref().filter(|_| can_be_executed(agent)) else { return };
         // A list may have loaded the driver from a share or a disk.

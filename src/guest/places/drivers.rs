@@ -1,5 +1,5 @@
-//! The drivers that guest-init itself needs to reach a share, a disk, a virtio console, the host's channel or pvpanic. The VM's devices and
-//! file systems name them by aliases. They are planned and loaded as the modules of the lists are.
+//! The drivers that guest-init itself needs to reach a share, a disk, a virtio console, the host's channel or pvpanic.
+//! The VM's devices and file systems name them by aliases. They are planned and loaded as the modules of the lists are.
 
 extern crate alloc;
 

@@ -196,8 +196,8 @@ impl File {
         }
     }
 
-    /// Has the kernel begin to read a file that is not of the image before its bytes are needed (posix_fadvise(2)). An error has no
-    /// effect.
+    /// Has the kernel begin to read a file that is not of the image before its bytes are needed (posix_fadvise(2)). An
+    /// error has no effect.
     pub fn read_ahead(&self) {
         if !self.is_mapped {
             let _ = fadvise(&self.fd, 0, None, Advice::WillNeed);

@@ -1,8 +1,8 @@
 //! The deadline: within a bounded time a VM starts its agent or panics, even if PID 1 hangs in the kernel.
 //!
 //! A second thread sleeps until the deadline. Then any other thread may hang, and hold any lock. So this thread takes
-//! no lock, allocates nothing, and writes only to files that were opened before, and to the host's channel. The execve of the agent ends the
-//! thread (execve(2)).
+//! no lock, allocates nothing, and writes only to files that were opened before, and to the host's channel. The execve
+//! of the agent ends the thread (execve(2)).
 
 use core::fmt::{Display, Write};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};

@@ -26,8 +26,8 @@ pub struct Root<'a> {
     pub read_only: bool,
     /// `rootdelay=`: the time to wait before the disk is looked for.
     pub delay: Duration,
-    /// `rootwait=`: the time that the disk may take to appear, from the last driver on, 10 s by default. `None`: it may take any time, because
-    /// `rootwait` has no number of seconds.
+    /// `rootwait=`: the time that the disk may take to appear, from the last driver on, 10 s by default. `None`: it may
+    /// take any time, because `rootwait` has no number of seconds.
     pub patience: Option<Duration>,
     /// `roothash=`: the root is read through dm-verity.
     pub verity: RootVerity<'a>,

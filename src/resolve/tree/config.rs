@@ -65,8 +65,8 @@ pub enum Side {
     After,
 }
 
-/// Joins continued lines in place, and removes backslashes, also one at the end of the text (MODPROBE.md 6.3). Returns the new length of the text, which
-/// is at the start of `text`.
+/// Joins continued lines in place, and removes backslashes, also one at the end of the text (MODPROBE.md 6.3). Returns
+/// the new length of the text, which is at the start of `text`.
 pub fn unfold(text: &mut [u8]) -> usize {
     if !text.contains(&b'\\') {
         return text.len();

@@ -93,7 +93,7 @@ impl Messages {
 mod tests {
     use super::*;
 
-    /// What is found in these pieces, as text.
+    /// The messages and flaws that are found in these pieces, as text.
     fn found_in<'a>(framing: Framing, pieces: impl IntoIterator<Item = &'a [u8]>, is_cut: bool) -> Vec<String> {
         let mut all = Vec::new();
         let mut found = |found: Found| {

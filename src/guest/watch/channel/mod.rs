@@ -1,8 +1,8 @@
 //! The channel to the host, on which it gets notifications.
 //!
-//! A message ends with an empty line on every channel. A host that closes the connection then lets the VM go on at once.
-//! The end of file would not do: Firecracker, Cloud Hypervisor and vhost-device-vsock do not pass on that the guest has
-//! shut its side down before the guest closes the connection.
+//! A message ends with an empty line on every channel. A host that closes the connection then lets the VM go on at
+//! once. The end of file would not do: Firecracker, Cloud Hypervisor and vhost-device-vsock do not pass on that the
+//! guest has shut its side down before the guest closes the connection.
 //!
 //! The channel is opened once. Then any thread may send, also one that reports a crash or the deadline: sending takes
 //! no lock, uses no heap, and ends within [`IN_ALL`]. All descriptors are close-on-exec, so that the agent gets none.
@@ -70,12 +70,13 @@ pub fn send_failure(failure: &Failure, ending: Ending) -> io::Result<Receipt> {
     send(&Notification::of_failure(failure, text.split_once('>').map_or(text, |(_, text)| text)))
 }
 
-/// What is known of a notification that was sent.
+/// The host's answer to a notification that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
     /// The host has it.
     Confirmed,
-    /// Most likely the host has it, but has not closed the connection within [`IN_ALL`]. Of a datagram nothing is known.
+    /// Most likely the host has it, but has not closed the connection within [`IN_ALL`]. Of a datagram nothing is
+    /// known.
     Unconfirmed,
 }
 

@@ -34,11 +34,11 @@ pub enum Record<'a> {
     KernelStarts,
     /// The kernel starts PID 1.
     InitStarts,
-    /// What the main thread does from now on.
+    /// The main thread's activity from now on.
     Activity(&'a str),
     /// A step of a plan begins.
     StepBegins {
-        /// What the step does.
+        /// The action of the step, such as `insmod`.
         action: &'a str,
         /// The module's name, with `_` for `-`.
         module: Cow<'a, str>,

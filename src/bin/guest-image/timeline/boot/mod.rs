@@ -42,7 +42,7 @@ pub struct Boot<'a> {
 /// A phase. All times are microseconds since the kernel's start, and `None` if the log does not have them.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Phase<'a> {
-    /// What happened.
+    /// The name: `kernel`, or the text of an activity.
     pub name: &'a str,
     /// The start.
     pub start: Option<u64>,
@@ -55,7 +55,7 @@ pub struct Phase<'a> {
 pub struct Step<'a> {
     /// The module's name, with `_` for `-`.
     pub module: Cow<'a, str>,
-    /// What the step did, such as `insmod`. `None`: the log lacks the line of its start.
+    /// The action of the step, such as `insmod`. `None`: the log lacks the line of its start.
     pub action: Option<&'a str>,
     /// The start.
     pub start: Option<u64>,
