@@ -58,6 +58,25 @@ impl<'a> Elf<'a> {
         })
     }
 
+    /// The names of the symbols that the file uses and does not define. A name of more than 511 bytes, which is the
+    /// kernel's bound, is passed over (KSYM_NAME_LEN of linux/kallsyms.h).
+    pub fn undefined_symbols(&self) -> impl Iterator<Item = &'a [u8]> {
+        const SYMBOL: usize = 24;
+        const LONGEST: usize = 511;
+        let section = |name: &[u8]| self.section(name).unwrap_or_default();
+        let (symbols, names) = (section(b".symtab"), section(b".strtab"));
+        let order = Self { file: b"", big_endian: self.big_endian };
+        symbols.chunks_exact(SYMBOL).filter_map(move |symbol| {
+            let symbol = Self { file: symbol, ..order };
+            if symbol.number(6, 2)? != 0 {
+                return None;
+            }
+            let name = names.get(symbol.number(0, 4)? as usize..)?;
+            let end = name.iter().take(LONGEST + 1).position(|&b| b == 0)?;
+            name.get(..end).filter(|name| !name.is_empty())
+        })
+    }
+
     /// The path of the interpreter: that of the program header PT_INTERP.
     pub fn interpreter(&self) -> Option<&'a [u8]> {
         const PT_INTERP: u64 = 3;

@@ -78,7 +78,7 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     let loaded = load_stage::load_modules(request, &mut places, &mut report)?;
 
     root::switch_root(request, &mut places)?;
-    places.hand_over(&request.module_dir)?;
+    places.hand_over(request.module_dirs())?;
     sysctl::lock_modules(request.lock_modules)?;
     initramfs::remove_guest_init(request.keep_modules);
     host.notify_start(request.agent, &loaded);

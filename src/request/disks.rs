@@ -50,7 +50,7 @@ pub(super) fn check_names(request: &Request<'_>, report: &mut Report<'_>) {
             return report.add(Failure::new(Code::RepeatedKey, subject, reason));
         }
     }
-    for location in request.files.iter().map(|file| &file.location).chain([&request.module_dir]) {
+    for location in request.files.iter().map(|file| &file.location).chain(request.module_dirs()) {
         if let Place::Extension(name) = location.place
             && request.extensions.iter().all(|extension| extension.name != name)
         {
@@ -89,7 +89,7 @@ impl fmt::Display for DiskName<'_> {
 fn each_name<'a>(request: &Request<'a>, visit: &mut dyn FnMut(DiskName<'a>)) {
     request.extensions.iter().for_each(|extension| visit(DiskName(SERIAL, extension.name)));
     request.verity.iter().for_each(|verified| visit(DiskName(b"", verified.disk)));
-    for location in request.files.iter().map(|file| &file.location).chain([&request.module_dir]) {
+    for location in request.files.iter().map(|file| &file.location).chain(request.module_dirs()) {
         if let Place::Disk(disk) = location.place {
             visit(DiskName(b"", disk));
         }

@@ -68,8 +68,9 @@ keys! {
     modules_file Any, None,
         "a file with a module list: `/path` in the image, `virtiofs:TAG:/path` on a share of the host, or \
         `disk:DISK:/path` on a disk; may repeat";
-    module_dir Once, Some("/lib/modules"),
-        "the directory that holds `RELEASE/modules.dep`: `/path`, `virtiofs:TAG:/path` or `disk:DISK:/path`";
+    module_dir Any, Some("/lib/modules"),
+        "the directory that holds `RELEASE/modules.dep`: `/path`, `virtiofs:TAG:/path` or `disk:DISK:/path`; may repeat, \
+        the first counts first";
     agent Once, Some("/sbin/agent"),
         "the agent's path; its arguments follow ` -- ` on the command line";
     jobs Once, Some("1"),
@@ -105,7 +106,11 @@ fn modules_file<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'
 }
 
 fn module_dir<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {
-    location(value).map(|location| request.module_dir = location)
+    let location = location(value)?;
+    if request.named_module_dirs.contains(&location) {
+        return Err((Code::RepeatedKey, "the directory stands there already"));
+    }
+    request.named_module_dirs.push(location).map_err(|_| (Code::TooMany, "a VM takes at most 8 directories of modules"))
 }
 
 fn agent<'a>(request: &mut Request<'a>, value: &'a [u8], _: &mut Report<'_>) -> Result<(), Refusal> {

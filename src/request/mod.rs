@@ -36,8 +36,10 @@ use parser::Parser;
 pub const MOST_ENTRIES: usize = 512;
 /// The number of files with lists that a command line may name.
 pub const MOST_FILES: usize = 32;
-/// The directory of module trees, unless `guest_init.module_dir` names another.
-pub const DEFAULT_MODULE_DIR: &[u8] = b"/lib/modules";
+/// The number of directories of module trees that a command line may name.
+pub const MOST_TREES: usize = 8;
+/// The directories of module trees, unless `guest_init.module_dir` names others.
+pub const DEFAULT_MODULE_DIRS: &[Location<'static>] = &[Location::in_image(b"/lib/modules")];
 /// The agent, unless `guest_init.agent` names another.
 pub const DEFAULT_AGENT: &[u8] = b"/sbin/agent";
 
@@ -72,8 +74,8 @@ pub struct Request<'a> {
     pub entries: Entries<'a>,
     /// The files with further lists, in order. Their entries are added by [`Self::insert_lists`].
     pub files: heapless::Vec<ListFile<'a>, MOST_FILES>,
-    /// The directory that holds `RELEASE/modules.dep`.
-    pub module_dir: Location<'a>,
+    /// The directories that the command line names, each of which holds `RELEASE/modules.dep`. The first counts first.
+    pub named_module_dirs: heapless::Vec<Location<'a>, MOST_TREES>,
     /// The agent's path.
     pub agent: &'a [u8],
     /// The agent's arguments: the words after ` -- `.
@@ -137,7 +139,7 @@ impl<'a> Request<'a> {
         Self {
             entries: heapless::Vec::new(),
             files: heapless::Vec::new(),
-            module_dir: Location::in_image(DEFAULT_MODULE_DIR),
+            named_module_dirs: heapless::Vec::new(),
             agent: DEFAULT_AGENT,
             arguments: words(b""),
             log: LevelFilter::Info,
@@ -174,6 +176,11 @@ impl<'a> Request<'a> {
         arguments.clone().for_each(|word| parser.check_quotes(&word));
         (self.kernel, self.arguments) = (kernel, arguments);
         disks::check_names(self, report);
+    }
+
+    /// The directories of module trees, at least one. The first counts first.
+    pub fn module_dirs(&self) -> &[Location<'a>] {
+        if self.named_module_dirs.is_empty() { DEFAULT_MODULE_DIRS } else { self.named_module_dirs.as_slice() }
     }
 
     /// The agent's arguments that were most likely meant for the kernel or for guest-init. Some VMMs add words to the

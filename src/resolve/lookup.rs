@@ -21,7 +21,7 @@ pub const MOST_FOUND: usize = 64;
 ///
 /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for more than 64 modules.
 pub fn lookup<'a>(sources: &Sources<'a>, name: &'a [u8]) -> Result<Found<'a>, Failure> {
-    let mut search = Search { sources, name, found: Found::new(), overflow: false };
+    let mut search = Search { sources, name, found: Found::new(), tree: 0, in_earlier_trees: 0, overflow: false };
     normal(name, |key| search.run(key)).unwrap_or(Ok(()))?;
     match search.overflow {
         true => Err(Failure::new(Code::PlanTooLarge, Shown(name), "the alias means more than 64 modules")),
@@ -34,6 +34,9 @@ struct Search<'t, 'a> {
     sources: &'t Sources<'a>,
     name: &'a [u8],
     found: Found<'a>,
+    /// The tree that is being searched, and the number of modules that were found in the trees before it.
+    tree: u8,
+    in_earlier_trees: usize,
     overflow: bool,
 }
 
@@ -99,14 +102,18 @@ impl<'a> Search<'_, 'a> {
     fn patterns(&mut self, kind: IndexKind, key: &[u8]) -> Result<(), Failure> {
         let (sources, found_by) = (self.sources, FoundBy::Alias(self.name));
         let built_in = kind == IndexKind::BuiltinAlias;
-        sources.matching(kind, key, &mut |_, priority, name| {
+        sources.matching(kind, key, &mut |tree, priority, name| {
+            if tree > self.tree {
+                (self.tree, self.in_earlier_trees) = (tree, self.found.len());
+            }
             self.add(priority, Module { found_by, built_in, ..Module::named(name) })
         })
     }
 
-    /// Inserts a module before the first one of the same or a greater priority (MODPROBE.md 3.4).
+    /// Inserts a module before the first one of its tree that has the same or a greater priority (MODPROBE.md 3.4).
     fn add(&mut self, priority: u32, module: Module<'a>) {
-        let at = self.found.iter().position(|other| other.priority >= priority).unwrap_or(self.found.len());
+        let mut of_tree = self.found.iter().enumerate().skip(self.in_earlier_trees);
+        let at = of_tree.find(|(_, other)| other.priority >= priority).map_or(self.found.len(), |(at, _)| at);
         self.overflow |= self.found.insert(at, Module { priority, ..module }).is_err();
     }
 

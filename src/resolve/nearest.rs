@@ -79,8 +79,10 @@ pub fn unknown_module(sources: &Sources<'_>, name: Name<'_>) -> Failure {
             _ => "",
         };
         let mut consider = |key: &[u8], _, _: &[u8]| nearest.consider(key, note(key));
-        if let Err(failure) = sources.index_of(kind).and_then(|index| index.each(&mut consider)) {
-            return failure;
+        for tree in 0..sources.trees.count() {
+            if let Err(failure) = sources.trees.index(tree, kind).and_then(|index| index.each(&mut consider)) {
+                return failure;
+            }
         }
     }
     // Some aliases contain a comma, so a name with one is only unknown, not malformed.

@@ -49,7 +49,7 @@ pub fn steps(plan: &Plan<'_>) -> Vec<Step> {
     // libkmod leaves the calls of an install command to a shell.
     let steps = plan.steps().iter().filter(|step| !step.is_called()).filter_map(|step| {
         let (what, subject) = match step.action {
-            Action::Load(path) => ("insmod", path),
+            Action::Load(file) => ("insmod", file.path),
             Action::Install(command) => ("install", command),
             Action::BuiltIn => ("builtin", Default::default()),
             Action::Missing => ("missing", Default::default()),

@@ -8,14 +8,14 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use guest_init::failure::Failure;
-use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list::Entry;
 use guest_init::request::name::Name;
 use guest_init::resolve::plan::{Options, Plan};
 use guest_init::resolve::tree::dep::module_of;
 use guest_init::resolve::tree::index::{Index, IndexKind};
-use guest_init::resolve::tree::{Indexes, Sources};
+use guest_init::resolve::tree::{Sources, Trees};
 use tempfile::TempDir;
 
 use crate::cases::{Case, matching};
@@ -180,11 +180,11 @@ fn same(ours: &Option<Vec<Step>>, expected: &Option<Vec<Step>>) -> Result<(), St
     }
 }
 
-fn open(modules: &Path, release: &str, directories: &[&Path]) -> ModuleTree {
+fn open(modules: &Path, release: &str, directories: &[&Path]) -> ModuleTrees {
     let utf8 = |path: &Path| path.to_str().expect("a path in UTF-8").to_string();
     let directories: Vec<_> = directories.iter().map(|path| utf8(path)).collect();
     let directories: Vec<_> = directories.iter().map(String::as_str).collect();
-    ModuleTree::open(&utf8(modules), release, &directories).expect("the module tree")
+    ModuleTrees::open(&utf8(modules), release, &directories).expect("the module tree")
 }
 
 /// The two directories of a case's configuration.
@@ -218,12 +218,12 @@ impl TextIndexes {
     }
 
     fn tree<'a>(&'a self, binary: &Sources<'a>) -> Sources<'a> {
-        Sources { indexes: self, ..*binary }
+        Sources { trees: self, ..*binary }
     }
 }
 
-impl Indexes for TextIndexes {
-    fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure> {
+impl Trees for TextIndexes {
+    fn index(&self, _: u8, kind: IndexKind) -> Result<Index<'_>, Failure> {
         Ok(Index::text(kind, &self.0[kind as usize]))
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use guest_init::failure::{Code, Failure, Report};
-use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::{Request, list};
 use guest_init::resolve::plan::consequence::Consequence;
@@ -25,7 +25,7 @@ fn outcome(case: &Path) -> String {
     let request = Request::parse(line.trim_ascii_end(), &mut report);
 
     let config = case.join("modprobe.d");
-    let tree = ModuleTree::open(case.to_str().unwrap(), "tree", &[config.to_str().unwrap()]).unwrap();
+    let tree = ModuleTrees::open(case.to_str().unwrap(), "tree", &[config.to_str().unwrap()]).unwrap();
     let lines = tree.config(request.kernel.modules);
     let mut plan = Plan::new(tree.sources(&lines));
     plan.add_all(&request.entries, &mut |entry, failure| match Consequence::of_unplanned_entry(entry, &failure) {
@@ -66,7 +66,7 @@ fn files_of_the_configuration_count_whatever_their_size_and_name() {
     symlink("/dev/null", config.join("masked.conf")).unwrap();
     symlink("nothing", config.join("dangling.conf")).unwrap();
 
-    let tree = ModuleTree::open(folder.path().to_str().unwrap(), "1.0", &[config.to_str().unwrap()]).unwrap();
+    let tree = ModuleTrees::open(folder.path().to_str().unwrap(), "1.0", &[config.to_str().unwrap()]).unwrap();
     let lines = tree.config(ModuleWords::NONE);
     let mut plan = Box::new(Plan::new(tree.sources(&lines)));
     list::read(b"a", "list", &mut |entry| plan.add(&entry.unwrap(), Options::default()).unwrap());
@@ -77,9 +77,10 @@ fn files_of_the_configuration_count_whatever_their_size_and_name() {
 fn a_file_of_the_configuration_that_cannot_be_read_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("1.0")).unwrap();
+    std::fs::write(folder.path().join("1.0/modules.dep"), "kernel/a.ko:\n").unwrap();
     let softdep = std::fs::File::create(folder.path().join("1.0/modules.softdep")).unwrap();
     softdep.set_len((64 << 20) + 1).unwrap();
-    let failure = ModuleTree::open(folder.path().to_str().unwrap(), "1.0", &[]).unwrap_err();
+    let failure = ModuleTrees::open(folder.path().to_str().unwrap(), "1.0", &[]).unwrap_err();
     assert_eq!(failure.code, Code::ConfigUnreadable);
     assert_eq!(failure.to_string(), "plan modules.softdep: EFBIG: it can't be read: it has more than 64 MiB");
 }
@@ -91,7 +92,7 @@ fn refusal(entry: &str, damage: impl FnOnce(&Path)) -> (Failure, Consequence) {
     std::fs::create_dir(&tree).unwrap();
     std::fs::write(tree.join("modules.dep"), "kernel/a.ko:\n").unwrap();
     damage(&tree);
-    let tree = ModuleTree::open(folder.path().to_str().unwrap(), "1.0", &[]).unwrap();
+    let tree = ModuleTrees::open(folder.path().to_str().unwrap(), "1.0", &[]).unwrap();
     let mut plan = Box::new(Plan::new(tree.sources(&[])));
     let mut refused = None;
     list::read(entry.as_bytes(), "list", &mut |entry| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
 use guest_init::resolve::plan::{Action, Plan};
@@ -87,7 +87,7 @@ impl List {
     /// The files that guest-init loads, in its order, each with its parameters.
     pub fn plan(&self, kernel: &Kernel) -> Vec<String> {
         let modules = kernel.directory.join("lib/modules");
-        let files = ModuleTree::open(modules.to_str().expect("a path in UTF-8"), &kernel.release, &[]);
+        let files = ModuleTrees::open(modules.to_str().expect("a path in UTF-8"), &kernel.release, &[]);
         let files = files.unwrap_or_else(|failure| panic!("{failure}"));
         let config = files.config(ModuleWords::NONE);
         let mut entries = Vec::new();
@@ -97,8 +97,8 @@ impl List {
         let mut plan = Plan::new(files.sources(&config));
         plan.add_all(&entries, &mut |entry, failure| panic!("{}: {failure}", entry.name));
         let loads = plan.steps().iter().filter_map(|step| match step.action {
-            Action::Load(path) if plan.earlier_steps(step).next().is_none() => {
-                Some(format!("{} {}", String::from_utf8_lossy(path), plan.parameters(step)))
+            Action::Load(file) if plan.earlier_steps(step).next().is_none() => {
+                Some(format!("{} {}", String::from_utf8_lossy(file.path), plan.parameters(step)))
             }
             _ => None,
         });

@@ -40,14 +40,14 @@ pub fn load_modules<'a>(
     }
     let start = request.notify.map(|_| now());
     set_activity("planning");
-    let tree = places.tree(&request.module_dir)?;
-    if request.module_dir.place != Place::Image {
+    let trees = places.trees(request.module_dirs())?;
+    if request.module_dirs().iter().any(|location| location.place != Place::Image) {
         // The tree's share or disk may have been mounted, and its drivers loaded.
         set_activity("planning");
     }
-    let config = tree.config(request.kernel.modules);
-    let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));
-    plan_entries(&mut plan, &request.entries, &tree, &mut |finding| finding.report_or_log(report));
+    let config = trees.config(request.kernel.modules);
+    let mut plan = Box::write(Box::new_uninit(), Plan::new(trees.sources(&config)));
+    plan_entries(&mut plan, &request.entries, &trees, &mut |finding| finding.report_or_log(report));
     let options = LoadOptions {
         threads: threads(request.jobs),
         strict: request.strict,
@@ -56,7 +56,7 @@ pub fn load_modules<'a>(
         words: request.kernel.modules,
         purpose: "the list",
     };
-    let loader = Loader::open(&plan, &tree, options, &mut |finding| finding.report_or_log(report));
+    let loader = Loader::open(&plan, &trees, options, &mut |finding| finding.report_or_log(report));
     report.verdict()?;
     let modules = loader.load()?;
     set_activity("on the way to the agent");

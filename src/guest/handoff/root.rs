@@ -50,7 +50,7 @@ pub fn switch_root<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result
 #[inline(never)]
 fn switch_from_initramfs<'a>(request: &Request<'a>, places: &mut Places<'a>) -> Result<(), Failure> {
     let Some(root) = root_to_switch_to(request)? else { return Ok(()) };
-    let mut drivers = places.drivers_in(&request.module_dir)?;
+    let mut drivers = places.drivers_in(request.module_dirs())?;
     let new = match root.fs_types.and_then(Protocol::of) {
         Some(protocol) if !root.is_verified() => {
             protocol.mount(&mut drivers, root.source, root.flags, attributes(&root))?

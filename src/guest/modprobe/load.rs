@@ -16,7 +16,7 @@ use crate::guest::modprobe::problem::Problem;
 use crate::guest::modules::actions::{insert, missing_module, run_install_command};
 use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::sysfs::{is_live, kernel_format};
-use crate::guest::modules::tree::ModuleTree;
+use crate::guest::modules::trees::ModuleTrees;
 use crate::guest::system::invocation::Strings;
 use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::request::kernel::ModuleWords;
@@ -47,7 +47,7 @@ pub(super) fn report(output: &Output, call: &Call<'_>, problem: &Problem<'_>) {
 pub(super) struct Modprobe<'m, 'a> {
     pub(super) call: &'m Call<'m>,
     pub(super) output: &'m Output,
-    pub(super) tree: &'a ModuleTree,
+    pub(super) trees: &'a ModuleTrees,
     pub(super) sources: Sources<'a>,
     pub(super) words: ModuleWords<'m>,
     /// The path of the tree.
@@ -150,9 +150,9 @@ impl<'a> Modprobe<'_, 'a> {
         match step.action {
             _ if self.call.dry_run => Ok(true),
             Action::Load(path) => {
-                let mut file = ModuleFile::open(self.tree.directory(), path)?;
+                let mut file = ModuleFile::open(self.trees.directory_of(path), path.path)?;
                 // A module that is not compressed does not need the kernel's format.
-                let format = if path.ends_with(b".ko") { None } else { kernel_format() };
+                let format = if path.path.ends_with(b".ko") { None } else { kernel_format() };
                 let options = self.parameters(step);
                 let messages = self.messages.get_or_insert_with(KernelMessages::shared);
                 insert(step, &mut file, &options, format, &self.words, messages)
@@ -188,7 +188,7 @@ impl<'a> Modprobe<'_, 'a> {
             path => [self.directory, b"/", path],
         };
         let line = match step.action {
-            Action::Load(file) => [b"insmod ", &path(file).concat()[..], b" ", &options, end].concat(),
+            Action::Load(file) => [b"insmod ", &path(file.path).concat()[..], b" ", &options, end].concat(),
             Action::Install(command) => [b"install ", command, b" ", &options, end].concat(),
             Action::BuiltIn => [b"builtin ", &name_of(&step.module)[..], b"\n"].concat(),
             Action::Blacklisted | Action::Missing | Action::Adjust => return,

@@ -6,11 +6,11 @@
 
 extern crate alloc;
 
-mod indexes;
 mod load;
 pub mod output;
 mod problem;
 mod reaping_parent;
+mod reported_trees;
 mod usage;
 
 use alloc::boxed::Box;
@@ -24,12 +24,13 @@ use rustix::process::getcwd;
 use syscalls::Errno;
 
 use crate::guest::boot::command_line;
-use crate::guest::modprobe::indexes::ReportedIndexes;
 use crate::guest::modprobe::load::{Modprobe, report};
 use crate::guest::modprobe::output::Output;
+use crate::guest::modprobe::reported_trees::ReportedTrees;
 use crate::guest::modprobe::usage::HELP;
 use crate::guest::modules::config_files::{CONFIG, ConfigPath};
 use crate::guest::modules::tree::{MODULES, ModuleTree, running_release};
+use crate::guest::modules::trees::ModuleTrees;
 use crate::guest::system::files::Directory;
 use crate::guest::system::invocation::Strings;
 use crate::request::kernel::ModuleWords;
@@ -112,25 +113,24 @@ fn run(call: &Call<'_>, output: &Output, environment: Strings) -> Status {
     // To modprobe a file of the configuration that can't be read is empty.
     let passed_over = &mut |_| {};
     let tree = match Directory::open(directory.as_slice()) {
-        Ok(opened) => Ok(ModuleTree::in_directory(opened, &release, &config, passed_over)),
+        Ok(opened) => Ok(ModuleTree::in_directory(opened, &release)),
         // Without a tree, modprobe.d still has names, and modprobe may be called with the path of a file.
-        Err(_) => Directory::open("/").map(|top| ModuleTree::without_modules(top, &release, &config, passed_over)),
+        Err(_) => Directory::open("/").map(|top| ModuleTree::without_modules(top, &release)),
     };
-    match tree {
-        Ok(tree) => load_names(call, output, &directory, &tree, environment),
-        Err(_) => Status::Failure,
-    }
+    let Ok(tree) = tree else { return Status::Failure };
+    let trees = ModuleTrees::passing_over(tree.into(), Vec::new(), &config, passed_over);
+    load_names(call, output, &directory, &trees, environment)
 }
 
 /// Loads the names of a call. A problem with a name is reported, and the other names are still loaded.
-fn load_names(call: &Call<'_>, output: &Output, directory: &[u8], tree: &ModuleTree, environment: Strings) -> Status {
+fn load_names(call: &Call<'_>, output: &Output, directory: &[u8], trees: &ModuleTrees, environment: Strings) -> Status {
     let words = ModuleWords::of(command_line(output));
-    let lines = tree.config(words);
+    let lines = trees.config(words);
     let parameters = if call.all { Vec::new() } else { join_parameters(call.operands().skip(1)) };
-    let indexes = ReportedIndexes::new(tree, output);
-    let sources = Sources { indexes: &indexes, ..tree.sources(&lines) };
+    let reported = ReportedTrees::new(trees, output);
+    let sources = Sources { trees: &reported, ..trees.sources(&lines) };
     let plan = Box::write(Box::new_uninit(), Plan::new(sources));
-    let mut modprobe = Modprobe { call, output, tree, sources, words, directory, plan, messages: None, environment };
+    let mut modprobe = Modprobe { call, output, trees, sources, words, directory, plan, messages: None, environment };
     let mut status = Status::Success;
     for name in call.operands().take(if call.all { usize::MAX } else { 1 }) {
         if let Err(problem) = modprobe.load_name(name, &parameters) {

@@ -1,4 +1,4 @@
-//! The files of the configuration: those in modprobe.d, and modules.softdep of the module tree (MODPROBE.md 6.1, 6.2).
+//! The files of the configuration: those in modprobe.d, and modules.softdep of each module tree (MODPROBE.md 6.1, 6.2).
 //!
 //! [`crate::resolve::tree::config`] owns the meaning of a line.
 
@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use rustix::io::{self, Errno};
 
 use crate::failure::{Code, Failure};
+use crate::guest::modules::tree::{ModuleTree, SOFTDEP};
 use crate::guest::system::files::{Directory, File, read, why_not_opened};
 use crate::resolve::tree::config::unfold;
 use crate::text::Shown;
@@ -18,8 +19,6 @@ use crate::text::Shown;
 /// (modprobe.d(5)).
 pub const CONFIG: [&str; 5] =
     ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
-/// The file of the module tree that is part of the configuration.
-const SOFTDEP: &str = "modules.softdep";
 /// The longest file that is read, in bytes.
 const LONGEST: usize = 64 << 20;
 
@@ -44,21 +43,28 @@ impl<'a> From<&'a [u8]> for ConfigPath<'a> {
     }
 }
 
-/// The texts of all files, in the order of their names, with their lines unfolded. modules.softdep is one of them.
-/// Calls `failed` with each directory or file that exists and can't be read. To modprobe that file is empty.
+/// The texts of all files, in the order of their names, with their lines unfolded. modules.softdep is one of them, that
+/// of an earlier tree before that of a later one. Calls `failed` with each directory or file that exists and can't be
+/// read. To modprobe that file is empty.
 ///
 /// Failure: [`Code::ConfigUnreadable`].
-pub fn read_all<'c>(
-    tree: Option<&Directory>,
+pub fn read_all<'c, 't>(
+    trees: impl Iterator<Item = &'t ModuleTree> + Clone,
     paths: &[impl Copy + Into<ConfigPath<'c>>],
     failed: &mut dyn FnMut(Failure),
 ) -> Vec<Vec<u8>> {
     let mut files = ConfigFiles { files: Vec::new(), failed };
-    if let Some(tree) = tree {
-        files.add(SOFTDEP.as_bytes(), b"", || tree.regular(SOFTDEP));
+    for (number, tree) in trees.clone().enumerate() {
+        // The NUL bytes sort the files of several trees by the number of the tree.
+        let key = [SOFTDEP.as_bytes(), &[0].repeat(number)].concat();
+        let path = if number == 0 { SOFTDEP.into() } else { format!("{}/{SOFTDEP}", tree.path()) };
+        files.add(&key, &[path.as_bytes()], || tree.softdep());
     }
     for &path in paths {
         files.add_path(path.into());
+    }
+    for (tree, directory) in trees.filter_map(|tree| Some((tree, tree.own_config()?))) {
+        files.add_directory(&directory, format!("{}/../../modprobe.d", tree.path()).as_bytes());
     }
     files.files.into_iter().map(|(_, text)| text).collect()
 }
@@ -76,15 +82,26 @@ impl ConfigFiles<'_> {
             Some(root) => root.directory(path),
             None => Directory::open(path),
         };
-        match directory.and_then(|directory| Ok((directory.file_names()?, directory))) {
-            Ok((names, directory)) => {
-                let names = names.iter().filter(|name| name.ends_with(b".conf") && !name.starts_with(b"."));
-                names.for_each(|name| self.add(name, path, || directory.regular(name.as_slice())));
-            }
+        match directory {
+            Ok(directory) => self.add_directory(&directory, path),
             // `modprobe -C` also takes a file, of any name.
             Err(Errno::NOTDIR) => {
                 let open = || root.cloned().map_or_else(|| Directory::open("."), Ok)?.regular(path);
-                self.add(path.rsplit(|&b| b == b'/').next().unwrap_or_default(), b"", open);
+                let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+                self.add(name, &[name], open);
+            }
+            Err(error) => self.fail(path, error),
+        }
+    }
+
+    /// Adds the files `*.conf` of a directory that is open.
+    fn add_directory(&mut self, directory: &Directory, path: &[u8]) {
+        match directory.file_names() {
+            Ok(names) => {
+                let names = names.iter().filter(|name| name.ends_with(b".conf") && !name.starts_with(b"."));
+                names.for_each(|name| {
+                    self.add(name, &[path, b"/", name], || directory.regular(name.as_slice()));
+                });
             }
             Err(error) => self.fail(path, error),
         }
@@ -92,14 +109,14 @@ impl ConfigFiles<'_> {
 
     /// Adds a file, unless there is one of that name. A directory is no file, and neither is a link to nothing,
     /// whatever the name is. A file of another kind is empty, such as /dev/null, which masks files of the same name.
-    fn add(&mut self, name: &[u8], directory: &[u8], open: impl FnOnce() -> io::Result<File>) {
+    /// A failure names the file by its path, which `path` has in pieces.
+    fn add(&mut self, name: &[u8], path: &[&[u8]], open: impl FnOnce() -> io::Result<File>) {
         let Err(position) = self.files.binary_search_by(|(known, _)| known.as_slice().cmp(name)) else { return };
         let text = match open() {
             Err(Errno::ISDIR | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return,
             Err(Errno::INVAL) => Vec::new(),
             file => file.and_then(|file| read(&file, LONGEST)).unwrap_or_else(|error| {
-                let path = if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() };
-                self.fail(&path, error);
+                self.fail(&path.concat(), error);
                 Vec::new()
             }),
         };

@@ -1,4 +1,4 @@
-//! Modules: the tree that they are in, their files, and the loader.
+//! Modules: the trees that they are in, their files, and the loader.
 
 pub mod actions;
 pub mod config_files;
@@ -9,4 +9,5 @@ pub mod refusal;
 pub mod schedule;
 pub mod sysfs;
 pub mod tree;
+pub mod trees;
 pub mod unpack;

@@ -1,6 +1,6 @@
-//! The module tree of a release, `/lib/modules/RELEASE`, with its indexes, and the configuration in modprobe.d.
+//! A module tree, `/lib/modules/RELEASE`: its directory and its indexes.
 //!
-//! How an index is searched and a line of configuration is read is [`crate::resolve::tree`]'s.
+//! How an index is searched is [`crate::resolve::tree`]'s.
 
 extern crate alloc;
 
@@ -13,19 +13,18 @@ use rustix::io::{self, Errno};
 use rustix_futex_sync::OnceLock;
 
 use crate::failure::{Code, Failure};
-use crate::guest::modules::config_files::{self, ConfigPath};
-use crate::guest::system::files::{Directory, why_not_opened};
-use crate::request::kernel::ModuleWords;
+use crate::guest::system::files::{Directory, File, why_not_opened};
+use crate::guest::system::initramfs::is_initramfs;
 use crate::request::list::Entry;
 use crate::request::name::{normal, same};
-use crate::resolve::tree::config::{self, Directive};
 use crate::resolve::tree::dep::module_of;
 use crate::resolve::tree::index::{Index, IndexKind};
-use crate::resolve::tree::{Indexes, Sources};
 use crate::text::Shown;
 
 /// The directory of module trees.
 pub const MODULES: &str = "/lib/modules";
+/// The file of the tree that is part of the configuration.
+pub const SOFTDEP: &str = "modules.softdep";
 /// The longest index that is read from a share, in bytes. Those of a distribution's kernel have up to 2 MB.
 const LONGEST_INDEX: usize = 64 << 20;
 
@@ -36,34 +35,29 @@ const MOST_SEARCHED: usize = 20_000;
 /// An open module tree.
 #[derive(Debug)]
 pub struct ModuleTree {
+    /// The directory of module trees that the tree is in, as failures name it.
+    name: String,
     release: String,
     /// The directory that has a tree for each release. `None`: the tree was opened by itself.
     modules: Option<Directory>,
     /// The directory of the tree.
     directory: Directory,
+    /// Whether the tree exists. If not, `directory` is where paths that are not absolute begin.
+    exists: bool,
+    /// Whether the directory `modprobe.d` beside `modules` is part of the configuration.
+    has_own_config: bool,
     /// The indexes, each opened when it is first searched.
     indexes: [OnceLock<Index<'static>>; 5],
-    /// The texts of the configuration, in the order in which they count. Lines are unfolded.
-    config: Vec<Vec<u8>>,
+    /// Whether the tree is in an initramfs, once that was asked.
+    is_in_initramfs: OnceLock<bool>,
 }
 
 impl ModuleTree {
-    /// Opens the tree of `release` in the directory `modules`, and reads the configuration in the directories `config`.
+    /// Opens the tree of `release` in the directory `modules`, which may be on a share or in an image. Failures call the
+    /// directory `name`.
     ///
-    /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`], [`Code::ConfigUnreadable`].
-    pub fn open(modules: &str, release: &str, config: &[&str]) -> Result<Self, Failure> {
-        Self::open_in(Directory::open(modules), &modules, release, config)
-    }
-
-    /// As [`Self::open`], in a directory that may be on a share or in an image. Failures call the directory `name`.
-    ///
-    /// Failures: those of [`Self::open`].
-    pub fn open_in<'c>(
-        modules: io::Result<Directory>,
-        name: &dyn Display,
-        release: &str,
-        config: &[impl Copy + Into<ConfigPath<'c>>],
-    ) -> Result<Self, Failure> {
+    /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`].
+    pub fn open(modules: io::Result<Directory>, name: &dyn Display, release: &str) -> Result<Self, Failure> {
         let closed = |error| match error {
             Errno::XDEV => why_not_opened(error),
             _ => "the directory can't be opened",
@@ -75,58 +69,28 @@ impl ModuleTree {
         let missing = |error, reason: &str| {
             let others = modules.names().unwrap_or_default();
             let reason = alloc::format!("{reason}{}", Listed("; there is ", &others));
-            let name = alloc::format!("{name}/");
-            failure(&alloc::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes())), error, &reason)
+            failure(&path_of(name, release), error, &reason)
         };
         let directory = modules.directory(release).map_err(|error| missing(error, closed(error)))?;
-        let mut unreadable = None;
-        let files = Self::in_directory(directory, release, config, &mut |failure| {
-            unreadable.get_or_insert(failure);
-        });
-        unreadable.map_or(Ok(()), Err)?;
-        match files.index(IndexKind::Dep)?.exists() {
-            true => Ok(Self { modules: Some(modules), ..files }),
+        let tree = Self { name: name.to_string(), ..Self::in_directory(directory, release) };
+        match tree.index(IndexKind::Dep)?.exists() {
+            true => Ok(Self { modules: Some(modules), ..tree }),
             false => Err(missing(Errno::NOENT, "it has no modules.dep.bin and no modules.dep")),
         }
     }
 
-    /// Takes an open directory as the tree of `release`, even if it has no modules.dep. Reads the configuration in the
-    /// directories `config`, and calls `failed` with each file of it that can't be read.
-    pub fn in_directory<'c>(
-        directory: Directory,
-        release: &str,
-        config: &[impl Copy + Into<ConfigPath<'c>>],
-        failed: &mut dyn FnMut(Failure),
-    ) -> Self {
-        let config = config_files::read_all(Some(&directory), config, failed);
-        Self::with_config(directory, release, config)
+    /// Takes an open directory as the tree of `release`, even if it has no modules.dep.
+    pub fn in_directory(directory: Directory, release: &str) -> Self {
+        let indexes = Default::default();
+        let (name, release) = (String::new(), release.to_string());
+        let is_in_initramfs = OnceLock::new();
+        Self { name, release, modules: None, directory, exists: true, has_own_config: false, indexes, is_in_initramfs }
     }
 
-    /// The tree of a release that has none: no module, and the configuration in the directories `config`. Paths that
-    /// are not absolute begin in `directory`.
-    pub fn without_modules<'c>(
-        directory: Directory,
-        release: &str,
-        config: &[impl Copy + Into<ConfigPath<'c>>],
-        failed: &mut dyn FnMut(Failure),
-    ) -> Self {
+    /// The tree of a release that has none: no module. Paths that are not absolute begin in `directory`.
+    pub fn without_modules(directory: Directory, release: &str) -> Self {
         let indexes = IndexKind::ALL.map(|kind| OnceLock::from(Index::absent(kind)));
-        Self { indexes, ..Self::with_config(directory, release, config_files::read_all(None, config, failed)) }
-    }
-
-    fn with_config(directory: Directory, release: &str, config: Vec<Vec<u8>>) -> Self {
-        Self { release: release.to_string(), modules: None, directory, indexes: Default::default(), config }
-    }
-
-    /// The lines of the configuration, followed by those of the kernel command line (MODPROBE.md 6.2).
-    pub fn config<'a>(&'a self, words: ModuleWords<'a>) -> Vec<Directive<'a>> {
-        let files = self.config.iter().flat_map(|text| config::directives(text));
-        files.chain(config::command_line(words)).collect()
-    }
-
-    /// The tree and the configuration, as `resolve` takes them.
-    pub fn sources<'a>(&'a self, config: &'a [Directive<'a>]) -> Sources<'a> {
-        Sources { release: &self.release, indexes: self, config }
+        Self { exists: false, indexes, ..Self::in_directory(directory, release) }
     }
 
     /// Adds to the reason of a failure the places where the module is nevertheless: the other releases whose trees have
@@ -154,14 +118,54 @@ impl ModuleTree {
         others.filter(|release| has_it(release).is_some()).collect()
     }
 
+    /// The file with the soft dependencies that the modules themselves have (MODPROBE.md 6.1).
+    ///
+    /// Error: ENOENT if there is none.
+    pub fn softdep(&self) -> io::Result<File> {
+        if self.exists { self.directory.regular(SOFTDEP) } else { Err(Errno::NOENT) }
+    }
+
+    /// Makes the directory `modprobe.d` beside the directory of module trees a part of the configuration. That of the
+    /// image's own `/lib/modules` is part of it anyway.
+    pub fn with_own_config(self) -> Self {
+        Self { has_own_config: true, ..self }
+    }
+
+    /// The directory `modprobe.d` beside the directory of module trees, if it is part of the configuration and exists.
+    pub fn own_config(&self) -> Option<Directory> {
+        self.modules.as_ref().filter(|_| self.has_own_config)?.directory("../modprobe.d").ok()
+    }
+
+    /// Whether modules.dep has a line for a module. A damaged index has none.
+    pub fn has(&self, module: &[u8]) -> bool {
+        let has_it = |key: &[u8]| self.index(IndexKind::Dep)?.exact(key);
+        normal(module, has_it).is_some_and(|line| matches!(line, Ok(Some(_))))
+    }
+
+    /// The release of the tree's kernel, as `uname -r` prints it.
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// The path of the tree, as failures name it.
+    pub fn path(&self) -> String {
+        path_of(&self.name, &self.release)
+    }
+
     /// The directory of the tree. The paths in modules.dep begin here.
     pub const fn directory(&self) -> &Directory {
         &self.directory
     }
-}
 
-impl Indexes for ModuleTree {
-    fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure> {
+    /// Whether the files of the tree are in an initramfs, so that removing one frees memory.
+    pub fn is_in_initramfs(&self) -> bool {
+        *self.is_in_initramfs.get_or_init(|| is_initramfs(&self.directory))
+    }
+
+    /// An index of the tree.
+    ///
+    /// Failure: [`Code::CorruptIndex`].
+    pub fn index(&self, kind: IndexKind) -> Result<Index<'static>, Failure> {
         let Some(slot) = self.indexes.get(kind as usize) else { return Ok(Index::absent(kind)) };
         if let Some(index) = slot.get() {
             return Ok(*index);
@@ -169,6 +173,12 @@ impl Indexes for ModuleTree {
         let index = open_index(&self.directory, kind)?;
         Ok(*slot.get_or_init(|| index))
     }
+}
+
+/// The path of the tree of a release, in the directory of module trees that is called `name`.
+fn path_of(name: &dyn Display, release: &str) -> String {
+    let name = alloc::format!("{name}/");
+    alloc::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes()))
 }
 
 /// The path of a file of a module, in a directory or below it. `budget` is the number of names that are looked at.

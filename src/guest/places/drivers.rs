@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use crate::failure::{Code, Failure, Report};
 use crate::guest::modules::loader::{LoadOptions, Loader};
-use crate::guest::modules::tree::ModuleTree;
+use crate::guest::modules::trees::ModuleTrees;
 use crate::guest::system::files::{Directory, read, read_path};
 use crate::guest::watch::deadline::set_activity;
 use crate::guest::watch::logger;
@@ -70,10 +70,10 @@ const TO_DISKS: [&[u8]; 18] = [
 /// Devices that report a panic to the host: QEMU's and Cloud Hypervisor's on PCI, QEMU's on ISA or in a device tree.
 pub const PVPANIC: &[Pattern] = &[b"pci:v00001B36d00000011*", b"acpi:QEMU0001:*", b"of:N*Cqemu,pvpanic*"];
 
-/// The drivers of a module tree.
+/// The drivers of module trees.
 pub struct Drivers<'a> {
-    /// `None`: the tree does not exist, and all drivers must be built into the kernel.
-    tree: Option<Rc<ModuleTree>>,
+    /// `None`: no tree exists, and all drivers must be built into the kernel.
+    trees: Option<Rc<ModuleTrees>>,
     kernel: KernelWords<'a>,
     keep_modules: bool,
     /// The purpose of the next drivers, as the log names it.
@@ -83,23 +83,9 @@ pub struct Drivers<'a> {
 }
 
 impl<'a> Drivers<'a> {
-    /// The drivers of a tree. A tree that does not exist is no failure.
-    ///
-    /// Failure: [`Code::CorruptIndex`].
-    pub fn new(
-        tree: Result<Rc<ModuleTree>, Failure>,
-        kernel: KernelWords<'a>,
-        keep_modules: bool,
-    ) -> Result<Self, Failure> {
-        let tree = match tree {
-            Ok(tree) => Some(tree),
-            Err(failure) if failure.code == Code::NoModuleTree => {
-                log::debug!("{failure}: no drivers are loaded from it");
-                None
-            }
-            Err(failure) => return Err(failure),
-        };
-        Ok(Self { tree, kernel, keep_modules, purpose: "the root", requested: Vec::new() })
+    /// The drivers of trees. `None`: no tree exists, which is no failure.
+    pub const fn new(trees: Option<Rc<ModuleTrees>>, kernel: KernelWords<'a>, keep_modules: bool) -> Self {
+        Self { trees, kernel, keep_modules, purpose: "the root", requested: Vec::new() }
     }
 
     /// Loads the module of a file system, if the kernel does not have the file system. Returns whether the kernel has
@@ -149,7 +135,7 @@ impl<'a> Drivers<'a> {
     ///
     /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
     pub fn load_for_disks(&mut self) -> Result<bool, Failure> {
-        let Some(tree) = self.tree.clone() else { return Ok(false) };
+        let Some(trees) = self.trees.clone() else { return Ok(false) };
         let mut aliases = self.announced();
         for bus in &Directory::open("/sys/bus").and_then(|buses| buses.names()).unwrap_or_default() {
             unclaimed_devices(bus, &mut aliases);
@@ -159,8 +145,8 @@ impl<'a> Drivers<'a> {
         if aliases.is_empty() {
             return Ok(false);
         }
-        let config = tree.config(self.kernel.modules);
-        let sources = tree.sources(&config);
+        let config = trees.config(self.kernel.modules);
+        let sources = trees.sources(&config);
         let mut wanted = Vec::new();
         for alias in aliases {
             match leads_to_a_disk(&sources, &alias)? {
@@ -190,10 +176,10 @@ impl<'a> Drivers<'a> {
                 names.insert(position, alias);
             }
         }
-        let Some(tree) = self.tree.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
+        let Some(trees) = self.trees.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
         self.requested.extend(names.iter().cloned());
-        let config = tree.config(self.kernel.modules);
-        let mut plan = Box::write(Box::new_uninit(), Plan::new(tree.sources(&config)));
+        let config = trees.config(self.kernel.modules);
+        let mut plan = Box::write(Box::new_uninit(), Plan::new(trees.sources(&config)));
         for name in &names {
             let Ok(name) = Name::new(name) else { continue };
             match plan.add(&Entry { name, parameters: b"", optional }, Options { softdeps, ..Options::default() }) {
@@ -214,7 +200,7 @@ impl<'a> Drivers<'a> {
             words: self.kernel.modules,
             purpose: self.purpose,
         };
-        let loader = Loader::open(&plan, tree, options, &mut |finding| finding.report_or_log(&mut report));
+        let loader = Loader::open(&plan, trees, options, &mut |finding| finding.report_or_log(&mut report));
         report.verdict()?;
         loader.load()?;
         set_activity(format_args!("on the way to {}", self.purpose));
@@ -245,8 +231,8 @@ fn leads_to_a_disk(sources: &Sources<'_>, alias: &[u8]) -> Result<bool, Failure>
         |path: &[u8]| path.strip_prefix(DRIVERS).is_some_and(|path| TO_DISKS.iter().any(|part| path.starts_with(part)));
     for module in &lookup(sources, alias)? {
         let line = sources.line_of(module)?;
-        let path = line.path().unwrap_or_default();
-        if is_one(path) || !path.starts_with(b"kernel/") && line.dependencies().any(is_one) {
+        let path = line.path().map_or(&b""[..], |file| file.path);
+        if is_one(path) || !path.starts_with(b"kernel/") && line.dependencies().any(|file| is_one(file.path)) {
             return Ok(true);
         }
     }

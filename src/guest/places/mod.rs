@@ -9,6 +9,7 @@ pub mod drivers;
 pub mod share;
 
 use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use rustix::io;
@@ -17,6 +18,7 @@ use rustix::mount::MountAttrFlags;
 use crate::failure::{Code, Failure};
 use crate::guest::modules::config_files::CONFIG;
 use crate::guest::modules::tree::{MODULES, ModuleTree, running_release};
+use crate::guest::modules::trees::ModuleTrees;
 use crate::guest::places::detached::{bind_mounted_to_lib_modules, bind_to_lib_modules};
 use crate::guest::places::disk::layout::Layout;
 use crate::guest::places::disk::verified::VerifiedDisks;
@@ -25,11 +27,11 @@ use crate::guest::places::drivers::Drivers;
 use crate::guest::system::errno::strerror;
 use crate::guest::system::files::{Directory, File, open_directory};
 use crate::guest::system::initramfs::has_modprobe;
-use crate::request::Request;
 use crate::request::extension::MOUNT_POINTS;
 use crate::request::kernel::KernelWords;
 use crate::request::kernel::disk_name::{By, DiskName};
 use crate::request::location::{Location, Place};
+use crate::request::{DEFAULT_MODULE_DIRS, MOST_TREES, Request};
 use crate::text::Shown;
 
 /// The image, the extensions, the shares and the disks. A share or a disk is mounted, and a module tree is opened, when
@@ -37,31 +39,35 @@ use crate::text::Shown;
 pub struct Places<'a> {
     kernel: KernelWords<'a>,
     keep_modules: bool,
-    /// The module directory of the image. Only its drivers can be loaded before a share or a disk is
-    /// mounted.
-    image_modules: Location<'a>,
+    /// The module directories in the image. Only their drivers can be loaded before a share or a disk is mounted.
+    image_dirs: heapless::Vec<Location<'a>, MOST_TREES>,
     image_drivers: Option<Drivers<'a>>,
     verified: VerifiedDisks<'a>,
     places: Vec<OpenedPlace<'a>>,
     trees: Vec<OpenedTree<'a>>,
+    /// Each several of these trees that were asked for, with their configuration.
+    groups: Vec<OpenedTrees<'a>>,
 }
 
 /// A place, and the directory at which the paths of its locations begin.
 type OpenedPlace<'a> = (Place<'a>, Result<Directory, Failure>);
 /// A module tree, and the location that it was opened from.
-type OpenedTree<'a> = (Location<'a>, Result<Rc<ModuleTree>, Failure>);
+type OpenedTree<'a> = (Location<'a>, Result<Arc<ModuleTree>, Failure>);
+/// Module trees together, and the locations that they were opened from.
+type OpenedTrees<'a> = (heapless::Vec<Location<'a>, MOST_TREES>, Result<Rc<ModuleTrees>, Failure>);
 
 impl<'a> Places<'a> {
     /// Creates the places of a request. Nothing is mounted or opened yet.
     pub fn new(request: &Request<'a>) -> Self {
-        let image_modules = match request.module_dir.place {
-            Place::Image => request.module_dir,
-            Place::Extension(_) | Place::Share(_) | Place::Disk(_) => Location::in_image(MODULES.as_bytes()),
-        };
+        let in_image = request.module_dirs().iter().filter(|location| location.place == Place::Image);
+        let mut image_dirs: heapless::Vec<_, _> = in_image.copied().collect();
+        if image_dirs.is_empty() {
+            image_dirs.extend(DEFAULT_MODULE_DIRS.iter().copied());
+        }
         let Request { kernel, keep_modules, .. } = *request;
         let verified = VerifiedDisks::new(request);
-        let (places, trees) = (Vec::new(), Vec::new());
-        Self { kernel, keep_modules, image_modules, image_drivers: None, verified, places, trees }
+        let (places, trees, groups) = (Vec::new(), Vec::new(), Vec::new());
+        Self { kernel, keep_modules, image_dirs, image_drivers: None, verified, places, trees, groups }
     }
 
     /// Opens a regular file. The outer failure is that of the place, the inner error that of the file.
@@ -72,33 +78,54 @@ impl<'a> Places<'a> {
         self.directory_of(location).map(|directory| directory.regular(location.below()))
     }
 
-    /// The module tree of the running kernel in a module directory.
+    /// The module trees of the running kernel in module directories, of which there are one to [`MOST_TREES`].
     ///
-    /// Failures: as [`Self::file`], [`Code::NoModuleTree`], [`Code::CorruptIndex`].
-    pub fn tree(&mut self, location: &Location<'a>) -> Result<Rc<ModuleTree>, Failure> {
+    /// Failures: as [`Self::file`], [`Code::NoModuleTree`], [`Code::CorruptIndex`], [`Code::ConfigUnreadable`].
+    pub fn trees(&mut self, locations: &[Location<'a>]) -> Result<Rc<ModuleTrees>, Failure> {
+        if let Some((_, trees)) = self.groups.iter().find(|(known, _)| known == locations) {
+            return trees.clone();
+        }
+        let trees = self.open_trees(locations);
+        let locations = heapless::Vec::from_slice(locations).unwrap_or_default();
+        self.groups.push((locations, trees.clone()));
+        trees
+    }
+
+    fn open_trees(&mut self, locations: &[Location<'a>]) -> Result<Rc<ModuleTrees>, Failure> {
+        let none = || Failure::new(Code::NoModuleTree, MODULES, "no directory of module trees is named");
+        let (first, others) = locations.split_first().ok_or_else(none)?;
+        let first = self.tree(first)?;
+        let others = others.iter().map(|location| self.tree(location)).collect::<Result<_, _>>()?;
+        ModuleTrees::of(first, others, &CONFIG).map(Rc::new)
+    }
+
+    /// The module tree of the running kernel in a module directory.
+    fn tree(&mut self, location: &Location<'a>) -> Result<Arc<ModuleTree>, Failure> {
         if let Some((_, tree)) = self.trees.iter().find(|(known, _)| known == location) {
             return tree.clone();
         }
         let modules = self.directory_of(location)?.directory(location.below());
-        let tree = ModuleTree::open_in(modules, location, &running_release(), &CONFIG).map(Rc::new);
+        let tree = ModuleTree::open(modules, location, &running_release());
+        let is_image_own = DEFAULT_MODULE_DIRS.contains(location);
+        let tree = tree.map(|tree| Arc::new(if is_image_own { tree } else { tree.with_own_config() }));
         self.trees.push((*location, tree.clone()));
         tree
     }
 
-    /// The drivers of the image's module tree.
+    /// The drivers of the image's module trees.
     ///
     /// Failure: [`Code::CorruptIndex`].
     pub fn drivers(&mut self) -> Result<&mut Drivers<'a>, Failure> {
         self.drivers_and_verified().map(|(drivers, _)| drivers)
     }
 
-    /// The drivers of the image's module tree, and the disks that are verified.
+    /// The drivers of the image's module trees, and the disks that are verified.
     ///
     /// Failure: [`Code::CorruptIndex`].
     pub fn drivers_and_verified(&mut self) -> Result<(&mut Drivers<'a>, &mut VerifiedDisks<'a>), Failure> {
         let drivers = match self.image_drivers.take() {
             Some(drivers) => drivers,
-            None => self.drivers_in(&self.image_modules.clone())?,
+            None => self.drivers_in(&self.image_dirs.clone())?,
         };
         Ok((self.image_drivers.insert(drivers), &mut self.verified))
     }
@@ -108,23 +135,35 @@ impl<'a> Places<'a> {
         &mut self.verified
     }
 
-    /// The drivers of the module tree in a module directory.
+    /// The drivers of the module trees in module directories. A directory in the image that has no tree is no failure.
     ///
-    /// Failures: as [`Self::file`], [`Code::CorruptIndex`].
-    pub fn drivers_in(&mut self, location: &Location<'a>) -> Result<Drivers<'a>, Failure> {
-        Drivers::new(self.tree(location), self.kernel, self.keep_modules)
+    /// Failures: as [`Self::file`], [`Code::CorruptIndex`], [`Code::ConfigUnreadable`].
+    pub fn drivers_in(&mut self, locations: &[Location<'a>]) -> Result<Drivers<'a>, Failure> {
+        let mut existing = heapless::Vec::<_, MOST_TREES>::new();
+        for location in locations {
+            match self.tree(location) {
+                Ok(_) => existing.extend([*location]),
+                Err(failure) if failure.code == Code::NoModuleTree => {
+                    log::debug!("{failure}: no drivers are loaded from it");
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        let trees = if existing.is_empty() { None } else { Some(self.trees(&existing)?) };
+        Ok(Drivers::new(trees, self.kernel, self.keep_modules))
     }
 
     /// Leaves the places to the agent: nothing of a share or of a disk remains, except the module directory, if the
     /// image has a modprobe.
     ///
     /// Failures: as [`Self::file`].
-    pub fn hand_over(&mut self, module_dir: &Location<'a>) -> Result<(), Failure> {
-        self.bind_modules(module_dir)?;
+    pub fn hand_over(&mut self, module_dirs: &[Location<'a>]) -> Result<(), Failure> {
+        module_dirs.iter().try_for_each(|location| self.bind_modules(location))?;
         if self.verified.has_devices() {
             // The mounts end before the devices that they are on. All others end with the execve of the agent.
             self.places.clear();
             self.trees.clear();
+            self.groups.clear();
             self.verified.hand_over()?;
         }
         Ok(())

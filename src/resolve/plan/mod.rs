@@ -24,6 +24,7 @@ use crate::resolve::plan::steps_by_name::{Link, StepsByName};
 use crate::resolve::plan::walk::Walk;
 use crate::resolve::tree::Sources;
 use crate::resolve::tree::config::{SoftdepLines, is_blacklisted};
+use crate::resolve::tree::dep::ModulePath;
 use crate::resolve::tree::module::Module;
 use crate::text::Shown;
 
@@ -60,8 +61,8 @@ pub struct Step<'a> {
 /// The action of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<'a> {
-    /// Load this file. A path that begins with `/` is used as it is; any other lies below the tree.
-    Load(&'a [u8]),
+    /// Load this file.
+    Load(ModulePath<'a>),
     /// Set the entry's parameters in sysfs, because an earlier step loads the module without them.
     Adjust,
     /// Set the parameters in sysfs, because the module is built in.
@@ -118,7 +119,7 @@ pub struct Options {
 ///
 /// let mut indexes = IndexKind::ALL.map(Index::absent);
 /// indexes[0] = Index::text(IndexKind::Dep, b"kernel/e1000e.ko: kernel/ptp.ko\nkernel/ptp.ko:\n");
-/// let mut plan = Plan::new(Sources { release: "6.1.0-56-amd64", indexes: &indexes, config: &[] });
+/// let mut plan = Plan::new(Sources { release: "6.1.0-56-amd64", trees: &indexes, config: &[] });
 /// let mut result = Ok(());
 /// list::read(b"e1000e EEE=1", "a list", &mut |entry| {
 ///     result = entry.and_then(|entry| plan.add(&entry, Options::default()));
@@ -326,7 +327,7 @@ impl fmt::Display for StepLine<'_, '_> {
         let Self(plan, step) = self;
         let parameters = plan.parameters(step);
         match step.action {
-            Action::Load(path) => write!(f, "insmod {} {parameters}", Shown(path)),
+            Action::Load(file) => write!(f, "insmod {} {parameters}", Shown(file.path)),
             Action::Install(command) => write!(f, "install {} {parameters}", Shown(command)),
             Action::Adjust => write!(f, "adjust {} {}", step.module, Shown(step.entry_parameters)),
             Action::BuiltIn => write!(f, "builtin {}", step.module),

@@ -24,8 +24,8 @@ pub fn each_dependency(plan: &Plan<'_>, wait: &mut dyn FnMut(usize, usize)) -> R
         if let Some((command, _)) = plan.command_of(step) {
             (command..number).for_each(|earlier| wait(earlier, number));
         }
-        for path in sources.line_of(&step.module)?.dependencies() {
-            wait_for_earlier(plan, number, module_of(path), wait);
+        for file in sources.line_of(&step.module)?.dependencies() {
+            wait_for_earlier(plan, number, module_of(file.path), wait);
         }
         for (side, name) in config::softdeps(sources.config, step.module.name, SoftdepLines::First) {
             for module in &lookup(sources, name)? {

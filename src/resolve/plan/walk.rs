@@ -8,7 +8,7 @@ use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::steps_by_name::Link;
 use crate::resolve::plan::{Action, CallLink, Options, Plan, Step, Wanted, too_large};
 use crate::resolve::tree::config::{self, Side};
-use crate::resolve::tree::dep::Line;
+use crate::resolve::tree::dep::{Line, ModulePath};
 use crate::resolve::tree::module::{FoundBy, Module};
 use crate::text::Shown;
 
@@ -51,16 +51,16 @@ impl<'p, 'a> Walk<'p, 'a> {
         let ignore_install = self.options.ignore_install && is_first;
         let subject = Shown(self.wanted.module.name);
         self.visited.push(*module).map_err(|_| too_large(subject, "more than 128 soft dependencies"))?;
-        for path in line.dependencies() {
-            self.between_soft_dependencies(&Module::in_file(path), Some(path), is_first)?;
+        for file in line.dependencies() {
+            self.between_soft_dependencies(&Module::in_file(file.path), Some(file), is_first)?;
         }
-        let path = match module.found_by {
-            FoundBy::File(path) => Some(path),
+        let file = match module.found_by {
+            FoundBy::File(path) => Some(ModulePath { tree: 0, path }),
             _ => line.path(),
         };
         match ignore_install {
-            true => self.step(module, self.action(module, path)?, is_first),
-            false => self.between_soft_dependencies(module, path, is_first),
+            true => self.step(module, self.action(module, file)?, is_first),
+            false => self.between_soft_dependencies(module, file, is_first),
         }
     }
 
@@ -69,12 +69,12 @@ impl<'p, 'a> Walk<'p, 'a> {
     fn between_soft_dependencies(
         &mut self,
         module: &Module<'a>,
-        path: Option<&'a [u8]>,
+        file: Option<ModulePath<'a>>,
         is_listed: bool,
     ) -> Result<(), Failure> {
         let softdeps = config::softdeps(self.plan.sources.config, module.name, self.options.softdeps);
         self.soft_dependencies(softdeps.clone(), Side::Before)?;
-        self.step(module, self.action(module, path)?, is_listed)?;
+        self.step(module, self.action(module, file)?, is_listed)?;
         self.soft_dependencies(softdeps, Side::After)
     }
 
@@ -102,12 +102,12 @@ impl<'p, 'a> Walk<'p, 'a> {
     ///
     /// 1. with `-i` for the wanted module, even if a soft dependency leads back to it (MODPROBE.md 5.5);
     /// 2. for a module that has a soft dependency that exists (MODPROBE.md 5.6).
-    fn action(&self, module: &Module<'a>, path: Option<&'a [u8]>) -> Result<Action<'a>, Failure> {
+    fn action(&self, module: &Module<'a>, file: Option<ModulePath<'a>>) -> Result<Action<'a>, Failure> {
         let config = self.plan.sources.config;
         let ignores_install = self.options.ignore_install && module.is(&self.wanted.module);
-        Ok(match (config::install(config, module), path) {
+        Ok(match (config::install(config, module), file) {
             (Some(command), _) if !ignores_install && !self.has_softdeps(module)? => Action::Install(command),
-            (_, Some(path)) => Action::Load(path),
+            (_, Some(file)) => Action::Load(file),
             (_, None) if self.plan.sources.has_built_in(module)? => Action::BuiltIn,
             (_, None) => Action::Missing,
         })
@@ -124,7 +124,7 @@ impl<'p, 'a> Walk<'p, 'a> {
     pub(super) fn step(&mut self, module: &Module<'a>, action: Action<'a>, is_listed: bool) -> Result<(), Failure> {
         let asked_for = module.is(&self.wanted.module);
         // A module that is a soft dependency may be on the wanted module's line as well.
-        let is_required = is_listed || self.line.dependencies().any(|path| Module::in_file(path).is(module));
+        let is_required = is_listed || self.line.dependencies().any(|file| Module::in_file(file.path).is(module));
         let entry_parameters = if asked_for { self.wanted.parameters } else { b"" };
         let number = self.plan.steps.len();
         self.plan.push(Step {

@@ -1,31 +1,55 @@
 //! A line of modules.dep: the file of a module, and the files that the module depends on (MODPROBE.md 2.2).
 
-/// A line `PATH: DEPENDENCY…`. A module that modules.dep does not list has an empty line: no path and no dependencies.
+/// The file of a module: a module tree, and the path below it. A path that begins with `/` is used as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModulePath<'a> {
+    /// The number of the tree, counted from 0.
+    pub tree: u8,
+    /// The path, as modules.dep has it.
+    pub path: &'a [u8],
+}
+
+/// A line `PATH: DEPENDENCY…` of a tree. A module that modules.dep does not list has an empty line: no path and no
+/// dependencies.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Line<'a>(&'a [u8]);
+pub struct Line<'a> {
+    tree: u8,
+    text: &'a [u8],
+    /// The dependencies across trees, in the order of loading. `None`: those of the line.
+    completed: Option<&'a [ModulePath<'a>]>,
+}
 
 impl<'a> Line<'a> {
-    /// Takes a line as the index holds it.
-    pub const fn new(line: &'a [u8]) -> Self {
-        Self(line)
+    /// Takes a line as the index of a tree holds it.
+    pub const fn new(tree: u8, text: &'a [u8]) -> Self {
+        Self { tree, text, completed: None }
     }
 
-    /// The path of the module's own file.
-    pub fn path(&self) -> Option<&'a [u8]> {
-        self.parts().map(|(path, _)| path)
+    /// The same line with the dependencies across trees.
+    pub const fn completed(self, dependencies: &'a [ModulePath<'a>]) -> Self {
+        Self { completed: Some(dependencies), ..self }
     }
 
-    /// The paths of the files that are loaded before the module, in the order of loading: from right to left
-    /// (MODPROBE.md 2.3).
-    pub fn dependencies(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let paths = self.parts().map_or(&b""[..], |(_, paths)| paths);
-        paths.rsplit(|&b| matches!(b, b' ' | b'\t')).filter(|path| !path.is_empty())
+    /// The module's own file.
+    pub fn path(&self) -> Option<ModulePath<'a>> {
+        self.parts().map(|(path, _)| ModulePath { tree: self.tree, path })
+    }
+
+    /// The files that are loaded before the module, in the order of loading: from right to left (MODPROBE.md 2.3).
+    pub fn dependencies(&self) -> impl Iterator<Item = ModulePath<'a>> + use<'a> {
+        let tree = self.tree;
+        let paths = match self.completed {
+            None => self.parts().map_or(&b""[..], |(_, paths)| paths),
+            Some(_) => b"",
+        };
+        let paths = paths.rsplit(|&b| matches!(b, b' ' | b'\t')).filter(|path| !path.is_empty());
+        self.completed.unwrap_or_default().iter().copied().chain(paths.map(move |path| ModulePath { tree, path }))
     }
 
     /// The text before the colon, and the text after it.
     fn parts(&self) -> Option<(&'a [u8], &'a [u8])> {
-        let colon = self.0.iter().position(|&b| b == b':')?;
-        Some((self.0.get(..colon)?, self.0.get(colon + 1..)?))
+        let colon = self.text.iter().position(|&b| b == b':')?;
+        Some((self.text.get(..colon)?, self.text.get(colon + 1..)?))
     }
 }
 
@@ -43,9 +67,9 @@ mod tests {
     #[test]
     fn dependencies_are_loaded_from_right_to_left() {
         let line =
-            Line::new(b"kernel/fs/ext4/ext4.ko: kernel/lib/crc16.ko kernel/fs/mbcache.ko\tkernel/fs/jbd2/jbd2.ko");
-        let names: Vec<_> = line.dependencies().map(module_of).collect();
-        assert_eq!(line.path().map(module_of), Some(&b"ext4"[..]));
+            Line::new(0, b"kernel/fs/ext4/ext4.ko: kernel/lib/crc16.ko kernel/fs/mbcache.ko\tkernel/fs/jbd2/jbd2.ko");
+        let names: Vec<_> = line.dependencies().map(|file| module_of(file.path)).collect();
+        assert_eq!(line.path().map(|file| module_of(file.path)), Some(&b"ext4"[..]));
         assert_eq!(names, [&b"jbd2"[..], b"mbcache", b"crc16"]);
         assert!(Line::default().path().is_none() && Line::default().dependencies().next().is_none());
     }

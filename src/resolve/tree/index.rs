@@ -149,8 +149,8 @@ fn entries(kind: IndexKind, text: &[u8]) -> impl Iterator<Item = TextEntry<'_>> 
     let end = if kind == IndexKind::BuiltinAlias { b'\0' } else { b'\n' };
     text.split(move |&b| b == end).filter_map(move |line| match kind {
         IndexKind::Dep => {
-            let path = Line::new(line).path()?;
-            Some(TextEntry { key: module_of(path), value: line })
+            let file = Line::new(0, line).path()?;
+            Some(TextEntry { key: module_of(file.path), value: line })
         }
         IndexKind::Builtin => (!line.is_empty()).then(|| TextEntry { key: module_of(line), value: b"" }),
         IndexKind::Symbols | IndexKind::Alias => {

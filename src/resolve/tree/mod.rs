@@ -1,5 +1,10 @@
-//! Where names are looked up: the indexes of a module tree, and the configuration of modprobe.
+//! Where names are looked up: the indexes of the module trees, and the configuration of modprobe.
+//!
+//! Most VMs have one tree. If there are several, the result is that of one depmod over all of them, in which a module
+//! that several trees have counts only in the first. Each tree's depmod ran without the other trees, so [`completion`]
+//! finds the dependencies that cross trees.
 
+pub mod completion;
 pub mod config;
 pub mod dep;
 pub mod glob;
@@ -8,37 +13,52 @@ pub mod module;
 pub mod trie;
 
 use core::fmt;
+use core::ops::Range;
 
 use crate::failure::Failure;
 use crate::request::name::normal;
 use config::Directive;
-use dep::Line;
+use dep::{Line, ModulePath};
 use index::{Index, IndexKind};
 use module::{FoundBy, Module};
-use trie::Visit;
 
-/// The five indexes of a tree. A plan needs only one or two of them, so an index may be opened when it is first needed.
-pub trait Indexes: Sync {
-    /// The index of a kind.
+/// The module trees of a VM, all for one kernel. A plan needs only one or two of a tree's five indexes, so an index may
+/// be opened when it is first needed.
+pub trait Trees: Sync {
+    /// The number of trees. Trees are numbered from 0, and the first counts first.
+    fn count(&self) -> u8 {
+        1
+    }
+
+    /// The index of a kind of a tree.
     ///
     /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
-    fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure>;
+    fn index(&self, tree: u8, kind: IndexKind) -> Result<Index<'_>, Failure>;
 
-    /// Decides what the failure of the index of a kind means. `Ok`: the look-up goes on as if it had no such entry.
-    fn on_damage(&self, _kind: IndexKind, failure: Failure) -> Result<(), Failure> {
+    /// Decides what the failure of an index means. `Ok`: the look-up goes on as if the index had no such entry.
+    fn on_damage(&self, _tree: u8, _kind: IndexKind, failure: Failure) -> Result<(), Failure> {
         Err(failure)
     }
-}
 
-impl fmt::Debug for dyn Indexes + '_ {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Indexes")
+    /// All files that are loaded before a module's file, in the order of loading, if there are several trees
+    /// ([`completion::each_dependency`]).
+    ///
+    /// Failures: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex), and
+    /// [`Code::PlanTooLarge`](crate::failure::Code::PlanTooLarge) for more than a plan may have.
+    fn completed(&self, _file: ModulePath<'_>) -> Result<&[ModulePath<'_>], Failure> {
+        Ok(&[])
     }
 }
 
-/// All five, in the order of [`IndexKind::ALL`].
-impl Indexes for [Index<'_>; 5] {
-    fn index(&self, kind: IndexKind) -> Result<Index<'_>, Failure> {
+impl fmt::Debug for dyn Trees + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Trees")
+    }
+}
+
+/// One tree: its five indexes, in the order of [`IndexKind::ALL`].
+impl Trees for [Index<'_>; 5] {
+    fn index(&self, _tree: u8, kind: IndexKind) -> Result<Index<'_>, Failure> {
         let [dep, symbols, alias, builtin, builtin_alias] = self;
         Ok(*match kind {
             IndexKind::Dep => dep,
@@ -50,7 +70,7 @@ impl Indexes for [Index<'_>; 5] {
     }
 }
 
-/// A module tree, `/lib/modules/RELEASE`, and the configuration: all that a name is looked up in.
+/// Module trees, `/lib/modules/RELEASE` each, and the configuration: all that a name is looked up in.
 ///
 /// ```
 /// use guest_init::resolve::tree::Sources;
@@ -61,36 +81,39 @@ impl Indexes for [Index<'_>; 5] {
 /// let dep = b"kernel/fs/ext4/ext4.ko: kernel/fs/jbd2/jbd2.ko\nkernel/fs/jbd2/jbd2.ko:\n";
 /// indexes[0] = Index::text(IndexKind::Dep, dep);
 /// indexes[2] = Index::text(IndexKind::Alias, b"alias fs-ext4 ext4\n");
-/// let tree = Sources { release: "6.1.0-56-amd64", indexes: &indexes, config: &[] };
+/// let sources = Sources { release: "6.1.0-56-amd64", trees: &indexes, config: &[] };
 ///
-/// let found = lookup(&tree, b"fs-ext4")?;
+/// let found = lookup(&sources, b"fs-ext4")?;
 /// assert_eq!(found[0].to_string(), "ext4");
-/// let line = tree.line_of(&found[0])?;
-/// assert_eq!(line.path(), Some(&b"kernel/fs/ext4/ext4.ko"[..]));
+/// let line = sources.line_of(&found[0])?;
+/// assert_eq!(line.path().map(|file| file.path), Some(&b"kernel/fs/ext4/ext4.ko"[..]));
 /// # Ok::<(), guest_init::failure::Failure>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     /// The release of the kernel, as `uname -r` prints it.
     pub release: &'a str,
-    /// The indexes of the tree.
-    pub indexes: &'a dyn Indexes,
+    /// The module trees.
+    pub trees: &'a dyn Trees,
     /// The configuration: the lines of all files in their order, then the words of the kernel command line
     /// (MODPROBE.md 6.2).
     pub config: &'a [Directive<'a>],
 }
 
 impl<'a> Sources<'a> {
-    /// The index of a kind.
+    /// The line of modules.dep for a module, of the first tree that has the module. It is empty if no modules.dep lists
+    /// the module.
     ///
-    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
-    pub fn index_of(&self, kind: IndexKind) -> Result<Index<'a>, Failure> {
-        self.indexes.index(kind)
-    }
-
-    /// The line of modules.dep for a module. It is empty if modules.dep does not list the module.
+    /// Failures: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex), and those of [`Trees::completed`].
     pub fn line_of(&self, module: &Module<'a>) -> Result<Line<'a>, Failure> {
-        Ok(Line::new(self.value_of(IndexKind::Dep, module)?.unwrap_or_default()))
+        let line = match self.value_of(IndexKind::Dep, module)? {
+            Some((tree, text)) => Line::new(tree, text),
+            None => Line::default(),
+        };
+        match line.path().filter(|_| self.trees.count() > 1) {
+            Some(file) => Ok(line.completed(self.trees.completed(file)?)),
+            None => Ok(line),
+        }
     }
 
     /// Whether the module is built into the kernel. A module whose file modprobe was called with is not.
@@ -99,30 +122,72 @@ impl<'a> Sources<'a> {
         Ok(!is_file && (module.built_in || self.value_of(IndexKind::Builtin, module)?.is_some()))
     }
 
-    /// The value that an index has for a key, which must be [normalised](normal).
+    /// The first tree whose index has a key, which must be [normalised](normal), and the value of the key.
     ///
-    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex), unless the indexes
-    /// [pass over it](Indexes::on_damage).
-    pub fn exact(&self, kind: IndexKind, key: &[u8]) -> Result<Option<&'a [u8]>, Failure> {
-        match self.index_of(kind).and_then(|index| index.exact(key)) {
-            Err(failure) => self.indexes.on_damage(kind, failure).map(|()| None),
-            value => value,
-        }
+    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex), unless the trees
+    /// [pass over it](Trees::on_damage).
+    pub fn exact(&self, kind: IndexKind, key: &[u8]) -> Result<Option<(u8, &'a [u8])>, Failure> {
+        exact(self.trees, 0..self.trees.count(), kind, key)
     }
 
     /// Visits every value of an index whose key, taken as a pattern, matches `name`, which must be
-    /// [normalised](normal).
+    /// [normalised](normal). The trees come in order: the first two arguments of `visit` are the number of the tree and
+    /// the priority. A module that an earlier tree has as well is passed over.
     ///
     /// Failure: that of [`Self::exact`].
-    pub fn matching(&self, kind: IndexKind, name: &[u8], visit: Visit<'_, 'a>) -> Result<(), Failure> {
-        match self.index_of(kind).and_then(|index| index.matching(name, visit)) {
-            Err(failure) => self.indexes.on_damage(kind, failure),
-            found => found,
+    pub fn matching(
+        &self,
+        kind: IndexKind,
+        name: &[u8],
+        visit: &mut dyn FnMut(u8, u32, &'a [u8]),
+    ) -> Result<(), Failure> {
+        for tree in 0..self.trees.count() {
+            let mut hidden = Ok(false);
+            let mut visit = |_: &[u8], priority, module: &'a [u8]| {
+                if tree > 0 && hidden.is_ok() {
+                    hidden = self.is_hidden(tree, kind, module);
+                }
+                if hidden == Ok(false) {
+                    visit(tree, priority, module);
+                }
+            };
+            let found = self.trees.index(tree, kind).and_then(|index| index.matching(name, &mut visit));
+            found.or_else(|failure| self.trees.on_damage(tree, kind, failure))?;
+            hidden?;
         }
+        Ok(())
     }
 
-    /// The value that an index has for the module's own name.
-    fn value_of(&self, kind: IndexKind, module: &Module<'a>) -> Result<Option<&'a [u8]>, Failure> {
+    /// Whether a tree before `tree` has a module that an index of aliases names.
+    #[inline(never)]
+    fn is_hidden(&self, tree: u8, aliases: IndexKind, module: &[u8]) -> Result<bool, Failure> {
+        let kind = match aliases {
+            IndexKind::Builtin | IndexKind::BuiltinAlias => IndexKind::Builtin,
+            IndexKind::Dep | IndexKind::Symbols | IndexKind::Alias => IndexKind::Dep,
+        };
+        let found = normal(module, |key| exact(self.trees, 0..tree, kind, key)).unwrap_or(Ok(None));
+        found.map(|found| found.is_some())
+    }
+
+    /// The first tree whose index has the module's own name, and the value.
+    fn value_of(&self, kind: IndexKind, module: &Module<'a>) -> Result<Option<(u8, &'a [u8])>, Failure> {
         normal(module.name, |key| self.exact(kind, key)).unwrap_or(Ok(None))
     }
+}
+
+/// The first of some trees whose index has a key, and the value of the key.
+fn exact<'a>(
+    trees: &'a dyn Trees,
+    numbers: Range<u8>,
+    kind: IndexKind,
+    key: &[u8],
+) -> Result<Option<(u8, &'a [u8])>, Failure> {
+    for tree in numbers {
+        match trees.index(tree, kind).and_then(|index| index.exact(key)) {
+            Ok(Some(value)) => return Ok(Some((tree, value))),
+            Ok(None) => {}
+            Err(failure) => trees.on_damage(tree, kind, failure)?,
+        }
+    }
+    Ok(None)
 }

@@ -26,7 +26,7 @@ pub fn plan(input: &[u8]) {
     config.truncate(length);
     let lines: Vec<_> = config::directives(&config).chain(config::command_line(ModuleWords::of(line))).collect();
     let Some(indexes) = open(indexes) else { return };
-    let tree = Sources { release: "6.1.0-amd64", indexes: &indexes, config: &lines };
+    let tree = Sources { release: "6.1.0-amd64", trees: &indexes, config: &lines };
 
     let mut entries = Vec::new();
     list::read(list, "list", &mut |entry| entries.extend(entry.ok()));
@@ -104,9 +104,9 @@ fn check_alone(tree: Sources<'_>, entry: &Entry<'_>) {
     }
     let line = tree.line_of(module).expect("what was planned was found");
     let has_softdeps = tree.config.iter().any(|line| matches!(line, Directive::Softdep { .. }));
-    let on_itself = line.dependencies().any(|path| same(Module::in_file(path).name, module.name));
-    for path in line.dependencies() {
-        let dependency = at(&Module::in_file(path)).expect("a dependency has a step");
+    let on_itself = line.dependencies().any(|file| same(Module::in_file(file.path).name, module.name));
+    for file in line.dependencies() {
+        let dependency = at(&Module::in_file(file.path)).expect("a dependency has a step");
         assert!(has_softdeps || plan.steps()[dependency].consequence != Consequence::Nothing);
         assert!(has_softdeps || on_itself || dependency < own);
     }
@@ -142,7 +142,7 @@ fn check_binary(tree: Sources<'_>, indexes: &[Index<'_>; 5], entries: &[Entry<'_
     for ((index, kind), bytes) in indexes.iter_mut().zip(IndexKind::ALL).zip(&forms) {
         *index = Index::binary(kind, bytes).expect("what is written can be read");
     }
-    let mut plan = Plan::new(Sources { indexes: &indexes, ..tree });
+    let mut plan = Plan::new(Sources { trees: &indexes, ..tree });
     plan.add_all(entries, &mut |_, failure| panic!("{failure}"));
     assert_eq!(plan.to_string(), shown);
 }

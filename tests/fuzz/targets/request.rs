@@ -33,7 +33,7 @@ fn check_request(request: &Request<'_>, line: &[u8]) {
     assert!(request.entries.len() <= MOST_ENTRIES && request.files.len() <= MOST_FILES);
     assert!(request.files.iter().all(|file| file.after <= request.entries.len()));
     request.files.iter().for_each(|file| check_location(&file.location));
-    check_location(&request.module_dir);
+    request.module_dirs().iter().for_each(check_location);
     assert!(request.agent.starts_with(b"/"));
     assert!(request.deadline.as_secs() <= 86_400);
     // The words behind ` -- ` are the agent's, and all before it are the kernel's or ours.

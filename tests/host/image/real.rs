@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::resolve::tree::index::IndexKind;
 
 use super::work::{Work, plan, read, unpack};
@@ -39,10 +39,10 @@ fn build(work: &Work, arguments: &[&str]) {
 }
 
 /// All entries of an index, sorted by key. The values of a key keep their order.
-fn index(files: &ModuleTree, kind: IndexKind) -> Vec<(Vec<u8>, u32, Vec<u8>)> {
+fn index(files: &ModuleTrees, kind: IndexKind) -> Vec<(Vec<u8>, u32, Vec<u8>)> {
     let mut entries = Vec::new();
     let tree = files.sources(&[]);
-    let each = tree.index_of(kind).unwrap().each(&mut |key, priority, value| {
+    let each = tree.trees.index(0, kind).unwrap().each(&mut |key, priority, value| {
         entries.push((key.to_vec(), priority, value.to_vec()));
     });
     each.unwrap();
@@ -58,9 +58,9 @@ fn the_indexes_of_all_modules_equal_depmods() {
     unpack(&work.image(), &work.path("guest"));
 
     let modules = work.path("guest/lib/modules");
-    let ours = ModuleTree::open(modules.to_str().unwrap(), &kernel.release, &[]).unwrap();
+    let ours = ModuleTrees::open(modules.to_str().unwrap(), &kernel.release, &[]).unwrap();
     let theirs =
-        ModuleTree::open(kernel.directory.join("lib/modules").to_str().unwrap(), &kernel.release, &[]).unwrap();
+        ModuleTrees::open(kernel.directory.join("lib/modules").to_str().unwrap(), &kernel.release, &[]).unwrap();
     for kind in IndexKind::ALL {
         let [binary, _] = kind.files();
         assert!(index(&ours, kind) == index(&theirs, kind), "{binary}");

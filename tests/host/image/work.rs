@@ -9,7 +9,7 @@ use std::process::Command;
 
 use cpio::NewcReader;
 use guest_init::failure::{Failure, Report};
-use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
 use guest_init::resolve::plan::Plan;
@@ -160,7 +160,7 @@ pub fn unpack(entries: &[Entry], root: &Path) {
 
 /// The guest's plan for a list, or its failure.
 pub fn plan(modules: &Path, release: &str, text: &str) -> Result<String, String> {
-    let files = ModuleTree::open(modules.to_str().unwrap(), release, &[]).map_err(|failure| failure.to_string())?;
+    let files = ModuleTrees::open(modules.to_str().unwrap(), release, &[]).map_err(|failure| failure.to_string())?;
     let config = files.config(ModuleWords::NONE);
     let mut plan = Plan::new(files.sources(&config));
     let mut entries = Vec::new();

@@ -139,7 +139,7 @@ fn add_existing(archive: &Archive, target: &str, tree: &Sources<'_>, selection: 
     for path in &paths {
         let name = module_of(path.as_bytes());
         let line = tree.line_of(&Module::named(name)).map_err(Failures::from)?;
-        let original = line.path().unwrap_or_default();
+        let original = line.path().map_or(&b""[..], |file| file.path);
         let is_original = |path: &&str| uncompressed(original) == uncompressed(path.as_bytes());
         match paths.iter().any(is_original) {
             true if is_original(path) => {
@@ -182,7 +182,7 @@ type NewFile = (&'static str, Vec<u8>);
 fn indexes(tree: &Sources<'_>, selection: &Selection, renamed: &Renamed) -> Result<Vec<NewFile>> {
     let mut files = Vec::new();
     for kind in IndexKind::ALL {
-        let index = tree.index_of(kind).map_err(Failures::from)?;
+        let index = tree.trees.index(0, kind).map_err(Failures::from)?;
         if !index.exists() {
             continue;
         }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use guest_init::guest::modules::tree::{MODULES, ModuleTree};
+use guest_init::guest::modules::tree::MODULES;
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
 
@@ -55,26 +56,27 @@ impl ModuleOptions {
         let root = self.tree.root();
         let root = root.as_ref().and_then(|root| root.directory.as_ref().ok());
         let config: Vec<_> = config.iter().map(|path| self.tree.config(root, path)).collect();
-        let files = ModuleTree::open_in(directory, &path.display(), &release, &config).map_err(Failures::from)?;
+        let files = ModuleTrees::open_in(directory, &path.display(), &release, &config).map_err(Failures::from)?;
+        let directory = files.tree(0).directory();
         let config = files.config(ModuleWords::NONE);
         let tree = files.sources(&config);
         // With --all-modules the lists are resolved as well, so that a wrong name is found.
         let mut selection = Selection::of_entries(tree, &files, &entries, self.allow_missing)?;
         if self.all {
-            selection = Selection::of_all(tree, files.directory(), self.allow_missing)?;
+            selection = Selection::of_all(tree, directory, self.allow_missing)?;
         }
         match self.tree.firmware_dir() {
             // To decompress a whole tree takes longer than the rest of the build.
             None if self.all => warn(format_args!("firmware {NOT_LOOKED_FOR}")),
             folder => {
-                let config = KernelConfig::find(&files, self.tree.root(), &release);
+                let config = KernelConfig::find(files.tree(0), self.tree.root(), &release);
                 let magic = VersionMagic::of_release(&release, config.as_ref());
                 let firmware = Firmware::new(folder, &release);
-                module_tree::look_into(archive, files.directory(), &magic, firmware, &selection)?;
+                module_tree::look_into(archive, directory, &magic, firmware, &selection)?;
             }
         }
         let form = self.module_files.unwrap_or(if self.all { ModuleFiles::Unchanged } else { ModuleFiles::Plain });
-        module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, files.directory(), &mut selection, form)?;
+        module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, directory, &mut selection, form)?;
         Ok(AddedModules { release: Some(release), modules: selection.len() })
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use guest_init::failure::{Code, Failure};
 use guest_init::guest::modules::actions;
 use guest_init::guest::modules::file::{open_file, unreadable};
-use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::guest::system::files::Directory;
 use guest_init::request::list::Entry;
 use guest_init::request::name::underscore;
@@ -51,7 +51,7 @@ impl Selection {
     /// optional entries are selected if their files exist. With `allow_missing`, so are all other entries.
     pub fn of_entries(
         tree: Sources<'_>,
-        files: &ModuleTree,
+        files: &ModuleTrees,
         entries: &[Entry<'_>],
         allow_missing: bool,
     ) -> Result<Self, Failures> {
@@ -74,7 +74,7 @@ impl Selection {
         let mut failed = PassedOver::default();
         for step in plan.steps() {
             let entry = entries.get(usize::from(step.entry)).map(|entry| entry.name.to_string()).unwrap_or_default();
-            let Err(failure) = selection.select_step(files.directory(), step, &entry) else { continue };
+            let Err(failure) = selection.select_step(files.tree(0).directory(), step, &entry) else { continue };
             match plan.fail(step, &mut failed) {
                 Consequence::EndsTheVm => failures.0.push(failure),
                 Consequence::EndsItsEntry => passed_over.push(failure),
@@ -90,8 +90,8 @@ impl Selection {
     pub fn of_all(tree: Sources<'_>, directory: &Directory, allow_missing: bool) -> Result<Self, Failures> {
         let mut failures = Failures(Vec::new());
         let mut selection = Self::default();
-        tree.index_of(IndexKind::Dep)?.each(&mut |_, _, line| {
-            let selected = Line::new(line).path().map(|path| selection.select_file(directory, path, ALL));
+        tree.trees.index(0, IndexKind::Dep)?.each(&mut |_, _, line| {
+            let selected = Line::new(0, line).path().map(|file| selection.select_file(directory, file.path, ALL));
             failures.0.extend(selected.and_then(Result::err));
         })?;
         failures.tolerate(allow_missing)?;
@@ -121,7 +121,7 @@ impl Selection {
     /// Selects the module file of a step, if the step has one.
     fn select_step(&mut self, directory: &Directory, step: &Step<'_>, why: &str) -> Result<(), Failure> {
         match step.action {
-            Action::Load(path) => self.select_file(directory, path, why),
+            Action::Load(file) => self.select_file(directory, file.path, why),
             Action::Install(command) => {
                 if let Some(program) = actions::run_install_command(step, command)? {
                     warn(format_args!("{}: {}: `{program}`", step.module, actions::PASSED_OVER));

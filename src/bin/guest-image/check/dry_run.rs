@@ -2,6 +2,7 @@
 //! files.
 
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use guest_init::failure::{Code, Failure, Report};
@@ -9,9 +10,10 @@ use guest_init::guest::boot::command_line;
 use guest_init::guest::modules::findings::Finding;
 use guest_init::guest::modules::loader::{LoadOptions, Loader, plan_entries};
 use guest_init::guest::modules::tree::{MODULES, ModuleTree};
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::list;
 use guest_init::request::location::Location;
-use guest_init::request::{MOST_ENTRIES, Request};
+use guest_init::request::{DEFAULT_MODULE_DIRS, MOST_ENTRIES, Request};
 use guest_init::resolve::plan::Plan;
 use guest_init::resolve::plan::consequence::Consequence;
 
@@ -103,16 +105,16 @@ impl DryRun<'_> {
             report.verdict()?;
             return Ok(self.agent(&request, findings));
         }
-        let tree = match self.tree(&request.module_dir, &disks, findings) {
-            Ok(tree) => tree,
+        let trees = match self.trees(request.module_dirs(), &disks, findings) {
+            Ok(trees) => trees,
             Err(stop) => {
                 report.verdict()?;
                 return Err(stop);
             }
         };
         let words = request.kernel.modules;
-        let config = tree.config(words);
-        let mut plan = Plan::new(tree.sources(&config));
+        let config = trees.config(words);
+        let mut plan = Plan::new(trees.sources(&config));
         let (mut remarks, mut ignored) = (Vec::new(), Vec::new());
         let mut found = |finding| match finding {
             Finding::EntryNotPlanned { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
@@ -122,7 +124,7 @@ impl DryRun<'_> {
             // The inspection meets the same failure again and reports it.
             Finding::StepFails { .. } | Finding::ParametersUnknown { .. } => {}
         };
-        plan_entries(&mut plan, &request.entries, &tree, &mut found);
+        plan_entries(&mut plan, &request.entries, &trees, &mut found);
         let options = LoadOptions {
             threads: 1,
             strict: request.strict,
@@ -131,16 +133,16 @@ impl DryRun<'_> {
             words,
             purpose: "the list",
         };
-        let loader = Loader::open(&plan, &tree, options, &mut found);
+        let loader = Loader::open(&plan, &trees, options, &mut found);
         findings.warnings.append(&mut remarks);
         report.verdict()?;
 
-        let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, &tree, findings);
+        let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, &trees, findings);
         findings.warnings.extend(kernel.unread());
         findings.notes.extend(kernel.without_config());
-        let mut inspection = Inspection::new(self.vm, kernel, &tree, ignored, findings);
+        let mut inspection = Inspection::new(self.vm, kernel, &trees, ignored, findings);
         inspection.steps(&plan, &loader, &request.entries);
-        let mut failures = inspection.finish(&tree.sources(&config));
+        let mut failures = inspection.finish(&trees.sources(&config));
         failures.extend(self.agent(&request, findings));
         Ok(failures)
     }
@@ -203,26 +205,35 @@ impl DryRun<'_> {
         remarks.push(Remark::new(Topic::Tree, None, text));
     }
 
-    /// Opens the module tree of the kernel's release.
-    fn tree(&self, location: &Location<'_>, disks: &Disks, findings: &mut Findings) -> Result<ModuleTree, Stop> {
-        let folder = self.vm.module_dir(location, disks)?;
-        self.remark_on_place(&folder, findings);
-        let release = match (&self.kernel, self.vm.tree.named_release()) {
-            (Some(kernel), Some(named)) => {
-                if kernel.release != named {
-                    return Err(
-                        anyhow!("--release {named}: --kernel is {}; leave --release out", kernel.release).into()
-                    );
-                }
-                kernel.release.clone()
+    /// Opens the module trees of the kernel's release.
+    fn trees(&self, locations: &[Location<'_>], disks: &Disks, findings: &mut Findings) -> Result<ModuleTrees, Stop> {
+        let mut trees = Vec::new();
+        for location in locations {
+            let folder = self.vm.module_dir(location, disks)?;
+            self.remark_on_place(&folder, findings);
+            if trees.is_empty() {
+                let release = self.release_in(&folder)?;
+                (findings.modules, findings.release) = (folder.path.join(&release), release);
             }
-            (Some(kernel), None) => kernel.release.clone(),
-            (None, Some(named)) => named.into(),
-            (None, None) => self.vm.tree.release_in(&folder)?,
-        };
-        (findings.modules, findings.release) = (folder.path.join(&release), release.clone());
+            let tree = ModuleTree::open(folder.directory, &folder.path.display(), &findings.release)?;
+            let is_image_own = DEFAULT_MODULE_DIRS.contains(location);
+            trees.push(Arc::new(if is_image_own { tree } else { tree.with_own_config() }));
+        }
         let root = self.vm.tree.root();
         let config = self.vm.config(root.as_ref().and_then(|root| root.directory.as_ref().ok()));
-        Ok(ModuleTree::open_in(folder.directory, &folder.path.display(), &release, &config)?)
+        let others = trees.split_off(1);
+        Ok(ModuleTrees::of(trees.remove(0), others, &config)?)
+    }
+
+    /// The kernel's release: that of `--kernel`, of `--release`, or of the only tree in the folder.
+    fn release_in(&self, folder: &Folder) -> Result<String, Stop> {
+        match (&self.kernel, self.vm.tree.named_release()) {
+            (Some(kernel), Some(named)) if kernel.release != named => {
+                Err(anyhow!("--release {named}: --kernel is {}; leave --release out", kernel.release).into())
+            }
+            (Some(kernel), _) => Ok(kernel.release.clone()),
+            (None, Some(named)) => Ok(named.into()),
+            (None, None) => Ok(self.vm.tree.release_in(folder)?),
+        }
     }
 }

@@ -166,7 +166,7 @@ impl PlannedStep {
     /// A step of a plan, with the entry that first needs its module.
     pub fn new(plan: &Plan<'_>, step: &Step<'_>, entry: &Entry<'_>, passed_over: bool) -> Self {
         let (action, file) = match step.action {
-            Action::Load(path) => ("insmod", Some(Shown(path).to_string())),
+            Action::Load(file) => ("insmod", Some(Shown(file.path).to_string())),
             Action::Adjust => ("adjust", None),
             Action::BuiltIn => ("builtin", None),
             Action::Install(_) => ("install", None),

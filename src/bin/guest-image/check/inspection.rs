@@ -7,7 +7,7 @@ use guest_init::failure::Failure;
 use guest_init::guest::modules::actions;
 use guest_init::guest::modules::file::ModuleFile;
 use guest_init::guest::modules::loader::Loader;
-use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::guest::modules::unpack::Format;
 use guest_init::request::list::Entry;
 use guest_init::resolve::modinfo::ModInfo;
@@ -15,6 +15,7 @@ use guest_init::resolve::plan::calls::PassedOver;
 use guest_init::resolve::plan::consequence::Consequence;
 use guest_init::resolve::plan::{Action, Plan, Step};
 use guest_init::resolve::tree::Sources;
+use guest_init::resolve::tree::dep::ModulePath;
 use guest_init::resolve::tree::index::IndexKind;
 use guest_init::text::Shown;
 
@@ -27,7 +28,7 @@ use crate::shared::firmware::Firmware;
 pub struct Inspection<'i> {
     /// Takes the remarks.
     findings: &'i mut Findings,
-    tree: &'i ModuleTree,
+    trees: &'i ModuleTrees,
     kernel: KernelFacts<'i>,
     firmware: Firmware,
     /// Parameters that will not be applied, each with its step.
@@ -43,13 +44,13 @@ impl<'i> Inspection<'i> {
     pub fn new(
         vm: &VmOptions,
         kernel: KernelFacts<'i>,
-        tree: &'i ModuleTree,
+        trees: &'i ModuleTrees,
         ignored: Vec<(&'i Step<'i>, Failure)>,
         findings: &'i mut Findings,
     ) -> Self {
         let firmware = Firmware::new(vm.tree.firmware_dir(), &findings.release);
         let (failures, compressed) = Default::default();
-        Self { findings, tree, kernel, firmware, ignored, failures, compressed }
+        Self { findings, trees, kernel, firmware, ignored, failures, compressed }
     }
 
     /// Inspects all steps of a plan, in order.
@@ -73,7 +74,7 @@ impl<'i> Inspection<'i> {
     /// Inspects a step. `opened` is its module file, if PID 1's code left it open. The error is that of the step.
     fn step(&mut self, plan: &Plan<'_>, step: &Step<'_>, opened: Option<&ModuleFile>) -> Result<(), Failure> {
         match step.action {
-            Action::Load(path) => self.file(step, path, opened),
+            Action::Load(file) => self.file(step, file, opened),
             Action::Install(command) => {
                 self.parameters(step, None);
                 if let Some(program) = actions::run_install_command(step, command)? {
@@ -108,8 +109,9 @@ impl<'i> Inspection<'i> {
     }
 
     /// Adds the remarks that are about several steps or none. Returns the failures with which loads would end.
-    pub fn finish(self, tree: &Sources<'_>) -> Vec<Failure> {
-        if tree.index_of(IndexKind::Builtin).is_ok_and(|index| !index.exists()) {
+    pub fn finish(self, sources: &Sources<'_>) -> Vec<Failure> {
+        let is_absent = |tree| sources.trees.index(tree, IndexKind::Builtin).is_ok_and(|index| !index.exists());
+        if (0..sources.trees.count()).all(is_absent) {
             let text =
                 "modules.builtin.bin and modules.builtin are missing: the name of a built-in module would be unknown";
             self.findings.warnings.push(Remark::new(Topic::Index, None, text.into()));
@@ -133,12 +135,12 @@ impl<'i> Inspection<'i> {
     }
 
     /// Inspects the module file of a step.
-    fn file(&mut self, step: &Step<'_>, path: &[u8], opened: Option<&ModuleFile>) -> Result<(), Failure> {
+    fn file(&mut self, step: &Step<'_>, path: ModulePath<'_>, opened: Option<&ModuleFile>) -> Result<(), Failure> {
         let again;
         let file = match opened {
             Some(file) => file,
             None => {
-                again = ModuleFile::open(self.tree.directory(), path)?;
+                again = ModuleFile::open(self.trees.directory_of(path), path.path)?;
                 &again
             }
         };

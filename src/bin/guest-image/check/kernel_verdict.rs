@@ -3,7 +3,7 @@
 use std::fs;
 
 use guest_init::failure::{Code, Failure};
-use guest_init::guest::modules::tree::ModuleTree;
+use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::guest::modules::unpack::Format;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::resolve::modinfo::ModInfo;
@@ -34,10 +34,10 @@ impl<'k> KernelFacts<'k> {
         vm: &VmOptions,
         kernel: Option<&'k KernelImage>,
         words: ModuleWords<'k>,
-        tree: &ModuleTree,
+        trees: &ModuleTrees,
         findings: &Findings,
     ) -> Self {
-        let config = config(vm, kernel, tree, findings);
+        let config = config(vm, kernel, trees, findings);
         let magic = VersionMagic::of_release(&findings.release, config.as_ref());
         let of_image = kernel.and_then(|kernel| Some((kernel.vermagic.as_deref()?, kernel.versions.as_ref())));
         Self {
@@ -104,13 +104,13 @@ impl<'k> KernelFacts<'k> {
 fn config<'k>(
     vm: &VmOptions,
     kernel: Option<&'k KernelImage>,
-    tree: &ModuleTree,
+    trees: &ModuleTrees,
     findings: &Findings,
 ) -> Option<KernelConfig<'k>> {
     let of_image = kernel.and_then(|kernel| kernel.config.as_deref()).map(|config| KernelConfig(config.into()));
     let beside = |name: &str| fs::read(vm.kernel.as_deref()?.with_file_name(name)).ok();
     let beside = || beside(&format!("config-{}", findings.release)).or_else(|| beside("config"));
     of_image
-        .or_else(|| KernelConfig::find(tree, vm.tree.root(), &findings.release))
+        .or_else(|| trees.trees().find_map(|tree| KernelConfig::find(tree, vm.tree.root(), &findings.release)))
         .or_else(|| beside().map(|config| KernelConfig(config.into())))
 }

@@ -13,7 +13,7 @@ use guest_init::guest::handoff::lists;
 use guest_init::guest::modules::config_files::{CONFIG, ConfigPath};
 use guest_init::guest::places::share::Protocol;
 use guest_init::guest::system::files::Directory;
-use guest_init::request::DEFAULT_MODULE_DIR;
+use guest_init::request::DEFAULT_MODULE_DIRS;
 use guest_init::request::kernel::root::Root;
 use guest_init::request::location::{Location, Place};
 
@@ -86,7 +86,7 @@ impl VmOptions {
 
     /// The folder of module trees: the one that an option names, or else the one that the kernel command line names.
     pub fn module_dir(&self, location: &Location<'_>, disks: &Disks) -> Result<Folder> {
-        if self.tree.names_module_dir() || *location == Location::in_image(DEFAULT_MODULE_DIR) {
+        if self.tree.names_module_dir() || DEFAULT_MODULE_DIRS.contains(location) {
             return Ok(self.tree.module_dir());
         }
         let folder = self.folder(location, disks).with_context(|| format!("guest_init.module_dir={location}"));

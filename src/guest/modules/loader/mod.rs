@@ -20,10 +20,10 @@ use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::findings::Finding;
 use crate::guest::modules::schedule::{PreparedStep, Schedule};
 use crate::guest::modules::sysfs::{is_live, kernel_format, set_parameters};
-use crate::guest::modules::tree::ModuleTree;
+use crate::guest::modules::trees::ModuleTrees;
 use crate::guest::modules::unpack::Format;
 use crate::guest::system::clock::now;
-use crate::guest::system::initramfs::{is_initramfs, remove_file};
+use crate::guest::system::initramfs::remove_file;
 use crate::guest::system::thread::together;
 use crate::guest::watch::deadline::{set_activity, set_thread_activity};
 use crate::guest::watch::kernel_messages::KernelMessages;
@@ -32,6 +32,7 @@ use crate::request::kernel::ModuleWords;
 use crate::request::list::Entry;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, Plan, Step};
+use crate::resolve::tree::dep::ModulePath;
 use crate::text::Microseconds;
 
 /// At most this many files stay open until they are loaded (RLIMIT_NOFILE is 1,024). Later files are opened to be
@@ -64,7 +65,7 @@ pub struct LoadOptions<'a> {
 /// A plan whose files are open. So a missing file is found before the first module is loaded.
 pub struct Loader<'p, 'a> {
     plan: &'p Plan<'a>,
-    tree: &'p ModuleTree,
+    trees: &'p ModuleTrees,
     options: LoadOptions<'a>,
     steps: Vec<PreparedStep>,
     /// The bytes of decompressed modules that are kept until they are loaded.
@@ -82,17 +83,17 @@ pub fn reserve_descriptors(request: &Request<'_>) {
     }
 }
 
-/// Plans entries on a module tree. Calls `found` with each entry that can't be planned. The failure of an unknown
+/// Plans entries on module trees. Calls `found` with each entry that can't be planned. The failure of an unknown
 /// module names the other releases that have the module, or a file of it without a line of modules.dep.
 pub fn plan_entries<'e, 'a>(
     plan: &mut Plan<'a>,
     entries: &'e [Entry<'a>],
-    tree: &ModuleTree,
+    trees: &ModuleTrees,
     found: &mut dyn FnMut(Finding<'e, 'a>),
 ) {
     plan.add_all(entries, &mut |entry, mut failure| {
         if failure.code == Code::UnknownModule {
-            tree.add_places(entry, &mut failure);
+            trees.add_places(entry, &mut failure);
         }
         found(Finding::EntryNotPlanned {
             entry,
@@ -110,14 +111,12 @@ impl<'p, 'a> Loader<'p, 'a> {
     /// [`Code::InstallCommand`], [`Code::UnknownParameter`], [`Code::BadEntry`].
     pub fn open(
         plan: &'p Plan<'a>,
-        tree: &'p ModuleTree,
+        trees: &'p ModuleTrees,
         options: LoadOptions<'a>,
         found: &mut dyn FnMut(Finding<'p, 'a>),
     ) -> Self {
-        let keep_modules = options.keep_modules || !is_initramfs(tree.directory());
-        let options = LoadOptions { keep_modules, ..options };
         let steps = Vec::with_capacity(plan.steps().len());
-        let mut loader = Self { plan, tree, options, steps, kept: 0, kernel_format: OnceLock::new() };
+        let mut loader = Self { plan, trees, options, steps, kept: 0, kernel_format: OnceLock::new() };
         for step in plan.steps() {
             let mut prepared = loader.prepare(step, found);
             prepared.file.take_if(|_| loader.steps.len() >= MOST_OPEN);
@@ -234,7 +233,7 @@ impl<'p, 'a> Loader<'p, 'a> {
             return self.adjust(step, &parameters).map(|()| false);
         };
         // A module that is not compressed does not need the kernel's format.
-        let format = if path.ends_with(b".ko") { None } else { self.kernel_format() };
+        let format = if path.path.ends_with(b".ko") { None } else { self.kernel_format() };
         let inserted = insert(step, &mut file, &parameters, format, &self.options.words, messages);
         let checked = match parameters_checked {
             true => Ok(()),
@@ -242,8 +241,8 @@ impl<'p, 'a> Loader<'p, 'a> {
         };
         let was_loaded = inserted?;
         checked?;
-        if !self.options.keep_modules {
-            remove_file(self.tree.directory(), path);
+        if !self.options.keep_modules && self.trees.tree(path.tree).is_in_initramfs() {
+            remove_file(self.trees.directory_of(path), path.path);
         }
         match was_loaded {
             true => Ok(true),
@@ -257,8 +256,8 @@ impl<'p, 'a> Loader<'p, 'a> {
     }
 
     /// Opens the file of a step. `None`: the file does not exist, and the module is loaded already.
-    fn open_file(&self, step: &Step<'a>, path: &[u8]) -> Result<Option<ModuleFile>, Failure> {
-        match ModuleFile::open(self.tree.directory(), path) {
+    fn open_file(&self, step: &Step<'a>, path: ModulePath<'a>) -> Result<Option<ModuleFile>, Failure> {
+        match ModuleFile::open(self.trees.directory_of(path), path.path) {
             Err(failure) if failure.code == Code::MissingFile && is_live(&step.module) => Ok(None),
             file => file.map(Some),
         }

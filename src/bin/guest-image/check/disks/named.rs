@@ -29,7 +29,7 @@ enum Purpose<'r> {
 impl<'r> NamedDisk<'r> {
     /// All disks that a request names, each once.
     pub fn all(request: &Request<'r>) -> Vec<Self> {
-        let locations = || request.files.iter().map(|file| &file.location).chain([&request.module_dir]);
+        let locations = || request.files.iter().map(|file| &file.location).chain(request.module_dirs());
         let read: Vec<_> = locations().filter_map(name_of).collect();
         let disk = |name: Vec<u8>, purpose| Self { is_read: read.contains(&name), name, purpose };
         let extensions = request.extensions.iter();
