@@ -183,6 +183,14 @@ impl<'a> Request<'a> {
         if self.named_module_dirs.is_empty() { DEFAULT_MODULE_DIRS } else { self.named_module_dirs.as_slice() }
     }
 
+    /// The directories of module trees that a command line names, without those whose words are wrong. Whoever needs
+    /// nothing else does not need a whole request.
+    pub fn named_module_dirs(line: &'a [u8]) -> impl Iterator<Item = Location<'a>> {
+        let is_named = |word: &Word<'_>| parser::key_of(word).is_some_and(|key| same(key, b"module_dir"));
+        let named = words(line).take_while(|word| !word.is_end()).filter(is_named);
+        named.filter_map(|word| Location::parse(word.value?).ok()).take(MOST_TREES)
+    }
+
     /// The agent's arguments that were most likely meant for the kernel or for guest-init. Some VMMs add words to the
     /// end of the command line, even behind ` -- ` (Firecracker's issue 2709).
     pub fn misplaced(&self) -> impl Iterator<Item = Misplaced<'a>> + use<'a> {

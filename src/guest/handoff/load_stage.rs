@@ -41,6 +41,9 @@ pub fn load_modules<'a>(
     let start = request.notify.map(|_| now());
     set_activity("planning");
     let trees = places.trees(request.module_dirs())?;
+    if !request.named_module_dirs.is_empty() {
+        places.offer_firmware(&request.named_module_dirs);
+    }
     if request.module_dirs().iter().any(|location| location.place != Place::Image) {
         // The tree's share or disk may have been mounted, and its drivers loaded.
         set_activity("planning");

@@ -26,6 +26,7 @@ use crate::resolve::plan::calls::PassedOver;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, Options, Plan, Step};
 use crate::resolve::tree::Sources;
+use crate::resolve::tree::dep::ModulePath;
 use crate::resolve::tree::module::Module;
 
 /// Reports a problem as modprobe does (MODPROBE.md 9.3). If a module can't be loaded, a line of guest-init's own
@@ -50,7 +51,7 @@ pub(super) struct Modprobe<'m, 'a> {
     pub(super) trees: &'a ModuleTrees,
     pub(super) sources: Sources<'a>,
     pub(super) words: ModuleWords<'m>,
-    /// The path of the tree.
+    /// The path of the first tree.
     pub(super) directory: &'m [u8],
     /// The plan for the module that is being loaded.
     pub(super) plan: Box<Plan<'a>>,
@@ -183,12 +184,13 @@ impl<'a> Modprobe<'_, 'a> {
     fn print_step(&self, step: &Step<'a>) {
         let options = self.parameters(step);
         let end = if !options.is_empty() && step.entry_parameters.is_empty() { &b" \n"[..] } else { b"\n" };
-        let path = |path: &'a [u8]| match path {
-            [b'/', ..] => [b"", &b""[..], path],
-            path => [self.directory, b"/", path],
+        let path = |file: ModulePath<'a>| match (file.path, file.tree) {
+            (path @ [b'/', ..], _) => path.to_vec(),
+            (path, 0) => [self.directory, b"/", path].concat(),
+            (path, tree) => [self.trees.tree(tree).path().as_bytes(), b"/", path].concat(),
         };
         let line = match step.action {
-            Action::Load(file) => [b"insmod ", &path(file.path).concat()[..], b" ", &options, end].concat(),
+            Action::Load(file) => [b"insmod ", &path(file)[..], b" ", &options, end].concat(),
             Action::Install(command) => [b"install ", command, b" ", &options, end].concat(),
             Action::BuiltIn => [b"builtin ", &name_of(&step.module)[..], b"\n"].concat(),
             Action::Blacklisted | Action::Missing | Action::Adjust => return,

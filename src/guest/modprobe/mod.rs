@@ -16,6 +16,7 @@ mod usage;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 
@@ -31,8 +32,10 @@ use crate::guest::modprobe::usage::HELP;
 use crate::guest::modules::config_files::{CONFIG, ConfigPath};
 use crate::guest::modules::tree::{MODULES, ModuleTree, running_release};
 use crate::guest::modules::trees::ModuleTrees;
+use crate::guest::places::lasting::module_dir_of;
 use crate::guest::system::files::Directory;
 use crate::guest::system::invocation::Strings;
+use crate::request::Request;
 use crate::request::kernel::ModuleWords;
 use crate::request::modprobe::call::{Asked, Call, ERROR, environment_words, quoted};
 use crate::resolve::plan::Plan;
@@ -106,12 +109,20 @@ fn run(call: &Call<'_>, output: &Output, environment: Strings) -> Status {
     let running = running_release();
     let release = call.release.unwrap_or(running.as_bytes());
     let root = call.root.map_or_else(Vec::new, |root| absolute(root, environment));
-    let directory = [&root, MODULES.as_bytes(), b"/", release].concat();
     let own: Vec<_> = call.config().map(ConfigPath::from).collect();
     let config = if own.is_empty() { CONFIG.map(ConfigPath::from).into() } else { own };
+    let directory = [&root, MODULES.as_bytes(), b"/", release].concat();
     let release = Shown(release).to_string();
     // To modprobe a file of the configuration that can't be read is empty.
     let passed_over = &mut |_| {};
+    let line = command_line(output);
+    let named = if call.root.is_none() { named_trees(line, &release) } else { Vec::new() };
+    let mut named = named.into_iter().map(Arc::new);
+    if let Some(first) = named.next() {
+        let directory = first.path().into_bytes();
+        let trees = ModuleTrees::passing_over(first, named.collect(), &config, passed_over);
+        return load_names(call, output, line, &directory, &trees, environment);
+    }
     let tree = match Directory::open(directory.as_slice()) {
         Ok(opened) => Ok(ModuleTree::in_directory(opened, &release)),
         // Without a tree, modprobe.d still has names, and modprobe may be called with the path of a file.
@@ -119,12 +130,30 @@ fn run(call: &Call<'_>, output: &Output, environment: Strings) -> Status {
     };
     let Ok(tree) = tree else { return Status::Failure };
     let trees = ModuleTrees::passing_over(tree.into(), Vec::new(), &config, passed_over);
-    load_names(call, output, &directory, &trees, environment)
+    load_names(call, output, line, &directory, &trees, environment)
+}
+
+/// The trees of a release in the module directories that the kernel command line names, as far as they are still there.
+fn named_trees(line: &'static [u8], release: &str) -> Vec<ModuleTree> {
+    let locations: Vec<_> = Request::named_module_dirs(line).collect();
+    let open = |(number, location)| {
+        let path = module_dir_of(location, number, locations.len());
+        let tree = ModuleTree::open(Directory::open(&*path), &path, release).ok()?;
+        Some(if path == MODULES { tree } else { tree.with_own_config() })
+    };
+    locations.iter().enumerate().filter_map(open).collect()
 }
 
 /// Loads the names of a call. A problem with a name is reported, and the other names are still loaded.
-fn load_names(call: &Call<'_>, output: &Output, directory: &[u8], trees: &ModuleTrees, environment: Strings) -> Status {
-    let words = ModuleWords::of(command_line(output));
+fn load_names(
+    call: &Call<'_>,
+    output: &Output,
+    line: &[u8],
+    directory: &[u8],
+    trees: &ModuleTrees,
+    environment: Strings,
+) -> Status {
+    let words = ModuleWords::of(line);
     let lines = trees.config(words);
     let parameters = if call.all { Vec::new() } else { join_parameters(call.operands().skip(1)) };
     let reported = ReportedTrees::new(trees, output);

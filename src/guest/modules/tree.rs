@@ -9,6 +9,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::{Display, Write};
 
+use rustix::fs::fstat;
 use rustix::io::{self, Errno};
 use rustix_futex_sync::OnceLock;
 
@@ -134,6 +135,12 @@ impl ModuleTree {
     /// The directory `modprobe.d` beside the directory of module trees, if it is part of the configuration and exists.
     pub fn own_config(&self) -> Option<Directory> {
         self.modules.as_ref().filter(|_| self.has_own_config)?.directory("../modprobe.d").ok()
+    }
+
+    /// The device and the inode of the directory of module trees.
+    pub fn modules_identity(&self) -> Option<(u64, u64)> {
+        let file = fstat(self.modules.as_ref()?).ok()?;
+        Some((file.st_dev, file.st_ino))
     }
 
     /// Whether modules.dep has a line for a module. A damaged index has none.

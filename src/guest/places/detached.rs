@@ -4,17 +4,14 @@ extern crate alloc;
 
 use core::fmt;
 
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
-use rustix::fs::{CWD, mkdir, rmdir};
+use rustix::fd::OwnedFd;
+use rustix::fs::mkdir;
 use rustix::io;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
 
-use crate::guest::modules::tree::MODULES;
 use crate::guest::system::errno::strerror;
-use crate::guest::system::files::Directory;
 use crate::text::{Shown, Text};
 
 /// A mount that the kernel refused.
@@ -79,23 +76,6 @@ pub fn mount_detached(
         let length = io::read(&context, &mut message).unwrap_or(0);
         Refusal::new(error, message.get(..length).unwrap_or_default())
     })
-}
-
-/// Binds a directory of a detached mount to /lib/modules. The mount is at a mount point meanwhile, because the kernel
-/// does not bind a directory of a detached mount (do_loopback in fs/namespace.c).
-pub fn bind_to_lib_modules(root: &Directory, directory: &Directory) -> io::Result<()> {
-    const MOUNT_POINT: &str = "/run/guest-init";
-    make_directory(MOUNT_POINT)?;
-    move_mount(root.as_fd(), "", CWD, MOUNT_POINT, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
-    bind_mounted_to_lib_modules(directory)?;
-    unmount(MOUNT_POINT, UnmountFlags::DETACH)?;
-    rmdir(MOUNT_POINT)
-}
-
-/// Binds a directory of a mount that a path leads to, to /lib/modules.
-pub fn bind_mounted_to_lib_modules(directory: &Directory) -> io::Result<()> {
-    make_directory(MODULES)?;
-    mount_bind(alloc::format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd()), MODULES)
 }
 
 /// Makes a directory if it does not exist.

@@ -6,6 +6,8 @@ extern crate alloc;
 pub mod detached;
 pub mod disk;
 pub mod drivers;
+mod firmware;
+pub mod lasting;
 pub mod share;
 
 use alloc::rc::Rc;
@@ -19,14 +21,11 @@ use crate::failure::{Code, Failure};
 use crate::guest::modules::config_files::CONFIG;
 use crate::guest::modules::tree::{MODULES, ModuleTree, running_release};
 use crate::guest::modules::trees::ModuleTrees;
-use crate::guest::places::detached::{bind_mounted_to_lib_modules, bind_to_lib_modules};
 use crate::guest::places::disk::layout::Layout;
 use crate::guest::places::disk::verified::VerifiedDisks;
 use crate::guest::places::disk::wanted::WantedDisk;
 use crate::guest::places::drivers::Drivers;
-use crate::guest::system::errno::strerror;
 use crate::guest::system::files::{Directory, File, open_directory};
-use crate::guest::system::initramfs::has_modprobe;
 use crate::request::extension::MOUNT_POINTS;
 use crate::request::kernel::KernelWords;
 use crate::request::kernel::disk_name::{By, DiskName};
@@ -44,6 +43,8 @@ pub struct Places<'a> {
     image_drivers: Option<Drivers<'a>>,
     verified: VerifiedDisks<'a>,
     places: Vec<OpenedPlace<'a>>,
+    /// The shares and disks that have a mount point until the hand-off.
+    attached: Vec<Place<'a>>,
     trees: Vec<OpenedTree<'a>>,
     /// Each several of these trees that were asked for, with their configuration.
     groups: Vec<OpenedTrees<'a>>,
@@ -66,8 +67,8 @@ impl<'a> Places<'a> {
         }
         let Request { kernel, keep_modules, .. } = *request;
         let verified = VerifiedDisks::new(request);
-        let (places, trees, groups) = (Vec::new(), Vec::new(), Vec::new());
-        Self { kernel, keep_modules, image_dirs, image_drivers: None, verified, places, trees, groups }
+        let (places, attached, trees, groups) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { kernel, keep_modules, image_dirs, image_drivers: None, verified, places, attached, trees, groups }
     }
 
     /// Opens a regular file. The outer failure is that of the place, the inner error that of the file.
@@ -151,39 +152,6 @@ impl<'a> Places<'a> {
         }
         let trees = if existing.is_empty() { None } else { Some(self.trees(&existing)?) };
         Ok(Drivers::new(trees, self.kernel, self.keep_modules))
-    }
-
-    /// Leaves the places to the agent: nothing of a share or of a disk remains, except the module directory, if the
-    /// image has a modprobe.
-    ///
-    /// Failures: as [`Self::file`].
-    pub fn hand_over(&mut self, module_dirs: &[Location<'a>]) -> Result<(), Failure> {
-        module_dirs.iter().try_for_each(|location| self.bind_modules(location))?;
-        if self.verified.has_devices() {
-            // The mounts end before the devices that they are on. All others end with the execve of the agent.
-            self.places.clear();
-            self.trees.clear();
-            self.groups.clear();
-            self.verified.hand_over()?;
-        }
-        Ok(())
-    }
-
-    /// Binds a module directory that is not in the image to `/lib/modules`, because that is where modprobe looks for
-    /// modules.
-    fn bind_modules(&mut self, location: &Location<'a>) -> Result<(), Failure> {
-        if location.place == Place::Image || !has_modprobe() {
-            return Ok(());
-        }
-        let root = self.directory_of(location)?;
-        let bound = root.directory(location.below()).and_then(|directory| match location.place {
-            Place::Image | Place::Extension(_) => bind_mounted_to_lib_modules(&directory),
-            Place::Share(_) | Place::Disk(_) => bind_to_lib_modules(root, &directory),
-        });
-        bound.map_err(|error| {
-            let reason = alloc::format!("it can't be bound to {MODULES}: {}", strerror(error));
-            failure(location, error, &reason)
-        })
     }
 
     /// The directory of the place of a location. A share or a disk is mounted if it is not mounted yet.

@@ -32,6 +32,7 @@ use crate::request::kernel::ModuleWords;
 use crate::request::list::Entry;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::{Action, Plan, Step};
+use crate::resolve::tree::Trees;
 use crate::resolve::tree::dep::ModulePath;
 use crate::text::Microseconds;
 
@@ -117,6 +118,9 @@ impl<'p, 'a> Loader<'p, 'a> {
     ) -> Self {
         let steps = Vec::with_capacity(plan.steps().len());
         let mut loader = Self { plan, trees, options, steps, kept: 0, kernel_format: OnceLock::new() };
+        if trees.count() > 1 && log::log_enabled!(Level::Debug) {
+            loader.log_hidden_files();
+        }
         for step in plan.steps() {
             let mut prepared = loader.prepare(step, found);
             prepared.file.take_if(|_| loader.steps.len() >= MOST_OPEN);
@@ -153,6 +157,18 @@ impl<'p, 'a> Loader<'p, 'a> {
             }
         };
         PreparedStep { file, parameters, parameters_checked, is_loaded: false }
+    }
+
+    /// Logs the modules of the plan that several trees have.
+    #[inline(never)]
+    fn log_hidden_files(&self) {
+        for step in self.plan.steps() {
+            let Action::Load(file) = step.action else { continue };
+            for other in self.trees.others_with(file, &step.module) {
+                let (first, other) = (self.trees.tree(file.tree).path(), other.path());
+                log::debug!("{}: it is in {first} and in {other}: the first counts", step.module);
+            }
+        }
     }
 
     /// Whether an earlier step is for the same module, so that the module may be loaded already.
