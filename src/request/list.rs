@@ -4,23 +4,68 @@
 //! # what pod 7 needs            a comment: `#` at the start of a line
 //! e1000e EEE=1; ?i915           entries end at `;` or at the end of the line; `?`: may fail
 //! snd id="a; b"                 quotes keep blanks and `;` inside a value
+//! @devices=pci,usb              the drivers that this VM's devices ask for
 //! ```
 //! Kata's configuration file has a list as an array of strings, `["e1000e EEE=1", "i915"]`. An array is read as well:
 //! each string is a list. As in TOML, an array may have several lines, and a comment at the end of each.
 
+use core::fmt;
+
 use crate::failure::{Code, Failure};
+use crate::request::devices::Devices;
 use crate::request::name::Name;
 use crate::text::Shown;
 
-/// An entry of a list: a module that was asked for.
+/// An entry of a list. It displays as its name, or as `@devices` with its buses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub enum Entry<'a> {
+    /// A module.
+    Module(ModuleEntry<'a>),
+    /// The drivers that this VM's devices ask for.
+    Devices(Devices<'a>),
+}
+
+/// An entry for a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModuleEntry<'a> {
     /// The name of the module, or an alias.
     pub name: Name<'a>,
     /// The parameters as they were written, without the blanks around them.
     pub parameters: &'a [u8],
     /// Whether the name has a `?` before it. A failure of the entry is then logged and passed over.
     pub optional: bool,
+}
+
+impl<'a> Entry<'a> {
+    /// The module that the entry is for. `None`: it is for devices.
+    pub const fn module(&self) -> Option<&ModuleEntry<'a>> {
+        match self {
+            Self::Module(module) => Some(module),
+            Self::Devices(_) => None,
+        }
+    }
+
+    /// The devices that the entry is for. `None`: it is for a module.
+    pub const fn devices(&self) -> Option<&Devices<'a>> {
+        match self {
+            Self::Module(_) => None,
+            Self::Devices(devices) => Some(devices),
+        }
+    }
+
+    /// Whether a failure of the entry is logged and passed over. A driver that fails always is.
+    pub fn is_optional(&self) -> bool {
+        self.module().is_none_or(|module| module.optional)
+    }
+}
+
+impl fmt::Display for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Module(module) => module.name.fmt(f),
+            Self::Devices(devices) => devices.fmt(f),
+        }
+    }
 }
 
 /// Reads a list. `visit` is called with each entry, or with the reason why a text is no entry. Failures name the list
@@ -33,7 +78,7 @@ pub struct Entry<'a> {
 ///
 /// let mut names = Vec::new();
 /// list::read(b"# pod 7\ne1000e EEE=1; ?i915", "pod.list", &mut |entry| match entry {
-///     Ok(entry) => names.push(entry.name.to_string()),
+///     Ok(entry) => names.push(entry.to_string()),
 ///     Err(failure) => eprintln!("{failure}"),
 /// });
 /// assert_eq!(names, ["e1000e", "i915"]);
@@ -114,10 +159,19 @@ fn entry<'a>(text: &'a [u8], source: &str) -> Result<Entry<'a>, Failure> {
         Some(text) => (true, text),
         None => (false, text),
     };
+    let entry = match text {
+        [b'@', ..] if optional => Err("a driver of @devices that fails is passed over without `?`"),
+        [b'@', ..] => Devices::parse(text).map(Entry::Devices),
+        _ => module(text, optional).map(Entry::Module),
+    };
+    entry.map_err(|reason| bad(text, source, reason))
+}
+
+/// Reads an entry for a module.
+fn module(text: &[u8], optional: bool) -> Result<ModuleEntry<'_>, &'static str> {
     let end = text.iter().position(|&b| is_blank(b)).unwrap_or(text.len());
     let (name, parameters) = text.split_at(end);
-    let name = Name::new(name).map_err(|reason| bad(text, source, reason))?;
-    Ok(Entry { name, parameters: trim(parameters), optional })
+    Ok(ModuleEntry { name: Name::new(name)?, parameters: trim(parameters), optional })
 }
 
 fn bad(text: &[u8], source: &str, reason: &str) -> Failure {

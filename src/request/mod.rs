@@ -3,6 +3,7 @@
 //! The input is bytes. The output is a [`Request`], and a [`Report`] of all mistakes. Nothing here makes a system call
 //! or allocates. The command line is read once: its other words become values in [`Request::kernel`].
 
+pub mod devices;
 pub mod disks;
 pub mod extension;
 pub mod kernel;
@@ -61,9 +62,10 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// let request = Request::parse(line, &mut report);
 /// report.verdict()?;
 ///
-/// let entries: Vec<_> = request.entries.iter().map(|entry| (entry.name.as_bytes(), entry.optional)).collect();
-/// assert_eq!(entries, [(&b"e1000e"[..], false), (&b"i915"[..], true)]);
-/// assert_eq!(request.entries[0].parameters, b"EEE=1");
+/// let modules: Vec<_> = request.entries.iter().filter_map(|entry| entry.module()).collect();
+/// let names: Vec<_> = modules.iter().map(|module| (module.name.as_bytes(), module.optional)).collect();
+/// assert_eq!(names, [(&b"e1000e"[..], false), (&b"i915"[..], true)]);
+/// assert_eq!(modules[0].parameters, b"EEE=1");
 /// assert_eq!(request.deadline.as_secs(), 5);
 /// assert_eq!(request.arguments.count(), 1);
 /// # Ok::<(), Failure>(())
@@ -247,7 +249,7 @@ fn read_list<'a>(entries: &mut Entries<'a>, text: &'a [u8], source: &str, report
         Err(failure) => report.add(failure),
         Ok(entry) => {
             if entries.push(entry).is_err() {
-                report.add(Failure::new(Code::TooMany, entry.name, "a VM takes at most 512 entries"));
+                report.add(Failure::new(Code::TooMany, entry, "a VM takes at most 512 entries"));
             }
         }
     });

@@ -98,6 +98,7 @@ fn read(command_line: &str) -> Vec<String> {
 }
 
 fn shown(entry: &list::Entry<'_>) -> String {
+    let Some(entry) = entry.module() else { return entry.to_string() };
     let optional = if entry.optional { "?" } else { "" };
     format!("{optional}{}|{}", entry.name, str::from_utf8(entry.parameters).unwrap())
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use guest_init::failure::Failure;
 use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::kernel::ModuleWords;
-use guest_init::request::list::Entry;
+use guest_init::request::list::ModuleEntry;
 use guest_init::request::name::Name;
 use guest_init::resolve::plan::{Options, Plan};
 use guest_init::resolve::tree::dep::module_of;
@@ -109,7 +109,7 @@ fn compare_case(
     let (mut entries, mut all_steps) = (Vec::new(), Vec::new());
     for (name, parameters) in &case.queries {
         let Ok(name) = Name::new(name) else { continue };
-        let entry = Entry { name, parameters: parameters.as_bytes(), optional: false };
+        let entry = ModuleEntry { name, parameters: parameters.as_bytes(), optional: false };
         let (ignore_install, use_blacklist) = (random.percent(20), random.percent(20));
         let options = Options { ignore_install, use_blacklist, ..Options::default() };
         let expected = oracle.plan(name.as_bytes(), entry.parameters, options);
@@ -134,7 +134,7 @@ fn compare_case(
 /// Compares the plan of one entry with libkmod's.
 fn compare(
     tree: &Sources<'_>,
-    entry: &Entry<'_>,
+    entry: &ModuleEntry<'_>,
     options: Options,
     expected: &Option<Vec<Step>>,
 ) -> Result<(), String> {
@@ -145,7 +145,7 @@ fn compare(
 /// no difference, so they are sorted.
 fn compare_text(
     tree: &Sources<'_>,
-    entry: &Entry<'_>,
+    entry: &ModuleEntry<'_>,
     options: Options,
     expected: &Option<Vec<Step>>,
 ) -> Result<(), String> {
@@ -158,12 +158,12 @@ fn compare_text(
     same(&ours, &ordered(expected.clone())).map_err(|difference| of(entry, options, &difference))
 }
 
-fn of(entry: &Entry<'_>, options: Options, difference: &str) -> String {
+fn of(entry: &ModuleEntry<'_>, options: Options, difference: &str) -> String {
     format!("{} `{}` {options:?}: {difference}", entry.name, entry.parameters.escape_ascii())
 }
 
 /// guest-init's steps for an entry. `None`: the name is unknown.
-fn ours(tree: &Sources<'_>, entry: &Entry<'_>, options: Options) -> Result<Option<Vec<Step>>, String> {
+fn ours(tree: &Sources<'_>, entry: &ModuleEntry<'_>, options: Options) -> Result<Option<Vec<Step>>, String> {
     use guest_init::failure::Code;
     let mut plan = Plan::new(*tree);
     match plan.add(entry, options) {
@@ -303,7 +303,7 @@ fn real_kernel(arch: &str, version: &str) {
         let binary = files.sources(&config);
         let text = kernel.text.tree(&binary);
         for (name, module) in &queries {
-            let entry = Entry { name: Name::new(name).expect("a name"), parameters: b"debug=1", optional: false };
+            let entry = ModuleEntry { name: Name::new(name).expect("a name"), parameters: b"debug=1", optional: false };
             let expected = oracle.plan(name, entry.parameters, Options::default());
             // An alias means its module, or a module of that very name. Some names of built-ins are aliases, too.
             let found = match module {

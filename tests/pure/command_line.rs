@@ -86,7 +86,9 @@ fn parameter() -> impl Strategy<Value = String> {
 
 fn written() -> impl Strategy<Value = (String, String, bool)> {
     let parameters = vec(parameter(), 0..4).prop_map(|words| words.join(" "));
-    ("[a-zA-Z0-9_][a-zA-Z0-9_:*-]{0,12}", parameters, any::<bool>())
+    let module = ("[a-zA-Z0-9_][a-zA-Z0-9_:*-]{0,12}", parameters, any::<bool>());
+    let devices = "@devices(=[a-z0-9_-]{1,5}(,[a-z0-9_-]{1,5}){0,2})?";
+    prop_oneof![4 => module, 1 => devices.prop_map(|name| (name, String::new(), false))]
 }
 
 /// The texts that may stand between entries.
@@ -98,6 +100,11 @@ fn read(text: &[u8]) -> Vec<Result<Entry<'_>, Failure>> {
     let mut entries = Vec::new();
     list::read(text, "list", &mut |entry| entries.push(entry));
     entries
+}
+
+/// The parameters of an entry. One for devices has none.
+fn parameters<'a>(entry: &Entry<'a>) -> &'a [u8] {
+    entry.module().map_or(b"", |module| module.parameters)
 }
 
 proptest! {
@@ -117,9 +124,9 @@ proptest! {
             .collect();
         let ours: Vec<_> = read(text.as_bytes()).into_iter()
             .map(|entry| entry.map(|entry| (
-                entry.name.to_string(),
-                String::from_utf8(entry.parameters.to_vec()).unwrap(),
-                entry.optional,
+                entry.to_string(),
+                String::from_utf8(parameters(&entry).to_vec()).unwrap(),
+                entry.module().is_some_and(|module| module.optional),
             )))
             .collect::<Result<_, _>>().unwrap();
         let meant: Vec<_> = entries.into_iter().map(|(entry, _)| entry).collect();
@@ -139,10 +146,10 @@ proptest! {
         for entry in read(&text) {
             match entry {
                 Ok(entry) => {
-                    let name = entry.name.as_bytes();
-                    prop_assert!(!name.contains(&b'/') && !name.starts_with(b"-"));
-                    prop_assert!(entry.parameters.iter().filter(|&&b| b == b'"').count() % 2 == 0);
-                    prop_assert!(!entry.parameters.contains(&b'\n') && !entry.parameters.contains(&0));
+                    let (name, parameters) = (entry.to_string(), parameters(&entry));
+                    prop_assert!(!name.contains('/') && !name.starts_with('-'));
+                    prop_assert!(parameters.iter().filter(|&&b| b == b'"').count() % 2 == 0);
+                    prop_assert!(!parameters.contains(&b'\n') && !parameters.contains(&0));
                 }
                 Err(failure) => {
                     prop_assert!(matches!(failure.code, Code::BadEntry | Code::UnbalancedQuote));
@@ -169,7 +176,7 @@ proptest! {
 fn names(text: &str) -> Result<String, String> {
     let entries: Result<Vec<_>, _> = read(text.as_bytes()).into_iter().collect();
     let entries = entries.map_err(|failure| failure.to_string())?;
-    Ok(entries.iter().map(|entry| format!("{} {};", entry.name, entry.parameters.escape_ascii())).collect())
+    Ok(entries.iter().map(|entry| format!("{entry} {};", parameters(entry).escape_ascii())).collect())
 }
 
 #[test]
@@ -182,6 +189,8 @@ fn lists_of_other_tools_are_understood_if_they_have_one_meaning() {
         ("[] # none", ""),
         (";a", "a ;"),
         ("; ;\na", "a ;"),
+        ("@devices;a", "@devices ;a ;"),
+        ("[\"@devices=pci,usb\", \"a\"]", "@devices=pci,usb ;a ;"),
     ] {
         assert_eq!(names(text).as_deref(), Ok(expected), "{text}");
     }
@@ -197,6 +206,13 @@ fn lists_with_two_meanings_are_failures_with_a_hint() {
         ("a\n  ;b", "read list `;b`: EINVAL: a comment begins with `#`"),
         ("'a; b'", "read list `'a`: EINVAL: `'` is no quote here; the only quote is `\"`"),
         ("a x='y;z'", "read list `z'`: EINVAL: `'` is no quote here"),
+        ("@device", "read list `@device`: EINVAL: the only entry that begins with `@` is @devices"),
+        ("@devices EEE=1", "read list `@devices EEE=1`: EINVAL: @devices takes no parameters: options lines"),
+        ("@devices=pci x", "read list `@devices=pci x`: EINVAL: @devices takes no parameters: options lines"),
+        ("?@devices", "read list `@devices`: EINVAL: a driver of @devices that fails is passed over without `?`"),
+        ("@devices=", "read list `@devices=`: EINVAL: a bus is what stands before the first `:` of a modalias"),
+        ("@devices=pci,", "read list `@devices=pci,`: EINVAL: a bus is what stands before the first `:`"),
+        ("@devices=PCI", "read list `@devices=PCI`: EINVAL: a bus is what stands before the first `:`"),
         ("[\"a\"] b", "read list `] b`: EINVAL: an array is"),
         ("[\"a\" # b", "read list ``: EINVAL: an array is"),
     ] {
@@ -276,7 +292,7 @@ fn the_entries_of_a_file_take_its_place_in_the_list() {
     let mut report = Report::new(&mut log);
     let mut request = Request::parse(line, &mut report);
     request.insert_lists(&[b"a", b"d x=1\n-d\n", b"", b"f"], &mut report);
-    let names: Vec<_> = request.entries.iter().map(|entry| entry.name.to_string()).collect();
+    let names: Vec<_> = request.entries.iter().map(Entry::to_string).collect();
     assert_eq!(names, ["a", "b", "c", "d", "e", "f"]);
     let line = "read virtiofs:t:/d `-d`: EINVAL: a name begins with a letter, a digit or `_`";
     assert_eq!(report.verdict().map_err(|failure| failure.to_string()), Err(line.to_string()));

@@ -28,9 +28,11 @@ fn outcome(case: &Path) -> String {
     let tree = ModuleTrees::open(case.to_str().unwrap(), "tree", &[config.to_str().unwrap()]).unwrap();
     let lines = tree.config(request.kernel.modules);
     let mut plan = Plan::new(tree.sources(&lines));
-    plan.add_all(&request.entries, &mut |entry, failure| match Consequence::of_unplanned_entry(entry, &failure) {
-        Consequence::EndsTheVm => report.add(failure),
-        _ => writeln!(passed_over, "passed over: {failure}").unwrap(),
+    plan.add_all(&request.entries, &[b""; 0], Options::default(), &mut |entry, failure| {
+        match Consequence::of_unplanned_entry(entry, &failure) {
+            Consequence::EndsTheVm => report.add(failure),
+            _ => writeln!(passed_over, "passed over: {failure}").unwrap(),
+        }
     });
     let end = match report.verdict() {
         Ok(()) => plan.to_string(),
@@ -69,7 +71,7 @@ fn files_of_the_configuration_count_whatever_their_size_and_name() {
     let tree = ModuleTrees::open(folder.path().to_str().unwrap(), "1.0", &[config.to_str().unwrap()]).unwrap();
     let lines = tree.config(ModuleWords::NONE);
     let mut plan = Box::new(Plan::new(tree.sources(&lines)));
-    list::read(b"a", "list", &mut |entry| plan.add(&entry.unwrap(), Options::default()).unwrap());
+    list::read(b"a", "list", &mut |entry| plan.add(entry.unwrap().module().unwrap(), Options::default()).unwrap());
     assert_eq!(plan.to_string(), "insmod kernel/a.ko large=1 name=1 last=1\n");
 }
 
@@ -96,7 +98,7 @@ fn refusal(entry: &str, damage: impl FnOnce(&Path)) -> (Failure, Consequence) {
     let mut plan = Box::new(Plan::new(tree.sources(&[])));
     let mut refused = None;
     list::read(entry.as_bytes(), "list", &mut |entry| {
-        plan.add_all(&[entry.unwrap()], &mut |entry, failure| {
+        plan.add_all(&[entry.unwrap()], &[b""; 0], Options::default(), &mut |entry, failure| {
             let consequence = Consequence::of_unplanned_entry(entry, &failure);
             refused = Some((failure, consequence));
         });

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
-use guest_init::resolve::plan::{Action, Plan};
+use guest_init::resolve::plan::{Action, Options, Plan};
 use guest_init::resolve::tree::dep::module_of;
 
 use super::{Console, Image, Kernel, root};
@@ -95,7 +95,7 @@ impl List {
             entries.push(entry.expect("the list is well formed"))
         });
         let mut plan = Plan::new(files.sources(&config));
-        plan.add_all(&entries, &mut |entry, failure| panic!("{}: {failure}", entry.name));
+        plan.add_all(&entries, &[b""; 0], Options::default(), &mut |entry, failure| panic!("{entry}: {failure}"));
         let loads = plan.steps().iter().filter_map(|step| match step.action {
             Action::Load(file) if plan.earlier_steps(step).next().is_none() => {
                 Some(format!("{} {}", String::from_utf8_lossy(file.path), plan.parameters(step)))

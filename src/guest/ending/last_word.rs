@@ -9,7 +9,7 @@ use crate::guest::boot::{command_line, console, sysctl};
 use crate::guest::handoff::host::Host;
 use crate::guest::places::Places;
 use crate::guest::places::disk::corruption;
-use crate::guest::places::drivers::{CONSOLES, PVPANIC, Pattern, has_unclaimed_device};
+use crate::guest::places::drivers::{CONSOLES, Drivers, PVPANIC, has_unclaimed_device};
 use crate::guest::watch::deadline;
 use crate::guest::watch::logger::{self, Ending};
 use crate::request::{DEFAULT_DEADLINE, Request};
@@ -39,7 +39,7 @@ fn report(failure: &Failure, request: &Request<'_>) {
     sysctl::restart_after_panic(&request.kernel);
     let mut places = Places::new(request);
     if request.kernel.has_virtio_console {
-        load_drivers(&mut places, CONSOLES);
+        load_drivers(&mut places, |drivers| drivers.load_behind_transports(CONSOLES));
     }
     console::wait_for_virtio(&request.kernel);
     logger::log_last_word(failure, Ending::Exit);
@@ -49,13 +49,13 @@ fn report(failure: &Failure, request: &Request<'_>) {
     }
     if has_unclaimed_device(PVPANIC) {
         logger::set_level(LevelFilter::Off);
-        load_drivers(&mut places, PVPANIC);
+        load_drivers(&mut places, |drivers| drivers.load_for_devices(PVPANIC));
     }
 }
 
 /// Loads the drivers of devices by which the host learns of the failure, because the list that failed may have had
 /// them. If that fails, the last word is in the kernel log all the same.
-fn load_drivers(places: &mut Places<'_>, devices: &[Pattern]) {
+fn load_drivers(places: &mut Places<'_>, load: fn(&mut Drivers<'_>) -> Result<(), Failure>) {
     // A driver may hang while it is loaded, so nothing is loaded without a deadline, not even with
     // guest_init.deadline=0.
     if deadline::start(DEFAULT_DEADLINE).is_err() {
@@ -63,5 +63,5 @@ fn load_drivers(places: &mut Places<'_>, devices: &[Pattern]) {
     }
     let Ok(drivers) = places.drivers() else { return };
     drivers.purpose = "the console";
-    let _ = drivers.load_behind_transports(devices);
+    let _ = load(drivers);
 }

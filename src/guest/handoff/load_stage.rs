@@ -1,13 +1,16 @@
-//! The load stage: the modules of the lists are planned, their files are opened, and then they are loaded.
+//! The load stage: the modules of the lists are planned, their files are opened, and then they are loaded. Drivers for
+//! devices that others bring follow ([`super::devices`]).
 
 extern crate alloc;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use rustix::thread::sched_getaffinity;
 
 use crate::failure::{Failure, Report};
+use crate::guest::handoff::devices::WantedDevices;
 use crate::guest::modules::loader::{LoadOptions, Loader, plan_entries};
 use crate::guest::places::Places;
 use crate::guest::system::clock::now;
@@ -25,8 +28,8 @@ pub struct Loaded {
     pub time: Duration,
 }
 
-/// Loads the modules of the lists. All mistakes in the lists are found before the first module is loaded. If a mistake
-/// ends the VM, no module is loaded.
+/// Loads the modules of the lists, and the drivers for this VM's devices if the lists ask for them. All mistakes in the
+/// lists are found before the first module is loaded. If a mistake ends the VM, no module is loaded.
 ///
 /// Failures: those of stage plan, of mounting a share, and of stage load.
 pub fn load_modules<'a>(
@@ -48,9 +51,11 @@ pub fn load_modules<'a>(
         // The tree's share or disk may have been mounted, and its drivers loaded.
         set_activity("planning");
     }
+    let mut devices = WantedDevices::of(request);
+    let modaliases = devices.as_mut().map_or(Vec::new(), WantedDevices::next_round);
     let config = trees.config(request.kernel.modules);
     let mut plan = Box::write(Box::new_uninit(), Plan::new(trees.sources(&config)));
-    plan_entries(&mut plan, &request.entries, &trees, &mut |finding| finding.report_or_log(report));
+    plan_entries(&mut plan, &request.entries, &modaliases, &trees, &mut |finding| finding.report_or_log(report));
     let options = LoadOptions {
         threads: threads(request.jobs),
         strict: request.strict,
@@ -61,7 +66,10 @@ pub fn load_modules<'a>(
     };
     let loader = Loader::open(&plan, &trees, options, &mut |finding| finding.report_or_log(report));
     report.verdict()?;
-    let modules = loader.load()?;
+    let mut modules = loader.load()?;
+    if let Some(devices) = &mut devices {
+        modules = devices.load_rest(&plan, &trees, options, modules)?;
+    }
     set_activity("on the way to the agent");
     Ok(Loaded { modules, time: start.map_or(Duration::ZERO, |start| now().saturating_sub(start)) })
 }

@@ -1,6 +1,7 @@
 //! The hand-off: from the extensions and the module lists to the agent.
 
 pub mod agent;
+mod devices;
 pub mod extensions;
 pub mod host;
 pub mod lists;

@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod config_files;
+pub mod devices;
 pub mod file;
 pub mod findings;
 pub mod loader;
@@ -11,3 +12,4 @@ pub mod sysfs;
 pub mod tree;
 pub mod trees;
 pub mod unpack;
+pub mod usb;

@@ -223,7 +223,9 @@ mod tests {
         let mut indexes = IndexKind::ALL.map(Index::absent);
         indexes[0] = Index::text(IndexKind::Dep, DEP);
         let mut plan = Box::new(Plan::new(Sources { release: "r", trees: &indexes, config: &lines }));
-        list::read(text.as_bytes(), "list", &mut |entry| plan.add(&entry.unwrap(), Default::default()).unwrap());
+        list::read(text.as_bytes(), "list", &mut |entry| {
+            plan.add(entry.unwrap().module().unwrap(), Default::default()).unwrap()
+        });
         let steps = plan.steps().iter().map(|_| PreparedStep::default()).collect();
         let schedule = Schedule::new(&plan, steps, threads).unwrap();
         check(&schedule);

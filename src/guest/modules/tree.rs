@@ -16,7 +16,7 @@ use rustix_futex_sync::OnceLock;
 use crate::failure::{Code, Failure};
 use crate::guest::system::files::{Directory, File, why_not_opened};
 use crate::guest::system::initramfs::is_initramfs;
-use crate::request::list::Entry;
+use crate::request::list::ModuleEntry;
 use crate::request::name::{normal, same};
 use crate::resolve::tree::dep::module_of;
 use crate::resolve::tree::index::{Index, IndexKind};
@@ -96,7 +96,7 @@ impl ModuleTree {
 
     /// Adds to the reason of a failure the places where the module is nevertheless: the other releases whose trees have
     /// it, or a file in this tree that modules.dep does not know. An optional entry is not worth a search for a file.
-    pub fn add_places(&self, entry: &Entry<'_>, failure: &mut Failure) {
+    pub fn add_places(&self, entry: &ModuleEntry<'_>, failure: &mut Failure) {
         let name = entry.name.as_bytes();
         let _ = write!(failure.reason, "{}", Listed("; it is in ", &self.others_with(name)));
         if !entry.optional

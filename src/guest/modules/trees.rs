@@ -19,7 +19,7 @@ use crate::guest::modules::file::ModuleFile;
 use crate::guest::modules::tree::ModuleTree;
 use crate::guest::system::files::Directory;
 use crate::request::kernel::ModuleWords;
-use crate::request::list::Entry;
+use crate::request::list::ModuleEntry;
 use crate::resolve::plan::MOST_STEPS;
 use crate::resolve::tree::completion::each_dependency;
 use crate::resolve::tree::config::{self, Directive};
@@ -129,7 +129,7 @@ impl ModuleTrees {
 
     /// Adds to the reason of a failure the places where the module is nevertheless: the other releases whose trees have
     /// it, or a file in a tree that modules.dep does not know.
-    pub fn add_places(&self, entry: &Entry<'_>, failure: &mut Failure) {
+    pub fn add_places(&self, entry: &ModuleEntry<'_>, failure: &mut Failure) {
         self.trees().for_each(|tree| tree.add_places(entry, failure));
     }
 

@@ -3,46 +3,39 @@
 
 extern crate alloc;
 
-use alloc::boxed::Box;
-use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-use crate::failure::{Code, Failure, Report};
-use crate::guest::modules::loader::{LoadOptions, Loader};
+use log::Level;
+
+use crate::failure::Failure;
+use crate::guest::modules::devices::{Requested, Round, unclaimed, unclaimed_on};
+use crate::guest::modules::loader::LoadOptions;
 use crate::guest::modules::trees::ModuleTrees;
-use crate::guest::system::files::{Directory, read, read_path};
+use crate::guest::system::files::read_path;
 use crate::guest::watch::deadline::set_activity;
-use crate::guest::watch::logger;
+use crate::request::devices::VIRTIO_MMIO;
 use crate::request::kernel::KernelWords;
-use crate::request::list::Entry;
-use crate::request::name::Name;
 use crate::resolve::lookup::lookup;
-use crate::resolve::plan::{Options, Plan};
 use crate::resolve::tree::Sources;
 use crate::resolve::tree::config::SoftdepLines;
 use crate::resolve::tree::glob::glob;
 
-/// The longest uevent of a device, and the longest /proc/filesystems, in bytes. A longer one counts as absent.
+/// The longest /proc/filesystems, in bytes. A longer one counts as absent.
 const LONGEST: usize = 1 << 14;
-
-/// The module whose parameters announce devices.
-const VIRTIO_MMIO: &[u8] = b"virtio_mmio";
 
 /// A pattern for the modaliases of devices.
 pub type Pattern = &'static [u8];
 
 /// The transports of virtio devices: PCI, and memory that ACPI or a device tree announces (virtio_mmio).
-pub const TRANSPORTS: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*"];
+const TRANSPORTS: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*"];
 
-/// Virtio consoles, and the transports that they are behind.
-pub const CONSOLES: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000003v*"];
-
-/// Vsocks over virtio, and the transports that they are behind.
-pub const VSOCKS: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000013v*"];
-
-/// 9p over virtio, and the transports that it is behind.
-pub const NINE_P: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*", b"virtio:d00000009v*"];
+/// Virtio consoles.
+pub const CONSOLES: &[Pattern] = &[b"virtio:d00000003v*"];
+/// Vsocks over virtio.
+pub const VSOCKS: &[Pattern] = &[b"virtio:d00000013v*"];
+/// 9p over virtio.
+pub const NINE_P: &[Pattern] = &[b"virtio:d00000009v*"];
 
 /// The parts of a kernel whose drivers lead to block devices, as paths below `kernel/drivers/` in a module tree: first
 /// disks of every kind, then the buses that disks are behind.
@@ -79,13 +72,13 @@ pub struct Drivers<'a> {
     /// The purpose of the next drivers, as the log names it.
     pub purpose: &'static str,
     /// The names that were loaded so far, failed, or lead to no disk. No name is tried twice.
-    requested: Vec<Vec<u8>>,
+    requested: Requested,
 }
 
 impl<'a> Drivers<'a> {
     /// The drivers of trees. `None`: no tree exists, which is no failure.
-    pub const fn new(trees: Option<Rc<ModuleTrees>>, kernel: KernelWords<'a>, keep_modules: bool) -> Self {
-        Self { trees, kernel, keep_modules, purpose: "the root", requested: Vec::new() }
+    pub fn new(trees: Option<Rc<ModuleTrees>>, kernel: KernelWords<'a>, keep_modules: bool) -> Self {
+        Self { trees, kernel, keep_modules, purpose: "the root", requested: Requested::default() }
     }
 
     /// Loads the module of a file system, if the kernel does not have the file system. Returns whether the kernel has
@@ -103,7 +96,7 @@ impl<'a> Drivers<'a> {
     /// Loads the modules of these names and aliases, if the tree has them and they are not built in. A module that
     /// fails is logged and passed over.
     ///
-    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    /// Failure: [`Code::CorruptIndex`].
     pub fn load_named(&mut self, names: &[&[u8]]) -> Result<(), Failure> {
         self.load(names.iter().map(|name| name.to_vec()).collect(), true, SoftdepLines::All)
     }
@@ -111,37 +104,33 @@ impl<'a> Drivers<'a> {
     /// Loads drivers for the devices that have no driver, and whose modalias matches one of `patterns`. A driver that
     /// fails is logged and passed over, because another device may be the one that guest-init needs.
     ///
-    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    /// Failure: [`Code::CorruptIndex`].
     pub fn load_for_devices(&mut self, patterns: &[Pattern]) -> Result<(), Failure> {
-        let mut aliases = self.announced();
-        for bus in ["pci", "platform", "virtio"] {
-            unclaimed_devices(bus, &mut aliases);
-        }
-        aliases.retain(|alias| alias == VIRTIO_MMIO || patterns.iter().any(|pattern| glob(pattern, alias)));
-        self.load(aliases, true, SoftdepLines::First)
+        self.load(unclaimed_like(&[patterns]), true, SoftdepLines::First)
     }
 
-    /// As [`Self::load_for_devices`], for devices that are behind a transport, which must be among the patterns.
+    /// Loads the transports of virtio devices, and the drivers for those virtio devices whose modalias matches one of
+    /// `patterns`. A driver that fails is logged and passed over.
     ///
-    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    /// Failure: [`Code::CorruptIndex`].
     pub fn load_behind_transports(&mut self, patterns: &[Pattern]) -> Result<(), Failure> {
-        // The first call loads a transport. Then the device behind it exists, and the second call loads its driver.
-        self.load_for_devices(patterns)?;
-        self.load_for_devices(patterns)
+        // A transport may be loaded already. If it is not, the device behind it exists after the first round.
+        let mut aliases = unclaimed_like(&[TRANSPORTS, patterns]);
+        aliases.extend(self.announced());
+        self.load(aliases, true, SoftdepLines::First)?;
+        if patterns.is_empty() { Ok(()) } else { self.load_for_devices(patterns) }
     }
 
     /// Loads drivers for the devices of every bus that have no driver, if the driver leads to a block device. A driver
     /// that fails is logged and passed over. Returns whether there was a driver to load.
     ///
-    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for an alias of more than 64 modules.
     pub fn load_for_disks(&mut self) -> Result<bool, Failure> {
         let Some(trees) = self.trees.clone() else { return Ok(false) };
-        let mut aliases = self.announced();
-        for bus in &Directory::open("/sys/bus").and_then(|buses| buses.names()).unwrap_or_default() {
-            unclaimed_devices(bus, &mut aliases);
-        }
+        let mut aliases = unclaimed();
+        aliases.extend(self.announced());
         // The wait for a disk calls this every few milliseconds, and most calls find no new device.
-        aliases.retain(|alias| !self.requested.contains(alias));
+        aliases.retain(|alias| !self.requested.has(alias));
         if aliases.is_empty() {
             return Ok(false);
         }
@@ -151,7 +140,7 @@ impl<'a> Drivers<'a> {
         for alias in aliases {
             match leads_to_a_disk(&sources, &alias)? {
                 true => wanted.push(alias),
-                false => self.requested.push(alias),
+                false => _ = self.requested.add(alias),
             }
         }
         let is_progress = !wanted.is_empty();
@@ -160,38 +149,16 @@ impl<'a> Drivers<'a> {
 
     /// The drivers that the kernel command line asks for: devices that are parameters of virtio_mmio exist only after
     /// it is loaded.
-    fn announced(&self) -> Vec<Vec<u8>> {
-        self.kernel.announces_virtio_mmio.then(|| VIRTIO_MMIO.to_vec()).into_iter().collect()
+    fn announced(&self) -> Option<Vec<u8>> {
+        self.kernel.announces_virtio_mmio.then(|| VIRTIO_MMIO.to_vec())
     }
 
-    /// Loads the modules of `aliases` that the tree has.
+    /// Loads the modules of `names` that the tree has.
     ///
-    /// Failures: those of stage load, and of stage plan but [`Code::UnknownModule`].
-    fn load(&mut self, aliases: Vec<Vec<u8>>, optional: bool, softdeps: SoftdepLines) -> Result<(), Failure> {
-        let mut names = Vec::new();
-        for alias in aliases {
-            if !self.requested.contains(&alias)
-                && let Err(position) = names.binary_search(&alias)
-            {
-                names.insert(position, alias);
-            }
-        }
+    /// Failures: those of [`Round::load`].
+    fn load(&mut self, names: Vec<Vec<u8>>, is_optional: bool, softdeps: SoftdepLines) -> Result<(), Failure> {
+        let names = self.requested.take_new(names);
         let Some(trees) = self.trees.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
-        self.requested.extend(names.iter().cloned());
-        let config = trees.config(self.kernel.modules);
-        let mut plan = Box::write(Box::new_uninit(), Plan::new(trees.sources(&config)));
-        for name in &names {
-            let Ok(name) = Name::new(name) else { continue };
-            match plan.add(&Entry { name, parameters: b"", optional }, Options { softdeps, ..Options::default() }) {
-                Err(failure) if failure.code == Code::UnknownModule => log::debug!("no driver for {name}"),
-                result => result?,
-            }
-        }
-        if plan.steps().is_empty() {
-            return Ok(());
-        }
-        let mut log = logger::log_failure;
-        let mut report = Report::new(&mut log);
         let options = LoadOptions {
             threads: 1,
             strict: false,
@@ -200,21 +167,23 @@ impl<'a> Drivers<'a> {
             words: self.kernel.modules,
             purpose: self.purpose,
         };
-        let loader = Loader::open(&plan, trees, options, &mut |finding| finding.report_or_log(&mut report));
-        report.verdict()?;
-        loader.load()?;
+        Round { options, is_optional, softdeps, level: Level::Debug }.load(trees, &names)?;
         set_activity(format_args!("on the way to {}", self.purpose));
         Ok(())
     }
 }
 
-/// Whether a device on the buses `pci` and `platform` has no driver, and its modalias matches one of `patterns`.
+/// Whether a device has no driver, and its modalias matches one of `patterns`.
 pub fn has_unclaimed_device(patterns: &[Pattern]) -> bool {
-    let mut aliases = Vec::new();
-    for bus in ["pci", "platform"] {
-        unclaimed_devices(bus, &mut aliases);
-    }
-    aliases.iter().any(|alias| patterns.iter().any(|pattern| glob(pattern, alias)))
+    !unclaimed_like(&[patterns]).is_empty()
+}
+
+/// The modaliases of the devices that have no driver, if one of `patterns` matches. Only the buses of the patterns in
+/// this file are looked at.
+fn unclaimed_like(patterns: &[&[Pattern]]) -> Vec<Vec<u8>> {
+    let mut aliases = unclaimed_on(&["pci", "platform", "virtio"]);
+    aliases.retain(|alias| patterns.iter().copied().flatten().any(|pattern| glob(pattern, alias)));
+    aliases
 }
 
 /// Whether the kernel has a file system, built in or loaded (filesystems(5)).
@@ -237,19 +206,4 @@ fn leads_to_a_disk(sources: &Sources<'_>, alias: &[u8]) -> Result<bool, Failure>
         }
     }
     Ok(false)
-}
-
-/// Adds the modaliases of the devices of a bus that no driver is bound to. They are read from `uevent`, because a card
-/// on the bus of MMC has no file `modalias`.
-fn unclaimed_devices(bus: &str, aliases: &mut Vec<Vec<u8>>) {
-    let Ok(devices) = Directory::open(format!("/sys/bus/{bus}/devices")) else { return };
-    for name in &devices.names().unwrap_or_default() {
-        let uevent = devices.regular(format!("{name}/uevent")).and_then(|file| read(&file, LONGEST));
-        let uevent = uevent.unwrap_or_default();
-        let mut lines = uevent.split(|&b| b == b'\n');
-        if lines.clone().any(|line| line.starts_with(b"DRIVER=")) {
-            continue;
-        }
-        aliases.extend(lines.find_map(|line| line.strip_prefix(b"MODALIAS=")).map(<[u8]>::to_vec));
-    }
 }

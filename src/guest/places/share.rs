@@ -15,7 +15,7 @@ use rustix::mount::MountAttrFlags;
 
 use crate::failure::{Code, Failure};
 use crate::guest::places::detached::mount_detached;
-use crate::guest::places::drivers::{Drivers, NINE_P, Pattern, TRANSPORTS};
+use crate::guest::places::drivers::{Drivers, NINE_P, Pattern};
 use crate::guest::system::clock::sleep;
 use crate::guest::watch::deadline::set_activity;
 use crate::text::Shown;
@@ -27,7 +27,7 @@ pub struct Protocol {
     fs_type: &'static [u8],
     /// The protocol's own name.
     name: &'static str,
-    /// The devices that its transports and its own drivers are for.
+    /// The devices behind its transports that its own drivers are for.
     devices: &'static [Pattern],
     /// The error if no device has a tag, perhaps not yet.
     no_device: io::Errno,
@@ -36,13 +36,8 @@ pub struct Protocol {
 }
 
 /// virtio-fs (virtio_fs_get_tree in fs/fuse/virtio_fs.c).
-pub const VIRTIOFS: Protocol = Protocol {
-    fs_type: b"virtiofs",
-    name: "virtio-fs",
-    devices: TRANSPORTS,
-    no_device: io::Errno::INVAL,
-    options: b"",
-};
+pub const VIRTIOFS: Protocol =
+    Protocol { fs_type: b"virtiofs", name: "virtio-fs", devices: &[], no_device: io::Errno::INVAL, options: b"" };
 /// 9p over virtio (p9_virtio_create in net/9p/trans_virtio.c).
 const PLAN9: Protocol =
     Protocol { fs_type: b"9p", name: "9p", devices: NINE_P, no_device: io::Errno::NOENT, options: b"trans=virtio," };
@@ -81,7 +76,7 @@ impl Protocol {
                 Err(refusal) if refusal.error != self.no_device || !refusal.message.as_str().is_empty() => {
                     return Err(failure(&subject, refusal.error, &refusal));
                 }
-                Err(_) if round == 0 => drivers.load_for_devices(self.devices)?,
+                Err(_) if round == 0 => drivers.load_behind_transports(self.devices)?,
                 Err(_) => sleep(PAUSE),
             }
         }

@@ -33,10 +33,10 @@ impl Consequence {
         }
     }
 
-    /// The consequence of an entry that cannot be planned. `?` passes over whatever is wrong with the entry itself. A
-    /// damaged index is no fault of the entry: it would hide other modules as well, so it ends the VM.
+    /// The consequence of an entry that cannot be planned. `?` and `@devices` pass over whatever is wrong with the
+    /// entry itself. A damaged index is no fault of the entry: it would hide other modules as well, so it ends the VM.
     pub fn of_unplanned_entry(entry: &Entry<'_>, failure: &Failure) -> Self {
-        match entry.optional && failure.code != Code::CorruptIndex {
+        match entry.is_optional() && failure.code != Code::CorruptIndex {
             true => Self::EndsItsEntry,
             false => Self::EndsTheVm,
         }

@@ -14,7 +14,7 @@ use core::fmt;
 use core::iter::successors;
 
 use crate::failure::{Code, Failure};
-use crate::request::list::Entry;
+use crate::request::list::{Entry, ModuleEntry};
 use crate::request::name::same;
 use crate::resolve::lookup::lookup;
 use crate::resolve::nearest;
@@ -121,8 +121,9 @@ pub struct Options {
 /// indexes[0] = Index::text(IndexKind::Dep, b"kernel/e1000e.ko: kernel/ptp.ko\nkernel/ptp.ko:\n");
 /// let mut plan = Plan::new(Sources { release: "6.1.0-56-amd64", trees: &indexes, config: &[] });
 /// let mut result = Ok(());
-/// list::read(b"e1000e EEE=1", "a list", &mut |entry| {
-///     result = entry.and_then(|entry| plan.add(&entry, Options::default()));
+/// list::read(b"e1000e EEE=1", "a list", &mut |entry| match entry {
+///     Ok(entry) => plan.add_all(&[entry], &[b""; 0], Options::default(), &mut |_, failure| result = Err(failure)),
+///     Err(failure) => result = Err(failure),
 /// });
 /// result?;
 /// assert_eq!(plan.to_string(), "insmod kernel/ptp.ko \ninsmod kernel/e1000e.ko EEE=1\n");
@@ -168,26 +169,80 @@ impl<'a> Plan<'a> {
         self.want(wanted, options)
     }
 
-    /// Adds the steps for each entry. `refused` is called with each entry that can't be planned, and the reason.
+    /// Adds the steps for each entry. An entry `@devices` asks for those `modaliases` that no earlier one asked for.
+    /// `refused` is called with each entry that can't be planned, and the reason.
     ///
     /// Failures: [`Code::UnknownModule`], [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
-    pub fn add_all<'e>(&mut self, entries: &'e [Entry<'a>], refused: &mut dyn FnMut(&'e Entry<'a>, Failure)) {
-        for entry in entries {
-            if let Err(failure) = self.add(entry, Options::default()) {
-                refused(entry, failure);
+    pub fn add_all<'e>(
+        &mut self,
+        entries: &'e [Entry<'a>],
+        modaliases: &'a [impl AsRef<[u8]>],
+        options: Options,
+        refused: &mut dyn FnMut(&'e Entry<'a>, Failure),
+    ) {
+        for (number, entry) in entries.iter().enumerate() {
+            match entry {
+                Entry::Module(module) => {
+                    let _ = self.add(module, options).map_err(|failure| refused(entry, failure));
+                }
+                Entry::Devices(devices) => {
+                    let earlier = entries.get(..number).unwrap_or_default();
+                    let is_new = |alias: &&[u8]| !earlier.iter().filter_map(Entry::devices).any(|of| of.ask_for(alias));
+                    let aliases = modaliases.iter().map(AsRef::as_ref).filter(|alias| devices.ask_for(alias));
+                    self.add_devices(&mut aliases.filter(is_new), options, &mut |failure| refused(entry, failure));
+                }
             }
         }
     }
 
-    /// Adds the steps for one entry. If that fails, nothing is added.
-    pub fn add(&mut self, entry: &Entry<'a>, options: Options) -> Result<(), Failure> {
-        let (steps, wanted) = (self.steps.len(), self.wanted);
-        let result = self.add_found(entry, options);
-        if result.is_err() {
-            self.truncate(steps, wanted);
+    /// Adds the steps for an entry that is for a module. If that fails, nothing is added.
+    ///
+    /// Failures: [`Code::UnknownModule`], [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    pub fn add(&mut self, entry: &ModuleEntry<'a>, options: Options) -> Result<(), Failure> {
+        let added = self.add_name(entry.name.as_bytes(), entry.parameters, entry.optional, options);
+        self.entries = self.entries.saturating_add(1);
+        match added? {
+            true => Ok(()),
+            false => Err(nearest::unknown_module(&self.sources, entry.name)),
+        }
+    }
+
+    /// Adds the steps for the drivers that devices ask for by their modaliases. Most devices have no driver in a tree,
+    /// so a modalias that no module has is no failure.
+    // Out of line, because most lists do not ask for devices.
+    #[inline(never)]
+    fn add_devices(
+        &mut self,
+        modaliases: &mut dyn Iterator<Item = &'a [u8]>,
+        options: Options,
+        refused: &mut dyn FnMut(Failure),
+    ) {
+        for modalias in modaliases {
+            let _ = self.add_name(modalias, b"", true, options).map_err(&mut *refused);
         }
         self.entries = self.entries.saturating_add(1);
-        result
+    }
+
+    /// Adds the steps for every module that a name means. Returns whether it means one. If that fails, nothing is
+    /// added.
+    ///
+    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
+    pub fn add_name(
+        &mut self,
+        name: &'a [u8],
+        parameters: &'a [u8],
+        is_optional: bool,
+        options: Options,
+    ) -> Result<bool, Failure> {
+        let found = lookup(&self.sources, name)?;
+        let Some((last, others)) = found.split_last() else { return Ok(false) };
+        let (steps, number) = (self.steps.len(), self.wanted);
+        let wanted = Wanted { module: *last, parameters, is_optional, number: None, call: CallLink::default() };
+        let result = self.want_all(others, wanted, options);
+        if result.is_err() {
+            self.truncate(steps, number);
+        }
+        result.map(|()| true)
     }
 
     /// Removes the last steps, so that `steps` remain.
@@ -198,17 +253,6 @@ impl<'a> Plan<'a> {
             self.by_name.begin(step.module.name, step.before);
         }
         self.wanted = wanted;
-    }
-
-    /// Adds the steps for every module that an entry's name means.
-    fn add_found(&mut self, entry: &Entry<'a>, options: Options) -> Result<(), Failure> {
-        let found = lookup(&self.sources, entry.name.as_bytes())?;
-        let Some((last, others)) = found.split_last() else {
-            return Err(nearest::unknown_module(&self.sources, entry.name));
-        };
-        let Entry { parameters, optional: is_optional, .. } = *entry;
-        let wanted = Wanted { module: *last, parameters, is_optional, number: None, call: CallLink::default() };
-        self.want_all(others, wanted, options)
     }
 
     /// Adds the steps for every module that a name means. All but the last are optional, because only the last decides

@@ -2,7 +2,7 @@
 
 use guest_init::failure::{Code, Failure};
 use guest_init::request::kernel::ModuleWords;
-use guest_init::request::list::{self, Entry};
+use guest_init::request::list::{self, Entry, ModuleEntry};
 use guest_init::request::name::same;
 use guest_init::resolve::lookup::lookup;
 use guest_init::resolve::plan::consequence::Consequence;
@@ -18,7 +18,8 @@ use super::{check_failure, check_printable, index, parts};
 const MOST_ENTRIES: usize = 24;
 
 /// Input: the list, the configuration, the kernel command line, then the indexes in the order of [`IndexKind::ALL`],
-/// each as text, or in binary form if it begins with that form's magic number.
+/// each as text, or in binary form if it begins with that form's magic number. The names of the list's entries are the
+/// modaliases of the devices that `@devices` asks for.
 pub fn plan(input: &[u8]) {
     let [list, config, line, indexes @ ..] = parts::<8>(input);
     let mut config = config.to_vec();
@@ -32,7 +33,7 @@ pub fn plan(input: &[u8]) {
     list::read(list, "list", &mut |entry| entries.extend(entry.ok()));
     entries.truncate(MOST_ENTRIES);
     let shown = check_plan(tree, &entries);
-    for entry in &entries {
+    for entry in entries.iter().filter_map(Entry::module) {
         check_alone(tree, entry);
         check_as_modprobe(tree, entry);
     }
@@ -56,9 +57,10 @@ fn open(parts: [&[u8]; 5]) -> Option<[Index<'_>; 5]> {
 
 /// Plans all entries at once. Returns the plan's text if no entry was refused.
 fn check_plan(tree: Sources<'_>, entries: &[Entry<'_>]) -> Option<String> {
+    let modaliases = modaliases(entries);
     let mut plan = Plan::new(tree);
     let mut refused = 0;
-    plan.add_all(entries, &mut |_, failure| {
+    plan.add_all(entries, &modaliases, Options::default(), &mut |_, failure| {
         refused += 1;
         check_refusal(&failure);
     });
@@ -66,6 +68,11 @@ fn check_plan(tree: Sources<'_>, entries: &[Entry<'_>]) -> Option<String> {
     check_steps(&plan, &shown);
     assert!(plan.steps().iter().all(|step| usize::from(step.wanted) < 1024));
     (refused == 0).then_some(shown)
+}
+
+/// The names of the entries for modules.
+fn modaliases<'a>(entries: &[Entry<'a>]) -> Vec<&'a [u8]> {
+    entries.iter().filter_map(Entry::module).map(|module| module.name.as_bytes()).collect()
 }
 
 fn check_refusal(failure: &Failure) {
@@ -87,7 +94,7 @@ fn check_steps(plan: &Plan<'_>, shown: &str) {
 
 /// Plans an entry alone, and asserts that the dependencies of its module have steps. They come before the module's
 /// unless a soft dependency changes the order.
-fn check_alone(tree: Sources<'_>, entry: &Entry<'_>) {
+fn check_alone(tree: Sources<'_>, entry: &ModuleEntry<'_>) {
     let mut plan = Plan::new(tree);
     if let Err(failure) = plan.add(entry, Options::default()) {
         check_refusal(&failure);
@@ -113,7 +120,7 @@ fn check_alone(tree: Sources<'_>, entry: &Entry<'_>) {
 }
 
 /// Plans an entry as modprobe does, with each of its flags, and with all lines of soft dependencies.
-fn check_as_modprobe(tree: Sources<'_>, entry: &Entry<'_>) {
+fn check_as_modprobe(tree: Sources<'_>, entry: &ModuleEntry<'_>) {
     let Ok(found) = lookup(&tree, entry.name.as_bytes()).inspect_err(check_refusal) else { return };
     let mut plan = Plan::new(tree);
     for module in &found {
@@ -131,7 +138,7 @@ fn check_as_modprobe(tree: Sources<'_>, entry: &Entry<'_>) {
 /// Whether none of the names to look up can also be a pattern.
 fn names_are_plain(entries: &[Entry<'_>], config: &[Directive<'_>]) -> bool {
     let is_wild = |name: &[u8]| name.iter().any(|b| b"*?[\\".contains(b));
-    !entries.iter().any(|entry| is_wild(entry.name.as_bytes()))
+    !entries.iter().filter_map(Entry::module).any(|entry| is_wild(entry.name.as_bytes()))
         && !config.iter().any(|line| matches!(line, Directive::Softdep { modules, .. } if is_wild(modules)))
 }
 
@@ -142,7 +149,8 @@ fn check_binary(tree: Sources<'_>, indexes: &[Index<'_>; 5], entries: &[Entry<'_
     for ((index, kind), bytes) in indexes.iter_mut().zip(IndexKind::ALL).zip(&forms) {
         *index = Index::binary(kind, bytes).expect("what is written can be read");
     }
+    let modaliases = modaliases(entries);
     let mut plan = Plan::new(Sources { trees: &indexes, ..tree });
-    plan.add_all(entries, &mut |_, failure| panic!("{failure}"));
+    plan.add_all(entries, &modaliases, Options::default(), &mut |_, failure| panic!("{failure}"));
     assert_eq!(plan.to_string(), shown);
 }

@@ -3,7 +3,7 @@
 use guest_init::failure::{Failure, Report};
 use guest_init::request::kernel::KernelWords;
 use guest_init::request::kernel::words::{is_space, words};
-use guest_init::request::list::{self, Entry};
+use guest_init::request::list::{self, Entry, ModuleEntry};
 use guest_init::request::location::Location;
 use guest_init::request::modprobe::call::{Asked, Call, environment_words, quoted};
 use guest_init::request::{MOST_ENTRIES, MOST_FILES, Request};
@@ -22,7 +22,7 @@ pub fn command_line(input: &[u8]) {
     let texts = vec![text; request.files.len()];
     request.insert_lists(&texts, &mut report);
     assert!(request.entries.len() >= own.len().min(MOST_ENTRIES));
-    request.entries.iter().for_each(check_entry);
+    request.entries.iter().for_each(|entry| check_entry(entry, input));
     report.verdict().inspect_err(check_failure).unwrap_or_default();
 
     check_words(line);
@@ -89,9 +89,7 @@ pub fn list(input: &[u8]) {
         match entry {
             Err(failure) => check_failure(&failure),
             Ok(entry) => {
-                check_entry(&entry);
-                check_within(entry.name.as_bytes(), input);
-                check_within(entry.parameters, input);
+                check_entry(&entry, input);
                 check_written_again(&entry);
             }
         }
@@ -99,21 +97,34 @@ pub fn list(input: &[u8]) {
     assert!(count <= input.len() / 2 + 2, "{count} entries");
 }
 
+/// Asserts that an entry can be printed, and that it is within the input.
+fn check_entry(entry: &Entry<'_>, input: &[u8]) {
+    check_printable(&entry.to_string());
+    match entry {
+        Entry::Module(module) => check_module(module, input),
+        Entry::Devices(devices) => assert!(!devices.ask_for(b"") && !devices.ask_for(b"Pci:x")),
+    }
+}
+
 /// Asserts that a name can be neither an option nor a path, and that parameters stay on one line.
-fn check_entry(entry: &Entry<'_>) {
+fn check_module(entry: &ModuleEntry<'_>, input: &[u8]) {
+    check_within(entry.name.as_bytes(), input);
+    check_within(entry.parameters, input);
     let name = entry.name.as_bytes();
     assert!(name.first().is_some_and(|&b| b.is_ascii_alphanumeric() || b == b'_'));
     assert!(!name.contains(&b'/') && name.iter().all(u8::is_ascii_graphic));
     assert_eq!(entry.parameters, entry.parameters.trim_ascii());
     assert!(str::from_utf8(entry.parameters).is_ok());
     assert!(!entry.parameters.iter().any(|&b| b.is_ascii_control() && b != b'\t'));
-    check_printable(&entry.name.to_string());
 }
 
 /// Asserts that an entry, written as a list of one, is read as the same entry.
 fn check_written_again(entry: &Entry<'_>) {
-    let mark = if entry.optional { &b"?"[..] } else { b"" };
-    let text = [mark, entry.name.as_bytes(), b" ", entry.parameters].concat();
+    let (mark, parameters) = match entry.module() {
+        Some(module) => (if module.optional { "?" } else { "" }, module.parameters),
+        None => ("", &b""[..]),
+    };
+    let text = [mark.as_bytes(), entry.to_string().as_bytes(), b" ", parameters].concat();
     let mut count = 0;
     list::read(&text, "list", &mut |again| {
         count += 1;

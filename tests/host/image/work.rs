@@ -12,7 +12,7 @@ use guest_init::failure::{Failure, Report};
 use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
-use guest_init::resolve::plan::Plan;
+use guest_init::resolve::plan::{Options, Plan};
 
 use crate::support::folder::Folder;
 use crate::support::module::init;
@@ -167,8 +167,8 @@ pub fn plan(modules: &Path, release: &str, text: &str) -> Result<String, String>
     list::read(text.as_bytes(), "test", &mut |entry| entries.push(entry.unwrap()));
     let mut log = |_: &Failure| {};
     let mut report = Report::new(&mut log);
-    plan.add_all(&entries, &mut |entry, failure| {
-        if !entry.optional {
+    plan.add_all(&entries, &[b""; 0], Options::default(), &mut |entry, failure| {
+        if !entry.is_optional() {
             report.add(failure)
         }
     });

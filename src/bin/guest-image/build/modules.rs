@@ -61,7 +61,7 @@ impl ModuleOptions {
         let config = files.config(ModuleWords::NONE);
         let tree = files.sources(&config);
         // With --all-modules the lists are resolved as well, so that a wrong name is found.
-        let mut selection = Selection::of_entries(tree, &files, &entries, self.allow_missing)?;
+        let mut selection = Selection::of_entries(tree, &files, &entries, &[], self.allow_missing)?;
         if self.all {
             selection = Selection::of_all(tree, directory, self.allow_missing)?;
         }

@@ -53,6 +53,7 @@ impl Selection {
         tree: Sources<'_>,
         files: &ModuleTrees,
         entries: &[Entry<'_>],
+        modaliases: &[Vec<u8>],
         allow_missing: bool,
     ) -> Result<Self, Failures> {
         let mut failures = Failures(Vec::new());
@@ -60,20 +61,21 @@ impl Selection {
         let mut passed_over = Vec::new();
         // An image has all that a boot may need: a file system has a line for each of its checksums.
         let options = Options { softdeps: SoftdepLines::All, ..Options::default() };
-        for entry in entries {
-            let Err(mut failure) = plan.add(entry, options) else { continue };
-            if failure.code == Code::UnknownModule {
-                files.add_places(entry, &mut failure);
+        plan.add_all(entries, modaliases, options, &mut |entry, mut failure| {
+            if failure.code == Code::UnknownModule
+                && let Some(module) = entry.module()
+            {
+                files.add_places(module, &mut failure);
             }
             match Consequence::of_unplanned_entry(entry, &failure) {
                 Consequence::EndsTheVm => failures.0.push(failure),
                 _ => passed_over.push(failure),
             }
-        }
+        });
         let mut selection = Self::default();
         let mut failed = PassedOver::default();
         for step in plan.steps() {
-            let entry = entries.get(usize::from(step.entry)).map(|entry| entry.name.to_string()).unwrap_or_default();
+            let entry = entries.get(usize::from(step.entry)).map(Entry::to_string).unwrap_or_default();
             let Err(failure) = selection.select_step(files.tree(0).directory(), step, &entry) else { continue };
             match plan.fail(step, &mut failed) {
                 Consequence::EndsTheVm => failures.0.push(failure),

@@ -124,7 +124,7 @@ impl DryRun<'_> {
             // The inspection meets the same failure again and reports it.
             Finding::StepFails { .. } | Finding::ParametersUnknown { .. } => {}
         };
-        plan_entries(&mut plan, &request.entries, &trees, &mut found);
+        plan_entries(&mut plan, &request.entries, &[], &trees, &mut found);
         let options = LoadOptions {
             threads: 1,
             strict: request.strict,
@@ -183,7 +183,7 @@ impl DryRun<'_> {
             list::read(text, name, &mut |entry| {
                 let entry = entry.and_then(|entry| {
                     let reason = format_args!("a VM takes at most {MOST_ENTRIES} entries");
-                    request.entries.push(entry).map_err(|entry| Failure::new(Code::TooMany, entry.name, reason))
+                    request.entries.push(entry).map_err(|entry| Failure::new(Code::TooMany, entry, reason))
                 });
                 if let Err(failure) = entry {
                     report.add(failure);

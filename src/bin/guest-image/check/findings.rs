@@ -182,7 +182,7 @@ impl PlannedStep {
             module: step.module.to_string(),
             file,
             parameters,
-            entry: entry.name.to_string(),
+            entry: entry.to_string(),
             required: step.consequence != Consequence::Nothing,
             optional: step.consequence == Consequence::EndsItsEntry,
             passed_over,

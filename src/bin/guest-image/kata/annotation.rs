@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use guest_init::failure::{Failure, Report};
 use guest_init::request::kernel::words::{Word, words};
-use guest_init::request::list::{self, Entry};
+use guest_init::request::list::{self, Entry, ModuleEntry};
 use guest_init::request::{Request, name};
 use guest_init::resolve::tree::config::{self, Directive};
 use guest_init::text::Shown;
@@ -35,11 +35,11 @@ pub fn words_for(modules: &[String]) -> Result<String, String> {
     let text = modules.join("\n");
     let mut entries = Vec::new();
     list::read(text.as_bytes(), "", &mut |entry| entries.extend(entry.ok()));
-    let names: Vec<_> = entries.iter().map(|entry| format!("{}{}", optional(entry), entry.name)).collect();
+    let names: Vec<_> = entries.iter().map(name_of).collect();
     let mut line = format!("guest_init.modules={}", names.join(";"));
-    for entry in &entries {
+    for entry in entries.iter().filter_map(Entry::module) {
         if let Some(reason) = obstacle(entry) {
-            return Err(format!("`{}`: {reason}", shown(entry)));
+            return Err(format!("`{}`: {reason}", shown(&Entry::Module(*entry))));
         }
         for word in words(entry.parameters) {
             line += &format!(" {}.{}", entry.name, String::from_utf8_lossy(&word.argument().concat()));
@@ -48,7 +48,7 @@ pub fn words_for(modules: &[String]) -> Result<String, String> {
     if let Some(key) = repeated_key(&line) {
         return Err(format!("`{key}` would occur twice"));
     }
-    match entries.iter().find(|entry| !says(&line, entry)) {
+    match entries.iter().find(|entry| entry.module().is_some_and(|entry| !says(&line, entry))) {
         _ if !has_entries(&line, &entries) => Err("the names of its modules do not fit one word".into()),
         Some(entry) => Err(format!("`{}`: guest-init would not read its parameters there", shown(entry))),
         None => Ok(line),
@@ -93,17 +93,19 @@ fn entries_of(list: &str) -> Vec<String> {
     entries
 }
 
-fn optional(entry: &Entry<'_>) -> &'static str {
-    if entry.optional { "?" } else { "" }
+/// An entry without its parameters.
+fn name_of(entry: &Entry<'_>) -> String {
+    format!("{}{entry}", if entry.module().is_some_and(|module| module.optional) { "?" } else { "" })
 }
 
+/// An entry as it is written.
 fn shown(entry: &Entry<'_>) -> String {
-    let text = format!("{}{} {}", optional(entry), entry.name, String::from_utf8_lossy(entry.parameters));
-    text.trim_end().to_string()
+    let parameters = entry.module().map_or(&b""[..], |module| module.parameters);
+    format!("{} {}", name_of(entry), String::from_utf8_lossy(parameters)).trim_end().to_string()
 }
 
 /// The reason why parameters of an entry can't be words of their own.
-fn obstacle(entry: &Entry<'_>) -> Option<&'static str> {
+fn obstacle(entry: &ModuleEntry<'_>) -> Option<&'static str> {
     let is_module = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let breaks = |word: Word<'_>| word.argument().concat().iter().any(|byte| *byte == b'"' || !byte.is_ascii_graphic());
     match () {
@@ -128,14 +130,13 @@ fn has_entries(line: &str, entries: &[Entry<'_>]) -> bool {
     let mut ignore = |_: &Failure| {};
     let mut report = Report::new(&mut ignore);
     let request = Request::parse(line.as_bytes(), &mut report);
-    let bare = |entry: &Entry<'_>| (entry.name.as_bytes().to_vec(), entry.optional);
     report.verdict().is_ok()
-        && request.entries.iter().all(|entry| entry.parameters.is_empty())
-        && request.entries.iter().map(bare).eq(entries.iter().map(bare))
+        && request.entries.iter().filter_map(Entry::module).all(|entry| entry.parameters.is_empty())
+        && request.entries.iter().map(name_of).eq(entries.iter().map(name_of))
 }
 
 /// Whether a command line sets the parameters of an entry, and no others, for its module.
-fn says(line: &str, entry: &Entry<'_>) -> bool {
+fn says(line: &str, entry: &ModuleEntry<'_>) -> bool {
     let mut ignore = |_: &Failure| {};
     let request = Request::parse(line.as_bytes(), &mut Report::new(&mut ignore));
     let directives = config::command_line(request.kernel.modules);
@@ -165,6 +166,7 @@ mod tests {
             ("e1000e EEE=1 x; ?i915", "guest_init.modules=e1000e;?i915 e1000e.EEE=1 e1000e.x"),
             ("snd-a id=\"1;2\" n=\"3\"", "guest_init.modules=snd-a snd-a.id=1;2 snd-a.n=3"),
             ("pci:v00008086d*; a", "guest_init.modules=pci:v00008086d*;a"),
+            ("@devices; a x=1; @devices=pci,usb", "guest_init.modules=@devices;a;@devices=pci,usb a.x=1"),
         ] {
             assert_eq!(of(list).as_deref(), Ok(line), "{list}");
         }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result};
 use guest_init::failure::{Code, Failure};
-use guest_init::request::{MOST_ENTRIES, kernel::words::words, list};
+use guest_init::request::list::{self, Entry, ModuleEntry};
+use guest_init::request::{MOST_ENTRIES, kernel::words::words};
 use guest_init::text::Shown;
 use serde::Serialize;
 
@@ -131,8 +132,8 @@ fn modules(runtime: Runtime, title: &str, entries: &[&str], warnings: &mut Vec<S
             warnings.push(format!("`{}`: {difference}", Shown(entry.as_bytes())));
         }
         let module = runtime.words(entry);
-        if module.starts_with('?') {
-            warnings.push(format!("`{module}`: Kata's own agent does not know `?`"));
+        if let Some(mark) = ["?", "@devices"].into_iter().find(|mark| module.starts_with(mark)) {
+            warnings.push(format!("`{module}`: Kata's own agent does not know `{mark}`"));
         }
         match one_entry(title, &module) {
             _ if module.is_empty() => {}
@@ -160,9 +161,13 @@ fn one_entry(title: &str, module: &str) -> Result<(), Failure> {
         }
         [Err(failure)] => Err(failure.clone()),
         // An alias, such as `of:N*T*Cvirtio,mmio`, has a colon.
-        [Ok(entry)] if entry.name.as_bytes().contains(&b',') && !entry.name.as_bytes().contains(&b':') => bad(
-            "no module's name holds a comma; `;` ends an entry in an annotation, and in an array each entry is a string",
-        ),
+        [Ok(Entry::Module(ModuleEntry { name, .. }))]
+            if name.as_bytes().contains(&b',') && !name.as_bytes().contains(&b':') =>
+        {
+            bad(
+                "no module's name holds a comma; `;` ends an entry in an annotation, and in an array each entry is a string",
+            )
+        }
         [Ok(_)] => Ok(()),
         _ => bad("`;` ends an entry of guest-init's lists, but not of Kata's arrays; quote the value that contains it"),
     }

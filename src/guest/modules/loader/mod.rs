@@ -31,7 +31,7 @@ use crate::request::Request;
 use crate::request::kernel::ModuleWords;
 use crate::request::list::Entry;
 use crate::resolve::plan::consequence::Consequence;
-use crate::resolve::plan::{Action, Plan, Step};
+use crate::resolve::plan::{Action, Options, Plan, Step};
 use crate::resolve::tree::Trees;
 use crate::resolve::tree::dep::ModulePath;
 use crate::text::Microseconds;
@@ -84,17 +84,21 @@ pub fn reserve_descriptors(request: &Request<'_>) {
     }
 }
 
-/// Plans entries on module trees. Calls `found` with each entry that can't be planned. The failure of an unknown
-/// module names the other releases that have the module, or a file of it without a line of modules.dep.
+/// Plans entries on module trees, for a VM whose devices have these modaliases. Calls `found` with each entry that
+/// can't be planned. The failure of an unknown module names the other releases that have the module, or a file of it
+/// without a line of modules.dep.
 pub fn plan_entries<'e, 'a>(
     plan: &mut Plan<'a>,
     entries: &'e [Entry<'a>],
+    modaliases: &'a [Vec<u8>],
     trees: &ModuleTrees,
     found: &mut dyn FnMut(Finding<'e, 'a>),
 ) {
-    plan.add_all(entries, &mut |entry, mut failure| {
-        if failure.code == Code::UnknownModule {
-            trees.add_places(entry, &mut failure);
+    plan.add_all(entries, modaliases, Options::default(), &mut |entry, mut failure| {
+        if failure.code == Code::UnknownModule
+            && let Some(module) = entry.module()
+        {
+            trees.add_places(module, &mut failure);
         }
         found(Finding::EntryNotPlanned {
             entry,
