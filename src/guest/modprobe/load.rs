@@ -187,7 +187,7 @@ impl<'a> Modprobe<'_, 'a> {
         let path = |file: ModulePath<'a>| match (file.path, file.tree) {
             (path @ [b'/', ..], _) => path.to_vec(),
             (path, 0) => [self.directory, b"/", path].concat(),
-            (path, tree) => [self.trees.tree(tree).path().as_bytes(), b"/", path].concat(),
+            (path, tree) => [self.trees.tree(tree).path().to_string().as_bytes(), b"/", path].concat(),
         };
         let line = match step.action {
             Action::Load(file) => [b"insmod ", &path(file)[..], b" ", &options, end].concat(),

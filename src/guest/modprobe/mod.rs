@@ -16,7 +16,6 @@ mod usage;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 
@@ -116,12 +115,12 @@ fn run(call: &Call<'_>, output: &Output, environment: Strings) -> Status {
     // To modprobe a file of the configuration that can't be read is empty.
     let passed_over = &mut |_| {};
     let line = command_line(output);
-    let named = if call.root.is_none() { named_trees(line, &release) } else { Vec::new() };
-    let mut named = named.into_iter().map(Arc::new);
-    if let Some(first) = named.next() {
-        let directory = first.path().into_bytes();
-        let trees = ModuleTrees::passing_over(first, named.collect(), &config, passed_over);
-        return load_names(call, output, line, &directory, &trees, environment);
+    if call.root.is_none()
+        && let Some(mut trees) = named_trees(line, &release)
+    {
+        let directory = trees.tree(0).path().to_string();
+        trees.read_config(&config, passed_over);
+        return load_names(call, output, line, directory.as_bytes(), &trees, environment);
     }
     let tree = match Directory::open(directory.as_slice()) {
         Ok(opened) => Ok(ModuleTree::in_directory(opened, &release)),
@@ -129,19 +128,26 @@ fn run(call: &Call<'_>, output: &Output, environment: Strings) -> Status {
         Err(_) => Directory::open("/").map(|top| ModuleTree::without_modules(top, &release)),
     };
     let Ok(tree) = tree else { return Status::Failure };
-    let trees = ModuleTrees::passing_over(tree.into(), Vec::new(), &config, passed_over);
+    let mut trees = ModuleTrees::of(tree);
+    trees.read_config(&config, passed_over);
     load_names(call, output, line, &directory, &trees, environment)
 }
 
 /// The trees of a release in the module directories that the kernel command line names, as far as they are still there.
-fn named_trees(line: &'static [u8], release: &str) -> Vec<ModuleTree> {
-    let locations: Vec<_> = Request::named_module_dirs(line).collect();
-    let open = |(number, location)| {
-        let path = module_dir_of(location, number, locations.len());
-        let tree = ModuleTree::open(Directory::open(&*path), &path, release).ok()?;
-        Some(if path == MODULES { tree } else { tree.with_own_config() })
-    };
-    locations.iter().enumerate().filter_map(open).collect()
+/// `None`: none is.
+fn named_trees(line: &'static [u8], release: &str) -> Option<ModuleTrees> {
+    let count = Request::named_module_dirs(line).count();
+    let mut trees = None;
+    for (number, location) in Request::named_module_dirs(line).enumerate() {
+        let path = module_dir_of(&location, number, count);
+        let Ok(mut tree) = ModuleTree::open(Directory::open(&*path), &path, release) else { continue };
+        tree.has_own_config = path != MODULES;
+        match &mut trees {
+            None => trees = Some(ModuleTrees::of(tree)),
+            Some(trees) => trees.add(tree),
+        }
+    }
+    trees
 }
 
 /// Loads the names of a call. A problem with a name is reported, and the other names are still loaded.

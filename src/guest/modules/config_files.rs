@@ -6,6 +6,7 @@ extern crate alloc;
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::fmt::Display;
 
 use rustix::io::{self, Errno};
 
@@ -19,6 +20,9 @@ use crate::text::Shown;
 /// (modprobe.d(5)).
 pub const CONFIG: [&str; 5] =
     ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+/// modules.softdep, followed by as many NUL bytes as there may be further trees. A key has one for each earlier tree, so
+/// that the files of several trees are sorted by the number of the tree.
+const SOFTDEP_KEYS: &[u8] = b"modules.softdep\0\0\0\0\0\0\0";
 /// The longest file that is read, in bytes.
 const LONGEST: usize = 64 << 20;
 
@@ -55,16 +59,17 @@ pub fn read_all<'c, 't>(
 ) -> Vec<Vec<u8>> {
     let mut files = ConfigFiles { files: Vec::new(), failed };
     for (number, tree) in trees.clone().enumerate() {
-        // The NUL bytes sort the files of several trees by the number of the tree.
-        let key = [SOFTDEP.as_bytes(), &[0].repeat(number)].concat();
-        let path = if number == 0 { SOFTDEP.into() } else { format!("{}/{SOFTDEP}", tree.path()) };
-        files.add(&key, &[path.as_bytes()], || tree.softdep());
+        let key = SOFTDEP_KEYS.get(..SOFTDEP.len() + number).unwrap_or(SOFTDEP_KEYS);
+        match number {
+            0 => files.add(key, &SOFTDEP, || tree.softdep()),
+            _ => files.add(key, &format_args!("{}/{SOFTDEP}", tree.path()), || tree.softdep()),
+        }
     }
     for &path in paths {
         files.add_path(path.into());
     }
     for (tree, directory) in trees.filter_map(|tree| Some((tree, tree.own_config()?))) {
-        files.add_directory(&directory, format!("{}/../../modprobe.d", tree.path()).as_bytes());
+        files.add_directory(&directory, &format_args!("{}/../../modprobe.d", tree.path()));
     }
     files.files.into_iter().map(|(_, text)| text).collect()
 }
@@ -83,24 +88,24 @@ impl ConfigFiles<'_> {
             None => Directory::open(path),
         };
         match directory {
-            Ok(directory) => self.add_directory(&directory, path),
+            Ok(directory) => self.add_directory(&directory, &Shown(path)),
             // `modprobe -C` also takes a file, of any name.
             Err(Errno::NOTDIR) => {
                 let open = || root.cloned().map_or_else(|| Directory::open("."), Ok)?.regular(path);
                 let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-                self.add(name, &[name], open);
+                self.add(name, &Shown(name), open);
             }
-            Err(error) => self.fail(path, error),
+            Err(error) => self.fail(&Shown(path), error),
         }
     }
 
-    /// Adds the files `*.conf` of a directory that is open.
-    fn add_directory(&mut self, directory: &Directory, path: &[u8]) {
+    /// Adds the files `*.conf` of a directory that is open. A failure calls the directory `path`.
+    fn add_directory(&mut self, directory: &Directory, path: &dyn Display) {
         match directory.file_names() {
             Ok(names) => {
                 let names = names.iter().filter(|name| name.ends_with(b".conf") && !name.starts_with(b"."));
                 names.for_each(|name| {
-                    self.add(name, &[path, b"/", name], || directory.regular(name.as_slice()));
+                    self.add(name, &format_args!("{path}/{}", Shown(name)), || directory.regular(name.as_slice()));
                 });
             }
             Err(error) => self.fail(path, error),
@@ -109,14 +114,14 @@ impl ConfigFiles<'_> {
 
     /// Adds a file, unless there is one of that name. A directory is no file, and neither is a link to nothing,
     /// whatever the name is. A file of another kind is empty, such as /dev/null, which masks files of the same name.
-    /// A failure names the file by its path, which `path` has in pieces.
-    fn add(&mut self, name: &[u8], path: &[&[u8]], open: impl FnOnce() -> io::Result<File>) {
+    /// A failure calls the file `path`.
+    fn add(&mut self, name: &[u8], path: &dyn Display, open: impl FnOnce() -> io::Result<File>) {
         let Err(position) = self.files.binary_search_by(|(known, _)| known.as_slice().cmp(name)) else { return };
         let text = match open() {
             Err(Errno::ISDIR | Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return,
             Err(Errno::INVAL) => Vec::new(),
             file => file.and_then(|file| read(&file, LONGEST)).unwrap_or_else(|error| {
-                self.fail(&path.concat(), error);
+                self.fail(path, error);
                 Vec::new()
             }),
         };
@@ -124,14 +129,14 @@ impl ConfigFiles<'_> {
     }
 
     /// Reports that something can't be read, unless it does not exist.
-    fn fail(&mut self, path: &[u8], error: Errno) {
+    fn fail(&mut self, path: &dyn Display, error: Errno) {
         let reason = match error {
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP => return,
             Errno::FBIG => "it has more than 64 MiB",
             other => why_not_opened(other),
         };
         let reason = format!("it can't be read: {reason}");
-        (self.failed)(Failure::from_errno(Code::ConfigUnreadable, Shown(path), error, reason));
+        (self.failed)(Failure::from_errno(Code::ConfigUnreadable, path, error, reason));
     }
 }
 

@@ -46,7 +46,7 @@ pub struct ModuleTree {
     /// Whether the tree exists. If not, `directory` is where paths that are not absolute begin.
     exists: bool,
     /// Whether the directory `modprobe.d` beside `modules` is part of the configuration.
-    has_own_config: bool,
+    pub has_own_config: bool,
     /// The indexes, each opened when it is first searched.
     indexes: [OnceLock<Index<'static>>; 5],
     /// Whether the tree is in an initramfs, once that was asked.
@@ -67,15 +67,16 @@ impl ModuleTree {
             Failure::from_errno(Code::NoModuleTree, path, error, reason)
         };
         let modules = modules.map_err(|error| failure(name, error, &closed(error)))?;
+        let name = name.to_string();
         let missing = |error, reason: &str| {
             let others = modules.names().unwrap_or_default();
             let reason = alloc::format!("{reason}{}", Listed("; there is ", &others));
-            failure(&path_of(name, release), error, &reason)
+            failure(&TreePath { modules: &name, release }, error, &reason)
         };
         let directory = modules.directory(release).map_err(|error| missing(error, closed(error)))?;
-        let tree = Self { name: name.to_string(), ..Self::in_directory(directory, release) };
+        let tree = Self::in_directory(directory, release);
         match tree.index(IndexKind::Dep)?.exists() {
-            true => Ok(Self { modules: Some(modules), ..tree }),
+            true => Ok(Self { name, modules: Some(modules), ..tree }),
             false => Err(missing(Errno::NOENT, "it has no modules.dep.bin and no modules.dep")),
         }
     }
@@ -126,12 +127,6 @@ impl ModuleTree {
         if self.exists { self.directory.regular(SOFTDEP) } else { Err(Errno::NOENT) }
     }
 
-    /// Makes the directory `modprobe.d` beside the directory of module trees a part of the configuration. That of the
-    /// image's own `/lib/modules` is part of it anyway.
-    pub fn with_own_config(self) -> Self {
-        Self { has_own_config: true, ..self }
-    }
-
     /// The directory `modprobe.d` beside the directory of module trees, if it is part of the configuration and exists.
     pub fn own_config(&self) -> Option<Directory> {
         self.modules.as_ref().filter(|_| self.has_own_config)?.directory("../modprobe.d").ok()
@@ -143,20 +138,14 @@ impl ModuleTree {
         Some((file.st_dev, file.st_ino))
     }
 
-    /// Whether modules.dep has a line for a module. A damaged index has none.
-    pub fn has(&self, module: &[u8]) -> bool {
-        let has_it = |key: &[u8]| self.index(IndexKind::Dep)?.exact(key);
-        normal(module, has_it).is_some_and(|line| matches!(line, Ok(Some(_))))
-    }
-
     /// The release of the tree's kernel, as `uname -r` prints it.
     pub fn release(&self) -> &str {
         &self.release
     }
 
     /// The path of the tree, as failures name it.
-    pub fn path(&self) -> String {
-        path_of(&self.name, &self.release)
+    pub fn path(&self) -> TreePath<'_> {
+        TreePath { modules: &self.name, release: &self.release }
     }
 
     /// The directory of the tree. The paths in modules.dep begin here.
@@ -182,10 +171,17 @@ impl ModuleTree {
     }
 }
 
-/// The path of the tree of a release, in the directory of module trees that is called `name`.
-fn path_of(name: &dyn Display, release: &str) -> String {
-    let name = alloc::format!("{name}/");
-    alloc::format!("{}/{}", name.trim_end_matches('/'), Shown(release.as_bytes()))
+/// Displays the path of the tree of a release, in a directory of module trees.
+#[derive(Clone, Copy, Debug)]
+pub struct TreePath<'a> {
+    modules: &'a str,
+    release: &'a str,
+}
+
+impl Display for TreePath<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}/{}", self.modules.trim_end_matches('/'), Shown(self.release.as_bytes()))
+    }
 }
 
 /// The path of a file of a module, in a directory or below it. `budget` is the number of names that are looked at.

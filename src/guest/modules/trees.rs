@@ -6,7 +6,6 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Display;
 
@@ -26,7 +25,7 @@ use crate::resolve::tree::config::{self, Directive};
 use crate::resolve::tree::dep::ModulePath;
 use crate::resolve::tree::index::{Index, IndexKind};
 use crate::resolve::tree::module::Module;
-use crate::resolve::tree::{Sources, Trees};
+use crate::resolve::tree::{Sources, Trees, value_of};
 use crate::text::Shown;
 
 /// The longest chain of modules, each of which depends on the next across trees. Those of a distribution have under 20.
@@ -36,9 +35,9 @@ const LONGEST_CHAIN: usize = 64;
 #[derive(Debug)]
 pub struct ModuleTrees {
     /// The first tree.
-    first: Arc<ModuleTree>,
+    first: ModuleTree,
     /// The other trees, in order.
-    others: Vec<Arc<ModuleTree>>,
+    others: Vec<ModuleTree>,
     /// The texts of the configuration, in the order in which they count. Lines are unfolded.
     config: Vec<Vec<u8>>,
     /// The dependencies of each file that was asked for, if there are several trees.
@@ -70,35 +69,36 @@ impl ModuleTrees {
         release: &str,
         config: &[impl Copy + Into<ConfigPath<'c>>],
     ) -> Result<Self, Failure> {
-        Self::of(ModuleTree::open(modules, name, release)?.into(), Vec::new(), config)
+        let mut trees = Self::of(ModuleTree::open(modules, name, release)?);
+        trees.require_config(config)?;
+        Ok(trees)
     }
 
-    /// Takes open trees, and reads the configuration in the directories `config`.
+    /// Takes an open tree as the first. No configuration is read yet.
+    pub fn of(first: ModuleTree) -> Self {
+        Self { first, others: Vec::new(), config: Vec::new(), completed: Mutex::new(Completed::default()) }
+    }
+
+    /// Adds an open tree behind the others.
+    pub fn add(&mut self, tree: ModuleTree) {
+        self.others.push(tree);
+    }
+
+    /// Reads the configuration in the directories `config`, and that of the trees. Calls `failed` with each file of it
+    /// that can't be read.
+    pub fn read_config<'c>(&mut self, config: &[impl Copy + Into<ConfigPath<'c>>], failed: &mut dyn FnMut(Failure)) {
+        self.config = config_files::read_all(self.trees(), config, failed);
+    }
+
+    /// As [`Self::read_config`].
     ///
     /// Failure: [`Code::ConfigUnreadable`].
-    pub fn of<'c>(
-        first: Arc<ModuleTree>,
-        others: Vec<Arc<ModuleTree>>,
-        config: &[impl Copy + Into<ConfigPath<'c>>],
-    ) -> Result<Self, Failure> {
+    pub fn require_config<'c>(&mut self, config: &[impl Copy + Into<ConfigPath<'c>>]) -> Result<(), Failure> {
         let mut unreadable = None;
-        let trees = Self::passing_over(first, others, config, &mut |failure| {
+        self.read_config(config, &mut |failure| {
             unreadable.get_or_insert(failure);
         });
-        unreadable.map_or(Ok(trees), Err)
-    }
-
-    /// Takes open trees, and reads the configuration in the directories `config`. Calls `failed` with each file of it
-    /// that can't be read.
-    pub fn passing_over<'c>(
-        first: Arc<ModuleTree>,
-        others: Vec<Arc<ModuleTree>>,
-        config: &[impl Copy + Into<ConfigPath<'c>>],
-        failed: &mut dyn FnMut(Failure),
-    ) -> Self {
-        let config =
-            config_files::read_all(core::iter::once(&*first).chain(others.iter().map(|tree| &**tree)), config, failed);
-        Self { first, others, config, completed: Mutex::new(Completed::default()) }
+        unreadable.map_or(Ok(()), Err)
     }
 
     /// The lines of the configuration, followed by those of the kernel command line (MODPROBE.md 6.2).
@@ -113,8 +113,8 @@ impl ModuleTrees {
     }
 
     /// The trees, in order.
-    pub fn trees(&self) -> impl Iterator<Item = &ModuleTree> {
-        core::iter::once(&self.first).chain(&self.others).map(|tree| &**tree)
+    pub fn trees(&self) -> impl Iterator<Item = &ModuleTree> + Clone {
+        core::iter::once(&self.first).chain(&self.others)
     }
 
     /// A tree by its number. There is no other than those that a step of a plan names.
@@ -133,10 +133,13 @@ impl ModuleTrees {
         self.trees().for_each(|tree| tree.add_places(entry, failure));
     }
 
-    /// The further trees that have a module besides the one that its file is in.
-    pub fn others_with(&self, file: ModulePath<'_>, module: &Module<'_>) -> impl Iterator<Item = &ModuleTree> {
-        let behind = self.others.iter().skip(usize::from(file.tree));
-        behind.map(|tree| &**tree).filter(move |tree| tree.has(module.name))
+    /// Calls `visit` with each further tree that has a module besides the one that its file is in.
+    pub fn each_other_with(&self, file: ModulePath<'_>, module: &Module<'_>, visit: &mut dyn FnMut(&ModuleTree)) {
+        for tree in file.tree + 1..self.count() {
+            if value_of(self, tree..tree + 1, IndexKind::Dep, module.name).is_ok_and(|line| line.is_some()) {
+                visit(self.tree(tree));
+            }
+        }
     }
 
     /// Finds the dependencies of a file, unless the chain of files that led here is too long.

@@ -12,7 +12,7 @@ use rustix::io;
 use rustix::mount::{MoveMountFlags, UnmountFlags, mount_bind, move_mount, unmount};
 
 use crate::failure::Failure;
-use crate::guest::modules::tree::MODULES;
+use crate::guest::modules::tree::{MODULES, ModuleTree};
 use crate::guest::places::detached::make_directory;
 use crate::guest::places::{Places, failure};
 use crate::guest::system::errno::strerror;
@@ -52,7 +52,6 @@ impl<'a> Places<'a> {
             // The mounts end before the devices that they are on. All others end with the execve of the agent.
             self.places.clear();
             self.trees.clear();
-            self.groups.clear();
             self.verified.hand_over()?;
         }
         Ok(())
@@ -76,7 +75,7 @@ impl<'a> Places<'a> {
                     failure(location, error, &reason)
                 })?;
             }
-            if locations.len() > 1 && !self.sees(location, &path) {
+            if locations.len() > 1 && !self.sees(&path) {
                 log::info!("{location}: modprobe will not see these modules");
             }
         }
@@ -85,11 +84,11 @@ impl<'a> Places<'a> {
 
     /// Whether modprobe sees one of several module directories at `path`. A modprobe that is not guest-init sees
     /// /lib/modules alone, and a root that the VM was switched to hides the directories of the image.
-    fn sees(&self, location: &Location<'a>, path: &str) -> bool {
+    fn sees(&self, path: &str) -> bool {
         let here = stat(path).map(|file| (file.st_dev, file.st_ino)).ok();
-        let mut trees = self.trees.iter().filter(|(known, _)| known == location);
-        let opened = trees.find_map(|(_, tree)| tree.as_ref().ok()?.modules_identity());
-        here.is_some() && here == opened && (path == MODULES || own_modprobe().is_some())
+        let mut trees = self.trees.iter().filter_map(|(_, trees)| trees.as_ref().ok());
+        let is_it = |tree: &ModuleTree| tree.modules_identity().is_some_and(|opened| Some(opened) == here);
+        trees.any(|trees| trees.trees().any(is_it)) && (path == MODULES || own_modprobe().is_some())
     }
 
     /// Binds a directory of an extension, a share or a disk to `target`, where it stays after the hand-off. `path` is

@@ -11,7 +11,6 @@ pub mod lasting;
 pub mod share;
 
 use alloc::rc::Rc;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use rustix::io;
@@ -45,16 +44,12 @@ pub struct Places<'a> {
     places: Vec<OpenedPlace<'a>>,
     /// The shares and disks that have a mount point until the hand-off.
     attached: Vec<Place<'a>>,
-    trees: Vec<OpenedTree<'a>>,
-    /// Each several of these trees that were asked for, with their configuration.
-    groups: Vec<OpenedTrees<'a>>,
+    trees: Vec<OpenedTrees<'a>>,
 }
 
 /// A place, and the directory at which the paths of its locations begin.
 type OpenedPlace<'a> = (Place<'a>, Result<Directory, Failure>);
-/// A module tree, and the location that it was opened from.
-type OpenedTree<'a> = (Location<'a>, Result<Arc<ModuleTree>, Failure>);
-/// Module trees together, and the locations that they were opened from.
+/// Module trees, and the locations that they were opened from.
 type OpenedTrees<'a> = (heapless::Vec<Location<'a>, MOST_TREES>, Result<Rc<ModuleTrees>, Failure>);
 
 impl<'a> Places<'a> {
@@ -67,8 +62,8 @@ impl<'a> Places<'a> {
         }
         let Request { kernel, keep_modules, .. } = *request;
         let verified = VerifiedDisks::new(request);
-        let (places, attached, trees, groups) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { kernel, keep_modules, image_dirs, image_drivers: None, verified, places, attached, trees, groups }
+        let (places, attached, trees) = (Vec::new(), Vec::new(), Vec::new());
+        Self { kernel, keep_modules, image_dirs, image_drivers: None, verified, places, attached, trees }
     }
 
     /// Opens a regular file. The outer failure is that of the place, the inner error that of the file.
@@ -79,38 +74,33 @@ impl<'a> Places<'a> {
         self.directory_of(location).map(|directory| directory.regular(location.below()))
     }
 
-    /// The module trees of the running kernel in module directories, of which there are one to [`MOST_TREES`].
+    /// The module trees of the running kernel in module directories.
     ///
     /// Failures: as [`Self::file`], [`Code::NoModuleTree`], [`Code::CorruptIndex`], [`Code::ConfigUnreadable`].
     pub fn trees(&mut self, locations: &[Location<'a>]) -> Result<Rc<ModuleTrees>, Failure> {
-        if let Some((_, trees)) = self.groups.iter().find(|(known, _)| known == locations) {
+        if let Some((_, trees)) = self.trees.iter().find(|(known, _)| known == locations) {
             return trees.clone();
         }
-        let trees = self.open_trees(locations);
-        let locations = heapless::Vec::from_slice(locations).unwrap_or_default();
-        self.groups.push((locations, trees.clone()));
+        let trees = self.open_trees(locations).map(Rc::new);
+        self.trees.push((heapless::Vec::from_slice(locations).unwrap_or_default(), trees.clone()));
         trees
     }
 
-    fn open_trees(&mut self, locations: &[Location<'a>]) -> Result<Rc<ModuleTrees>, Failure> {
-        let none = || Failure::new(Code::NoModuleTree, MODULES, "no directory of module trees is named");
-        let (first, others) = locations.split_first().ok_or_else(none)?;
-        let first = self.tree(first)?;
-        let others = others.iter().map(|location| self.tree(location)).collect::<Result<_, _>>()?;
-        ModuleTrees::of(first, others, &CONFIG).map(Rc::new)
-    }
-
-    /// The module tree of the running kernel in a module directory.
-    fn tree(&mut self, location: &Location<'a>) -> Result<Arc<ModuleTree>, Failure> {
-        if let Some((_, tree)) = self.trees.iter().find(|(known, _)| known == location) {
-            return tree.clone();
+    fn open_trees(&mut self, locations: &[Location<'a>]) -> Result<ModuleTrees, Failure> {
+        let mut trees = None;
+        for location in locations {
+            let modules = self.directory_of(location)?.directory(location.below());
+            let mut tree = ModuleTree::open(modules, location, &running_release())?;
+            // modprobe.d beside the image's own /lib/modules is one of the directories of the configuration.
+            tree.has_own_config = !DEFAULT_MODULE_DIRS.contains(location);
+            match &mut trees {
+                None => trees = Some(ModuleTrees::of(tree)),
+                Some(trees) => trees.add(tree),
+            }
         }
-        let modules = self.directory_of(location)?.directory(location.below());
-        let tree = ModuleTree::open(modules, location, &running_release());
-        let is_image_own = DEFAULT_MODULE_DIRS.contains(location);
-        let tree = tree.map(|tree| Arc::new(if is_image_own { tree } else { tree.with_own_config() }));
-        self.trees.push((*location, tree.clone()));
-        tree
+        let mut trees = trees.ok_or_else(|| Failure::new(Code::NoModuleTree, MODULES, "no directory is named"))?;
+        trees.require_config(&CONFIG)?;
+        Ok(trees)
     }
 
     /// The drivers of the image's module trees.
@@ -136,21 +126,18 @@ impl<'a> Places<'a> {
         &mut self.verified
     }
 
-    /// The drivers of the module trees in module directories. A directory in the image that has no tree is no failure.
+    /// The drivers of the module trees in module directories. One directory that has no tree is no failure.
     ///
-    /// Failures: as [`Self::file`], [`Code::CorruptIndex`], [`Code::ConfigUnreadable`].
+    /// Failures: as [`Self::trees`].
     pub fn drivers_in(&mut self, locations: &[Location<'a>]) -> Result<Drivers<'a>, Failure> {
-        let mut existing = heapless::Vec::<_, MOST_TREES>::new();
-        for location in locations {
-            match self.tree(location) {
-                Ok(_) => existing.extend([*location]),
-                Err(failure) if failure.code == Code::NoModuleTree => {
-                    log::debug!("{failure}: no drivers are loaded from it");
-                }
-                Err(failure) => return Err(failure),
+        let trees = match self.trees(locations) {
+            Ok(trees) => Some(trees),
+            Err(failure) if failure.code == Code::NoModuleTree && locations.len() == 1 => {
+                log::debug!("{failure}: no drivers are loaded from it");
+                None
             }
-        }
-        let trees = if existing.is_empty() { None } else { Some(self.trees(&existing)?) };
+            Err(failure) => return Err(failure),
+        };
         Ok(Drivers::new(trees, self.kernel, self.keep_modules))
     }
 

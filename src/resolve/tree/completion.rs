@@ -6,11 +6,11 @@ use core::ops::Range;
 
 use crate::elf::Elf;
 use crate::failure::Failure;
-use crate::request::name::{normal, same};
+use crate::request::name::same;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::tree::dep::{Line, ModulePath, module_of};
 use crate::resolve::tree::index::IndexKind;
-use crate::resolve::tree::{Trees, exact};
+use crate::resolve::tree::{Trees, exact, value_of};
 
 /// The longest symbol that is looked up, in bytes, with `symbol:` before it. The kernel's have at most 511
 /// (KSYM_NAME_LEN of linux/kallsyms.h).
@@ -36,8 +36,7 @@ pub fn each_dependency(
     add: &mut dyn FnMut(ModulePath<'_>),
 ) -> Result<(), Failure> {
     let own = file.tree..file.tree + 1;
-    let text =
-        normal(module_of(file.path), |key| exact(trees, own.clone(), IndexKind::Dep, key)).unwrap_or(Ok(None))?;
+    let text = value_of(trees, own.clone(), IndexKind::Dep, module_of(file.path))?;
     let line = text.map_or(Line::default(), |(tree, text)| Line::new(tree, text));
     for dependency in line.dependencies() {
         // An earlier tree may have the same module.
@@ -82,8 +81,7 @@ fn add_with_dependencies(
 
 /// The file of a module in the first tree that has the module.
 fn first_file_of<'a>(trees: &'a dyn Trees, name: &[u8]) -> Result<Option<ModulePath<'a>>, Failure> {
-    let all = 0..trees.count();
-    let line = normal(name, |key| exact(trees, all, IndexKind::Dep, key)).unwrap_or(Ok(None))?;
+    let line = value_of(trees, 0..trees.count(), IndexKind::Dep, name)?;
     Ok(line.and_then(|(tree, text)| Line::new(tree, text).path()))
 }
 

@@ -165,14 +165,26 @@ impl<'a> Sources<'a> {
             IndexKind::Builtin | IndexKind::BuiltinAlias => IndexKind::Builtin,
             IndexKind::Dep | IndexKind::Symbols | IndexKind::Alias => IndexKind::Dep,
         };
-        let found = normal(module, |key| exact(self.trees, 0..tree, kind, key)).unwrap_or(Ok(None));
-        found.map(|found| found.is_some())
+        value_of(self.trees, 0..tree, kind, module).map(|found| found.is_some())
     }
 
     /// The first tree whose index has the module's own name, and the value.
     fn value_of(&self, kind: IndexKind, module: &Module<'a>) -> Result<Option<(u8, &'a [u8])>, Failure> {
-        normal(module.name, |key| self.exact(kind, key)).unwrap_or(Ok(None))
+        value_of(self.trees, 0..self.trees.count(), kind, module.name)
     }
+}
+
+/// The first of some trees whose index has a name, and the value. No index has a name that can't be
+/// [normalised](normal).
+///
+/// Failure: that of [`Sources::exact`].
+pub fn value_of<'a>(
+    trees: &'a dyn Trees,
+    numbers: Range<u8>,
+    kind: IndexKind,
+    name: &[u8],
+) -> Result<Option<(u8, &'a [u8])>, Failure> {
+    normal(name, |key| exact(trees, numbers, kind, key)).unwrap_or(Ok(None))
 }
 
 /// The first of some trees whose index has a key, and the value of the key.

@@ -2,9 +2,8 @@
 //! files.
 
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use guest_init::failure::{Code, Failure, Report};
 use guest_init::guest::boot::command_line;
 use guest_init::guest::modules::findings::Finding;
@@ -207,22 +206,26 @@ impl DryRun<'_> {
 
     /// Opens the module trees of the kernel's release.
     fn trees(&self, locations: &[Location<'_>], disks: &Disks, findings: &mut Findings) -> Result<ModuleTrees, Stop> {
-        let mut trees = Vec::new();
+        let mut trees: Option<ModuleTrees> = None;
         for location in locations {
             let folder = self.vm.module_dir(location, disks)?;
             self.remark_on_place(&folder, findings);
-            if trees.is_empty() {
+            if trees.is_none() {
                 let release = self.release_in(&folder)?;
                 (findings.modules, findings.release) = (folder.path.join(&release), release);
             }
-            let tree = ModuleTree::open(folder.directory, &folder.path.display(), &findings.release)?;
-            let is_image_own = DEFAULT_MODULE_DIRS.contains(location);
-            trees.push(Arc::new(if is_image_own { tree } else { tree.with_own_config() }));
+            let mut tree = ModuleTree::open(folder.directory, &folder.path.display(), &findings.release)?;
+            tree.has_own_config = !DEFAULT_MODULE_DIRS.contains(location);
+            match &mut trees {
+                None => trees = Some(ModuleTrees::of(tree)),
+                Some(trees) => trees.add(tree),
+            }
         }
         let root = self.vm.tree.root();
         let config = self.vm.config(root.as_ref().and_then(|root| root.directory.as_ref().ok()));
-        let others = trees.split_off(1);
-        Ok(ModuleTrees::of(trees.remove(0), others, &config)?)
+        let mut trees = trees.context("no directory of modules is named")?;
+        trees.require_config(&config)?;
+        Ok(trees)
     }
 
     /// The kernel's release: that of `--kernel`, of `--release`, or of the only tree in the folder.

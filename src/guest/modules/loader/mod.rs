@@ -168,10 +168,10 @@ impl<'p, 'a> Loader<'p, 'a> {
     fn log_hidden_files(&self) {
         for step in self.plan.steps() {
             let Action::Load(file) = step.action else { continue };
-            for other in self.trees.others_with(file, &step.module) {
-                let (first, other) = (self.trees.tree(file.tree).path(), other.path());
-                log::debug!("{}: it is in {first} and in {other}: the first counts", step.module);
-            }
+            let first = self.trees.tree(file.tree).path();
+            self.trees.each_other_with(file, &step.module, &mut |other| {
+                log::debug!("{}: it is in {first} and in {}: the first counts", step.module, other.path());
+            });
         }
     }
 
