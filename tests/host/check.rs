@@ -3,6 +3,7 @@
 //! Most tests have a small tree made by hand. Those in [`real`] have the trees of three kernels.
 
 mod agent;
+mod devices;
 mod disks;
 mod kernels;
 mod place;

@@ -19,6 +19,11 @@ pub enum Finding<'f, 'a> {
         /// The reason.
         failure: Failure,
     },
+    /// No module is the driver of a device. Many devices need none.
+    NoDriver {
+        /// The modalias, and the reason.
+        failure: Failure,
+    },
     /// A step will fail. The step has the consequence.
     StepFails {
         /// The step.
@@ -49,6 +54,7 @@ impl Finding<'_, '_> {
         match self {
             Self::EntryNotPlanned { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
             Self::EntryNotPlanned { failure, .. } => log_passed_over(&failure),
+            Self::NoDriver { failure } => log::debug!("no driver for {}", failure.subject.as_str()),
             Self::StepFails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
             // The step fails again in the load stage, which logs the failure.
             Self::StepFails { .. } => {}

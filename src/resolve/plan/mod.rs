@@ -170,7 +170,8 @@ impl<'a> Plan<'a> {
     }
 
     /// Adds the steps for each entry. An entry `@devices` asks for those `modaliases` that no earlier one asked for.
-    /// `refused` is called with each entry that can't be planned, and the reason.
+    /// `refused` is called with each entry that can't be planned, and the reason. For `@devices` it is called with each
+    /// modalias that can't; that no module has it is [`Code::UnknownModule`] as well.
     ///
     /// Failures: [`Code::UnknownModule`], [`Code::CorruptIndex`], [`Code::PlanTooLarge`].
     pub fn add_all<'e>(
@@ -207,8 +208,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Adds the steps for the drivers that devices ask for by their modaliases. Most devices have no driver in a tree,
-    /// so a modalias that no module has is no failure.
+    /// Adds the steps for the drivers that devices ask for by their modaliases.
     // Out of line, because most lists do not ask for devices.
     #[inline(never)]
     fn add_devices(
@@ -218,7 +218,11 @@ impl<'a> Plan<'a> {
         refused: &mut dyn FnMut(Failure),
     ) {
         for modalias in modaliases {
-            let _ = self.add_name(modalias, b"", true, options).map_err(&mut *refused);
+            match self.add_name(modalias, b"", true, options) {
+                Ok(true) => {}
+                Ok(false) => refused(Failure::new(Code::UnknownModule, Shown(modalias), "no module has this alias")),
+                Err(failure) => refused(failure),
+            }
         }
         self.entries = self.entries.saturating_add(1);
     }

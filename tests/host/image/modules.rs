@@ -127,3 +127,26 @@ fn a_module_for_another_kernel_is_a_warning() {
     let warning = format!("guest-image: warning: base: built for 0.9, this kernel is 1.0: {text}\n");
     assert_eq!(work.build(&arguments), format!("{warning}initramfs.img: 1 module"));
 }
+
+#[test]
+fn the_drivers_of_the_modaliases_are_in_the_image() {
+    let work = with_tree();
+    work.file("devices", "pci:v1d2\nusb:v1\n");
+    work.file("more", "virtio:d1\n");
+    let arguments = ["--module-dir", "lib/modules", "--agent", "agent", "@devices"];
+    let with = |more: &[&'static str]| [&arguments[..], more].concat();
+    assert_eq!(work.build(&with(&["--modalias", "more"])), "initramfs.img: 1 module");
+    work.remove_image();
+    // top-mod with mid, base and soft.
+    assert_eq!(work.build(&with(&["--modalias", "devices", "--modalias", "more"])), "initramfs.img: 4 modules");
+    work.remove_image();
+    assert!(work.build(&with(&["--all-modules"])).ends_with("initramfs.img: 5 modules"));
+    work.remove_image();
+
+    let printed = work.fails(&arguments);
+    let end = "FILE, as `cat /sys/bus/*/devices/*/modalias` prints them in such a VM, or take --all-modules\n";
+    let start = "guest-image: @devices: the image would have no drivers: give their modaliases with --modalias ";
+    assert_eq!(printed, [start, end].concat());
+    let printed = work.fails(&["--modalias", "devices", "--agent", "agent", "other"]);
+    assert_eq!(printed, "guest-image: --modalias has no effect: no list has the entry @devices\n");
+}

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use guest_init::guest::modules::tree::MODULES;
 use guest_init::guest::modules::trees::ModuleTrees;
@@ -15,6 +15,7 @@ use crate::shared::firmware::{Firmware, NOT_LOOKED_FOR};
 use crate::shared::folder::Folder;
 use crate::shared::kernel_config::KernelConfig;
 use crate::shared::lists::List;
+use crate::shared::modaliases::{self, ModaliasOptions};
 use crate::shared::tree_options::TreeOptions;
 use crate::shared::version_magic::VersionMagic;
 
@@ -37,6 +38,9 @@ pub struct ModuleOptions {
     /// a VM that is given the same list, or this agent, fails
     #[arg(long)]
     pub allow_missing: bool,
+    /// The devices of the VMs that get the image.
+    #[command(flatten)]
+    devices: ModaliasOptions,
     /// The module tree.
     #[command(flatten)]
     pub tree: TreeOptions,
@@ -47,6 +51,7 @@ impl ModuleOptions {
     /// for a module tree if the arguments ask for no module and name no release.
     pub fn add_to(&self, archive: &mut Archive, lists: &[List], config: &[PathBuf]) -> Result<AddedModules> {
         let entries = entries(lists)?;
+        let modaliases = self.modaliases(&entries)?;
         if entries.is_empty() && !self.all && self.tree.named_release().is_none() {
             return Ok(AddedModules::default());
         }
@@ -61,7 +66,7 @@ impl ModuleOptions {
         let config = files.config(ModuleWords::NONE);
         let tree = files.sources(&config);
         // With --all-modules the lists are resolved as well, so that a wrong name is found.
-        let mut selection = Selection::of_entries(tree, &files, &entries, &[], self.allow_missing)?;
+        let mut selection = Selection::of_entries(tree, &files, &entries, modaliases, self.allow_missing)?;
         if self.all {
             selection = Selection::of_all(tree, directory, self.allow_missing)?;
         }
@@ -78,6 +83,19 @@ impl ModuleOptions {
         let form = self.module_files.unwrap_or(if self.all { ModuleFiles::Unchanged } else { ModuleFiles::Plain });
         module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, directory, &mut selection, form)?;
         Ok(AddedModules { release: Some(release), modules: selection.len() })
+    }
+
+    /// The modaliases for `@devices` among the entries.
+    ///
+    /// Errors: those of [`ModaliasOptions::read`]; no entry asks for devices, or their modaliases are not known.
+    fn modaliases(&self, entries: &[list::Entry<'_>]) -> Result<&[Vec<u8>]> {
+        match (entries.iter().any(|entry| entry.devices().is_some()), self.devices.are_given()) {
+            (true, false) if !self.all => {
+                bail!("@devices: the image would have no drivers: {}, or take --all-modules", modaliases::ADVICE)
+            }
+            (false, true) => bail!("--modalias has no effect: no list has the entry @devices"),
+            _ => self.devices.read(),
+        }
     }
 }
 

@@ -62,9 +62,9 @@ impl Selection {
         // An image has all that a boot may need: a file system has a line for each of its checksums.
         let options = Options { softdeps: SoftdepLines::All, ..Options::default() };
         plan.add_all(entries, modaliases, options, &mut |entry, mut failure| {
-            if failure.code == Code::UnknownModule
-                && let Some(module) = entry.module()
-            {
+            if failure.code == Code::UnknownModule {
+                // Many devices have no driver, and need none.
+                let Some(module) = entry.module() else { return };
                 files.add_places(module, &mut failure);
             }
             match Consequence::of_unplanned_entry(entry, &failure) {

@@ -10,6 +10,7 @@ use guest_init::guest::modules::findings::Finding;
 use guest_init::guest::modules::loader::{LoadOptions, Loader, plan_entries};
 use guest_init::guest::modules::tree::{MODULES, ModuleTree};
 use guest_init::guest::modules::trees::ModuleTrees;
+use guest_init::request::devices::VIRTIO_MMIO;
 use guest_init::request::list;
 use guest_init::request::location::Location;
 use guest_init::request::{DEFAULT_MODULE_DIRS, MOST_ENTRIES, Request};
@@ -25,6 +26,7 @@ use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
 use crate::shared::folder::Folder;
 use crate::shared::lists::List;
+use crate::shared::modaliases::ADVICE;
 
 /// The answer of a dry run.
 pub enum Answer {
@@ -99,6 +101,7 @@ impl DryRun<'_> {
         let disks = Disks::look_at(&self.vm.disk, &request, report, findings)?;
         report.verdict()?;
         self.add_lists(&mut request, lists, &disks, report)?;
+        let modaliases = self.modaliases(&request, findings)?;
         // PID 1 ends here if a list is wrong. The dry run goes on, to report all failures at once.
         if request.entries.is_empty() {
             report.verdict()?;
@@ -114,16 +117,17 @@ impl DryRun<'_> {
         let words = request.kernel.modules;
         let config = trees.config(words);
         let mut plan = Plan::new(trees.sources(&config));
-        let (mut remarks, mut ignored) = (Vec::new(), Vec::new());
+        let (mut remarks, mut ignored, mut unfit) = (Vec::new(), Vec::new(), 0);
         let mut found = |finding| match finding {
             Finding::EntryNotPlanned { consequence: Consequence::EndsTheVm, failure, .. } => report.add(failure),
             Finding::EntryNotPlanned { failure, .. } => remarks.push(Remark::passed_over(&failure)),
+            Finding::NoDriver { .. } => unfit += 1,
             Finding::StepFails { step, failure } if step.consequence == Consequence::EndsTheVm => report.add(failure),
             Finding::ParameterIgnored { step, failure } => ignored.push((step, failure)),
             // The inspection meets the same failure again and reports it.
             Finding::StepFails { .. } | Finding::ParametersUnknown { .. } => {}
         };
-        plan_entries(&mut plan, &request.entries, &[], &trees, &mut found);
+        plan_entries(&mut plan, &request.entries, &modaliases, &trees, &mut found);
         let options = LoadOptions {
             threads: 1,
             strict: request.strict,
@@ -134,6 +138,10 @@ impl DryRun<'_> {
         };
         let loader = Loader::open(&plan, &trees, options, &mut found);
         findings.warnings.append(&mut remarks);
+        if unfit > 0 {
+            let text = format!("@devices: no module is for {unfit} of {} modaliases", modaliases.len());
+            findings.notes.push(Remark::new(Topic::Devices, None, text));
+        }
         report.verdict()?;
 
         let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, &trees, findings);
@@ -144,6 +152,26 @@ impl DryRun<'_> {
         let mut failures = inspection.finish(&trees.sources(&config));
         failures.extend(self.agent(&request, findings));
         Ok(failures)
+    }
+
+    /// The names that the VM's devices ask for. Remarks on a VM whose devices are not known, and on modaliases that no
+    /// list asks for.
+    fn modaliases(&self, request: &Request<'_>, findings: &mut Findings) -> Result<Vec<Vec<u8>>, Stop> {
+        let mut names = self.vm.devices.read()?.to_vec();
+        let asks = request.entries.iter().any(|entry| entry.devices().is_some());
+        if !asks && self.vm.devices.are_given() {
+            let text = "--modalias has no effect: no list has the entry @devices";
+            findings.warnings.push(Remark::new(Topic::Devices, None, text.into()));
+        }
+        if asks && !self.vm.devices.are_given() {
+            let text = format!("@devices: this VM's devices are not known: {ADVICE}");
+            findings.notes.push(Remark::new(Topic::Devices, None, text));
+        }
+        if request.kernel.announces_virtio_mmio && !names.iter().any(|name| name == VIRTIO_MMIO) {
+            names.push(VIRTIO_MMIO.to_vec());
+            names.sort_unstable();
+        }
+        Ok(names)
     }
 
     /// The failure of the agent, if it is known to fail.

@@ -115,6 +115,8 @@ pub enum Topic {
     Disk,
     /// The agent, if it is missing or was not looked for.
     Agent,
+    /// The VM's devices: those that no module is for, or that they are not known.
+    Devices,
     /// A word that has no effect where it stands on the kernel command line.
     CommandLine,
 }

@@ -56,13 +56,21 @@ impl<'i> Inspection<'i> {
     /// Inspects all steps of a plan, in order.
     pub fn steps(&mut self, plan: &Plan<'_>, loader: &Loader<'_, '_>, entries: &[Entry<'_>]) {
         let mut given_up = PassedOver::default();
+        let mut is_done = vec![false; plan.steps().len()];
         for (number, step) in plan.steps().iter().enumerate() {
+            // An optional entry has a step of its own for a module that an earlier one loads. PID 1 finds it loaded.
+            let is_same = |other: &Step<'_>| step.entry_parameters.is_empty() && other.action == step.action;
+            if plan.earlier_steps(step).any(|(earlier, other)| is_done[earlier] && is_same(other)) {
+                is_done[number] = true;
+                continue;
+            }
             // If a step of an optional entry fails, PID 1 does not try the entry's other steps.
             let outcome = match plan.is_reached(step, &given_up) {
                 true => Some(self.step(plan, step, loader.file(number))),
                 false => None,
             };
             let passed_over = !matches!(outcome, Some(Ok(())));
+            is_done[number] = !passed_over;
             if let Some(Err(failure)) = outcome {
                 self.failed(step, failure, plan.fail(step, &mut given_up));
             }

@@ -19,6 +19,7 @@ use guest_init::request::location::{Location, Place};
 
 use super::disks::{DiskFile, Disks};
 use crate::shared::folder::Folder;
+use crate::shared::modaliases::ModaliasOptions;
 use crate::shared::tree_options::TreeOptions;
 
 /// The options of `check` that describe the VM and the output. `kata --check` takes the same ones.
@@ -34,6 +35,9 @@ pub struct VmOptions {
     /// first
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub cmdline: OsString,
+    /// The VM's devices.
+    #[command(flatten)]
+    pub devices: ModaliasOptions,
     /// Check as with guest_init.strict=1: a parameter that can't be applied is a failure
     #[arg(long)]
     pub strict: bool,

@@ -1,5 +1,5 @@
-//! Arguments and files that several commands read, and rules that several commands apply: module lists, the module
-//! tree, firmware, programs, logs, compressed files, hash trees, output files, what the kernel compares.
+//! Arguments and files that several commands read, and rules that several commands apply: module lists, modaliases,
+//! the module tree, firmware, programs, logs, compressed files, hash trees, output files, what the kernel compares.
 
 pub mod decompress;
 pub mod draft;
@@ -10,6 +10,7 @@ pub mod hex;
 pub mod kernel_config;
 pub mod lists;
 pub mod log_file;
+pub mod modaliases;
 pub mod program;
 pub mod source_date_epoch;
 pub mod symbol_versions;

@@ -95,9 +95,8 @@ pub fn plan_entries<'e, 'a>(
     found: &mut dyn FnMut(Finding<'e, 'a>),
 ) {
     plan.add_all(entries, modaliases, Options::default(), &mut |entry, mut failure| {
-        if failure.code == Code::UnknownModule
-            && let Some(module) = entry.module()
-        {
+        if failure.code == Code::UnknownModule {
+            let Some(module) = entry.module() else { return found(Finding::NoDriver { failure }) };
             trees.add_places(module, &mut failure);
         }
         found(Finding::EntryNotPlanned {
