@@ -18,7 +18,7 @@ use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, set_capabilities
 use tempfile::TempDir;
 
 /// A step of a plan, of guest-init's or of libkmod's.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Step {
     /// One of `insmod`, `install`, `builtin`, `missing`, `blacklisted`.
     what: &'static str,
@@ -33,6 +33,11 @@ impl Step {
     /// Whether the module is built into the kernel.
     pub fn is_built_in(&self) -> bool {
         self.what == "builtin"
+    }
+
+    /// Whether the module is not loaded, because an alias means it and the blacklist has it.
+    pub fn is_blacklisted(&self) -> bool {
+        self.what == "blacklisted"
     }
 }
 

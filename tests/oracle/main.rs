@@ -12,6 +12,7 @@ mod kmod;
 mod libkmod;
 mod modprobe;
 mod plans;
+mod trees;
 
 /// The parts of tests/support that need no program of Cargo's.
 #[allow(dead_code, reason = "the boot tests use the rest")]

@@ -82,12 +82,12 @@ fn random_configurations_are_planned_as_by_libkmod() {
     assert!(plans > 2 * cases && empty * 4 < plans);
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     std::env::var("GUEST_INIT_SEED").map_or(SEED, |seed| seed.parse().expect("GUEST_INIT_SEED is a number"))
 }
 
 /// Prints a line that the test harness does not capture.
-fn report(what: std::fmt::Arguments<'_>) {
+pub fn report(what: std::fmt::Arguments<'_>) {
     writeln!(std::io::stderr(), "as libkmod: {what}").expect("stderr");
 }
 
@@ -188,10 +188,10 @@ fn open(modules: &Path, release: &str, directories: &[&Path]) -> ModuleTrees {
 }
 
 /// The two directories of a case's configuration.
-struct Configuration([TempDir; 2]);
+pub struct Configuration([TempDir; 2]);
 
 impl Configuration {
-    fn write(sandbox: &Sandbox, case: &Case) -> Self {
+    pub fn write(sandbox: &Sandbox, case: &Case) -> Self {
         let directories = [(); 2].map(|()| sandbox.directory());
         for (directory, name, text) in &case.files {
             let path = directories[*directory].path().join(name);
@@ -203,7 +203,7 @@ impl Configuration {
         Self(directories)
     }
 
-    fn directories(&self) -> [&Path; 2] {
+    pub fn directories(&self) -> [&Path; 2] {
         self.0.each_ref().map(TempDir::path)
     }
 }

@@ -79,7 +79,7 @@ impl SmallTree {
         let built_in: String = tree.built_in.iter().map(|name| format!("kernel/{name}.ko\n")).collect();
         fs::write(directory.join("modules.builtin"), built_in).expect("modules.builtin");
         fs::write(directory.join("modules.builtin.modinfo"), modinfo).expect("modules.builtin.modinfo");
-        depmod(tree.root.path());
+        depmod(tree.root.path(), RELEASE);
         tree
     }
 
@@ -126,11 +126,10 @@ fn assemble(source: &str, to: &Path) {
     assert!(done.success(), "as: {done}: {source}");
 }
 
-/// Makes the indexes of the tree below `root`, without this machine's depmod.d.
-fn depmod(root: &Path) {
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let mut depmod = Command::new("depmod");
-    depmod.env("PATH", path).arg("-C").arg("/dev/null").arg("-b").arg(root).arg(RELEASE);
+/// Makes the indexes of a release's tree below `root`, without this machine's depmod.d.
+pub fn depmod(root: &Path, release: &str) {
+    let mut depmod = Command::new("/sbin/depmod");
+    depmod.arg("-C").arg("/dev/null").arg("-b").arg(root).arg(release);
     let done = depmod.output().expect("depmod, of kmod");
     assert!(done.status.success() && done.stderr.is_empty(), "depmod: {}", done.stderr.escape_ascii());
 }
