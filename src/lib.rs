@@ -26,7 +26,9 @@
 //! | image | The initramfs or the disk that the VM starts from. |
 //! | request | All that the kernel command line asks of guest-init. |
 //! | list | A text of entries, on the command line or in a file. |
-//! | entry | A name in a list with its parameters. `?` before the name makes the entry optional. |
+//! | entry | A name in a list with its parameters, or `@devices`. `?` before the name makes the entry optional. |
+//! | modalias | The text by which a device names the drivers that fit it. Modules have patterns of it as aliases. |
+//! | round | One load of drivers for devices. The next is for the devices that it brought. |
 //! | location | The address of a file or a directory: `/path`, `virtiofs:TAG:/path` or `disk:DISK:/path`. |
 //! | share | A directory of the host that the VM mounts through virtio-fs. |
 //! | extension | A disk that Kata adds to a VM, mounted below /run for the agent. |

@@ -41,6 +41,7 @@ const EXAMPLES: &str = "\
 Examples:
   guest-image build --init guest-init --agent agent --release 6.1.0-56-amd64 'e1000e; i915'
   guest-image build --init guest-init --agent agent --root rootfs --file pod.list -o initramfs.img
+  guest-image build --init guest-init --agent agent --root rootfs --modalias devices @devices
   guest-image build --init guest-init --append /boot/initrd.img-6.1.0-56-amd64 -o both.img";
 
 /// Makes an initramfs with guest-init, the agent, and the modules of module lists.

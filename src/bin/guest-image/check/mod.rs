@@ -24,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   guest-image check --root rootfs --kernel vmlinuz 'e1000e InterruptThrottleRate=3000,3000,3000; i915'
   guest-image check --module-dir /lib/modules --release 6.1.0-56-amd64 --file pod.list
+  guest-image check --root rootfs --modalias devices @devices
   guest-image check --root rootfs --cmdline \"$(cat cmdline)\" --share kataShared=/srv/vm7 --json";
 
 /// Predicts what a VM does with module lists, before it starts: its plan, or every failure.

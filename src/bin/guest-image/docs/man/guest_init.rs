@@ -55,6 +55,20 @@ const OPERATION: &[Section] = &[
              commas, a module's name in place of a parameter, single quotes, and a line that begins with `;`.",
             "A list on the command line can't contain a value with blanks. Write `module.parameter=\"a b\"` beside the \
              list, or put the list into a file.",
+            "`@devices` is the entry for this VM's devices: the modaliases of all devices that have no driver are \
+             requested where the entry stands, as aliases are. With `@devices=`BUS`,`BUS only the devices on these buses \
+             count. A bus is what stands before the first `:` of a modalias: `pci`, `virtio`, `platform`, `acpi`, `usb`, \
+             `scsi`, `hid`, `of`, `vmbus`, `xen`, `ccw`. The entry takes no parameters and no `?`, and may stand several \
+             times. Behind the load of the list, the drivers for devices that others brought are loaded in rounds, until \
+             there are no new modaliases, with the same `guest_init.jobs=`, `guest_init.strict=` and \
+             `guest_init.keep_modules=`. A driver that fails is logged and passed over. A device that is announced by \
+             `virtio_mmio.device=` asks for virtio_mmio, on the buses `virtio` and `platform`.",
+            "`@devices` means the devices that exist when guest-init looks, and those that their drivers bring. It never \
+             waits for hardware that may come. Only USB is enumerated in the background. Behind a load guest-init looks \
+             again every 10 ms while a USB hub is active and a device was new in the last 500 ms, and while USB storage \
+             has no disk and a device was new in the last 2 s. It does not if buses are named and `usb` is not among \
+             them. Devices that are on no bus, such as input devices, have no driver in this sense: name `evdev` in the \
+             list.",
             "A name begins with a letter, a digit or `_` and contains no `/`, so that no name is taken for an option \
              or a path.",
         ],
