@@ -6,6 +6,7 @@
 mod agent;
 mod builds;
 mod deadline;
+mod devices;
 mod disk;
 mod failures;
 mod host_learns;
