@@ -70,3 +70,28 @@ impl fmt::Display for Devices<'_> {
         self.buses.map_or(Ok(()), |buses| write!(f, "={}", Shown(buses)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those of some names that an entry asks for.
+    fn asked(entry: &str) -> std::vec::Vec<&'static str> {
+        let devices = Devices::parse(entry.as_bytes()).unwrap();
+        let names = ["pci:v1", "usb:v1", "virtio:d1", "pcix:v1", ":v1", "pci", "virtio_mmio"];
+        names.into_iter().filter(|name| devices.ask_for(name.as_bytes())).collect()
+    }
+
+    #[test]
+    fn a_bus_is_what_stands_before_the_first_colon() {
+        assert_eq!(asked("@devices"), ["pci:v1", "usb:v1", "virtio:d1", "pcix:v1", ":v1", "virtio_mmio"]);
+        assert_eq!(asked("@devices=pci,usb"), ["pci:v1", "usb:v1"]);
+        assert_eq!(asked("@devices=no-such_bus1"), [""; 0]);
+    }
+
+    #[test]
+    fn the_driver_of_announced_devices_belongs_to_their_two_buses() {
+        assert_eq!(asked("@devices=virtio"), ["virtio:d1", "virtio_mmio"]);
+        assert_eq!(asked("@devices=platform"), ["virtio_mmio"]);
+    }
+}

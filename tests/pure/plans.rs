@@ -1,7 +1,7 @@
 //! From a kernel command line to a plan, on small module trees. Each folder of tests/fixtures/plan is a case.
 //!
-//! In it are the module tree `tree`, the configuration `modprobe.d`, the kernel command line `cmdline`, and in
-//! `expected` the plan, or the failures.
+//! In it are the module tree `tree`, the configuration `modprobe.d`, the kernel command line `cmdline`, the modaliases
+//! of the VM's devices in `devices`, if it has any, and in `expected` the plan, or the failures.
 
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -24,11 +24,13 @@ fn outcome(case: &Path) -> String {
     let line = std::fs::read(case.join("cmdline")).unwrap();
     let request = Request::parse(line.trim_ascii_end(), &mut report);
 
+    let devices = std::fs::read_to_string(case.join("devices")).unwrap_or_default();
+    let modaliases: Vec<_> = devices.lines().collect();
     let config = case.join("modprobe.d");
     let tree = ModuleTrees::open(case.to_str().unwrap(), "tree", &[config.to_str().unwrap()]).unwrap();
     let lines = tree.config(request.kernel.modules);
     let mut plan = Plan::new(tree.sources(&lines));
-    plan.add_all(&request.entries, &[b""; 0], Options::default(), &mut |entry, failure| {
+    plan.add_all(&request.entries, &modaliases, Options::default(), &mut |entry, failure| {
         match Consequence::of_unplanned_entry(entry, &failure) {
             Consequence::EndsTheVm => report.add(failure),
             _ => writeln!(passed_over, "passed over: {failure}").unwrap(),

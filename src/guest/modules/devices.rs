@@ -151,3 +151,17 @@ pub fn log_drivers(level: Level, purpose: &str, plan: &Plan<'_>, is_for_devices:
         log::log!(level, "for {purpose}: {text}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_requested_twice() {
+        let names = |text: &str| text.split(' ').map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
+        let mut requested = Requested::default();
+        assert_eq!(requested.take_new(names("pci:b pci:a pci:b")), names("pci:a pci:b"));
+        assert_eq!(requested.take_new(names("usb:c pci:a")), names("usb:c"));
+        assert!(requested.has(&b"usb:c".to_vec()) && !requested.has(&b"usb".to_vec()));
+    }
+}
