@@ -12,7 +12,8 @@ pub mod work;
 
 use std::fs;
 
-use crate::support::module::{init, module};
+use crate::support::module::module;
+use crate::support::program::init;
 use work::{AGENT, Work, listing, text_of, unpack};
 
 /// top-mod needs mid and base, and has the soft dependencies soft, and absent, which does not exist. Nothing needs

@@ -5,10 +5,13 @@ mod command_line;
 mod damaged_indexes;
 mod docs;
 mod keys;
+#[path = "../support/module.rs"]
+mod module;
 mod plans;
 #[path = "../support/random.rs"]
 mod random;
 mod recipes;
 #[path = "../support/small_tree.rs"]
 mod small_tree;
+mod trees;
 mod unsafe_code;

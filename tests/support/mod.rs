@@ -12,6 +12,7 @@ pub mod listener;
 pub mod machine;
 pub mod message;
 pub mod module;
+pub mod program;
 pub mod qmp;
 pub mod random;
 pub mod scene;

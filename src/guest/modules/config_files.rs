@@ -11,9 +11,11 @@ use core::fmt::Display;
 use rustix::io::{self, Errno};
 
 use crate::failure::{Code, Failure};
-use crate::guest::modules::tree::{ModuleTree, SOFTDEP};
+use crate::guest::modules::tree::SOFTDEP;
+use crate::guest::modules::trees::ModuleTrees;
 use crate::guest::system::files::{Directory, File, read, why_not_opened};
-use crate::resolve::tree::config::unfold;
+use crate::resolve::tree::Trees;
+use crate::resolve::tree::config::{Directive, directives, unfold};
 use crate::text::Shown;
 
 /// The directories of configuration. Of two files with one name, the one in the earlier directory counts
@@ -52,24 +54,26 @@ impl<'a> From<&'a [u8]> for ConfigPath<'a> {
 /// read. To modprobe that file is empty.
 ///
 /// Failure: [`Code::ConfigUnreadable`].
-pub fn read_all<'c, 't>(
-    trees: impl Iterator<Item = &'t ModuleTree> + Clone,
+pub fn read_all<'c>(
+    trees: &ModuleTrees,
     paths: &[impl Copy + Into<ConfigPath<'c>>],
     failed: &mut dyn FnMut(Failure),
 ) -> Vec<Vec<u8>> {
     let mut files = ConfigFiles { files: Vec::new(), failed };
-    for (number, tree) in trees.clone().enumerate() {
-        let key = SOFTDEP_KEYS.get(..SOFTDEP.len() + number).unwrap_or(SOFTDEP_KEYS);
-        match number {
-            0 => files.add(key, &SOFTDEP, || tree.softdep()),
-            _ => files.add(key, &format_args!("{}/{SOFTDEP}", tree.path()), || tree.softdep()),
-        }
+    files.add(SOFTDEP.as_bytes(), &SOFTDEP, || trees.tree(0).softdep());
+    for number in 1..trees.count() {
+        let tree = trees.tree(number);
+        let key = SOFTDEP_KEYS.get(..SOFTDEP.len() + usize::from(number)).unwrap_or(SOFTDEP_KEYS);
+        files.add(key, &format_args!("{}/{SOFTDEP}", tree.path()), || tree.softdep());
+        files.retain_softdeps(key, &|module| !trees.have_before(number, module));
     }
     for &path in paths {
         files.add_path(path.into());
     }
-    for (tree, directory) in trees.filter_map(|tree| Some((tree, tree.own_config()?))) {
-        files.add_directory(&directory, &format_args!("{}/../../modprobe.d", tree.path()));
+    for tree in trees.trees() {
+        if let Some(directory) = tree.own_config() {
+            files.add_directory(&directory, &format_args!("{}/../../modprobe.d", tree.path()));
+        }
     }
     files.files.into_iter().map(|(_, text)| text).collect()
 }
@@ -126,6 +130,17 @@ impl ConfigFiles<'_> {
             }),
         };
         self.files.insert(position, (name.to_vec(), unfolded(text)));
+    }
+
+    /// Removes the soft dependencies of some modules from a file.
+    fn retain_softdeps(&mut self, name: &[u8], is_kept: &dyn Fn(&[u8]) -> bool) {
+        let is_kept = |line: &&[u8]| match directives(line).next() {
+            Some(Directive::Softdep { pattern, .. }) => is_kept(pattern),
+            _ => true,
+        };
+        if let Some((_, text)) = self.files.iter_mut().find(|(known, _)| known == name) {
+            *text = text.split_inclusive(|&b| b == b'\n').filter(is_kept).flatten().copied().collect();
+        }
     }
 
     /// Reports that something can't be read, unless it does not exist.

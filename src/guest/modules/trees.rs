@@ -8,6 +8,7 @@ extern crate alloc;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt::Display;
+use core::ops::Range;
 
 use rustix::io;
 use rustix_futex_sync::Mutex;
@@ -87,7 +88,7 @@ impl ModuleTrees {
     /// Reads the configuration in the directories `config`, and that of the trees. Calls `failed` with each file of it
     /// that can't be read.
     pub fn read_config<'c>(&mut self, config: &[impl Copy + Into<ConfigPath<'c>>], failed: &mut dyn FnMut(Failure)) {
-        self.config = config_files::read_all(self.trees(), config, failed);
+        self.config = config_files::read_all(self, config, failed);
     }
 
     /// As [`Self::read_config`].
@@ -113,7 +114,7 @@ impl ModuleTrees {
     }
 
     /// The trees, in order.
-    pub fn trees(&self) -> impl Iterator<Item = &ModuleTree> + Clone {
+    pub fn trees(&self) -> impl Iterator<Item = &ModuleTree> {
         core::iter::once(&self.first).chain(&self.others)
     }
 
@@ -136,10 +137,20 @@ impl ModuleTrees {
     /// Calls `visit` with each further tree that has a module besides the one that its file is in.
     pub fn each_other_with(&self, file: ModulePath<'_>, module: &Module<'_>, visit: &mut dyn FnMut(&ModuleTree)) {
         for tree in file.tree + 1..self.count() {
-            if value_of(self, tree..tree + 1, IndexKind::Dep, module.name).is_ok_and(|line| line.is_some()) {
+            if self.have(tree..tree + 1, module.name) {
                 visit(self.tree(tree));
             }
         }
+    }
+
+    /// Whether a tree before a tree has a module.
+    pub fn have_before(&self, tree: u8, module: &[u8]) -> bool {
+        self.have(0..tree, module)
+    }
+
+    /// Whether one of some trees has a module. A damaged index has none; the look-up of a name reports the damage.
+    fn have(&self, numbers: Range<u8>, module: &[u8]) -> bool {
+        value_of(self, numbers, IndexKind::Dep, module).is_ok_and(|line| line.is_some())
     }
 
     /// Finds the dependencies of a file, unless the chain of files that led here is too long.

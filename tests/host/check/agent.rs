@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::place::Place;
-use crate::support::module::{init, linked_dynamically};
+use crate::support::program::{init, linked_dynamically};
 
 /// Puts a program into the root.
 fn program(place: &Place, path: &str, content: impl AsRef<[u8]>) {

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::folder::Folder;
-use crate::support::module::{init, module};
+use crate::support::module::module;
+use crate::support::program::init;
 
 /// The vermagic of the small tree's kernel.
 pub const MAGIC: &str = "vermagic=1.0 SMP preempt mod_unload ";

@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 
 use super::place::Place;
 use super::prints;
-use crate::support::module::{init, module};
+use crate::support::module::module;
+use crate::support::program::init;
 
 /// Makes a link below the root, and the folders on the way.
 fn link(place: &Place, target: &str, path: &str) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::work::{Work, listing};
-use crate::support::module::{init, linked_dynamically};
+use crate::support::program::{init, linked_dynamically};
 use crate::support::scene::for_riscv;
 
 #[test]

@@ -15,7 +15,7 @@ use guest_init::request::list;
 use guest_init::resolve::plan::{Options, Plan};
 
 use crate::support::folder::Folder;
-use crate::support::module::init;
+use crate::support::program::init;
 
 /// An entry of an archive.
 pub struct Entry {

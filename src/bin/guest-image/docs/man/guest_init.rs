@@ -80,6 +80,16 @@ const OPERATION: &[Section] = &[
              the soft dependencies, options and blacklists of modprobe.d. The whole list is planned, and every module \
              file of the plan is opened, before the first module is loaded. All failures are reported at once, with \
              the nearest names that exist.",
+            "There may be several module trees, each with the modules.dep that its own depmod wrote: \
+             `guest_init.module_dir=/lib/modules guest_init.module_dir=virtiofs:TAG:/modules`. All are for the running \
+             kernel. A module's name means the first tree that has the module; an alias means the modules of all trees. \
+             What a module needs of another tree is found by the module's own file, because its modules.dep does not \
+             have it. modprobe.d and the soft dependencies count for the modules of all trees. Beside the image's \
+             modprobe.d, the directory `modprobe.d` beside each other module directory counts.",
+            "Firmware beside a module directory (`firmware`), or in `/lib/firmware` of its extension, share or disk, reaches \
+             the kernel: the first directory of that kind becomes the value of `firmware_class.path`, unless that is set. \
+             It stays after the agent has started. If the image has a `modprobe`, so do the module trees. A `modprobe` \
+             that is not guest-init sees `/lib/modules` alone.",
             "Parameters come from modprobe.d, then from `module.parameter=value` on the kernel command line, then from \
              the entry. The last value counts. A parameter that the module does not have is reported before anything \
              is loaded, with the nearest names that exist. If the module is compressed, the parameter is reported \
