@@ -1,5 +1,5 @@
 //! The load stage: the modules of the lists are planned, their files are opened, and then they are loaded. Drivers for
-//! devices that others bring follow ([`super::devices`]).
+//! devices that others bring follow (`devices`).
 
 extern crate alloc;
 

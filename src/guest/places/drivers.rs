@@ -84,7 +84,8 @@ impl<'a> Drivers<'a> {
     /// Loads the module of a file system, if the kernel does not have the file system. Returns whether the kernel has
     /// it then.
     ///
-    /// Failures: those of stage load, and of stage plan but [`Code::UnknownModule`].
+    /// Failures: those of stage load, and of stage plan but
+    /// [`Code::UnknownModule`](crate::failure::Code::UnknownModule).
     pub fn load_file_system(&mut self, fs_type: &[u8]) -> Result<bool, Failure> {
         if !has_file_system(fs_type) {
             // Any line of modules.softdep may name the checksum that this file system has.
@@ -96,7 +97,7 @@ impl<'a> Drivers<'a> {
     /// Loads the modules of these names and aliases, if the tree has them and they are not built in. A module that
     /// fails is logged and passed over.
     ///
-    /// Failure: [`Code::CorruptIndex`].
+    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
     pub fn load_named(&mut self, names: &[&[u8]]) -> Result<(), Failure> {
         self.load(names.iter().map(|name| name.to_vec()).collect(), true, SoftdepLines::All)
     }
@@ -104,7 +105,7 @@ impl<'a> Drivers<'a> {
     /// Loads drivers for the devices that have no driver, and whose modalias matches one of `patterns`. A driver that
     /// fails is logged and passed over, because another device may be the one that guest-init needs.
     ///
-    /// Failure: [`Code::CorruptIndex`].
+    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
     pub fn load_for_devices(&mut self, patterns: &[Pattern]) -> Result<(), Failure> {
         self.load(unclaimed_like(&[patterns]), true, SoftdepLines::First)
     }
@@ -112,7 +113,7 @@ impl<'a> Drivers<'a> {
     /// Loads the transports of virtio devices, and the drivers for those virtio devices whose modalias matches one of
     /// `patterns`. A driver that fails is logged and passed over.
     ///
-    /// Failure: [`Code::CorruptIndex`].
+    /// Failure: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex).
     pub fn load_behind_transports(&mut self, patterns: &[Pattern]) -> Result<(), Failure> {
         // A transport may be loaded already. If it is not, the device behind it exists after the first round.
         let mut aliases = unclaimed_like(&[TRANSPORTS, patterns]);
@@ -124,7 +125,8 @@ impl<'a> Drivers<'a> {
     /// Loads drivers for the devices of every bus that have no driver, if the driver leads to a block device. A driver
     /// that fails is logged and passed over. Returns whether there was a driver to load.
     ///
-    /// Failures: [`Code::CorruptIndex`], [`Code::PlanTooLarge`] for an alias of more than 64 modules.
+    /// Failures: [`Code::CorruptIndex`](crate::failure::Code::CorruptIndex), and
+    /// [`Code::PlanTooLarge`](crate::failure::Code::PlanTooLarge) for an alias of more than 64 modules.
     pub fn load_for_disks(&mut self) -> Result<bool, Failure> {
         let Some(trees) = self.trees.clone() else { return Ok(false) };
         let mut aliases = unclaimed();
