@@ -304,3 +304,14 @@ fn lists_are_checked_as_by_check() {
     assert_eq!(work.run("pods.yaml --root root").status, 2);
     assert_eq!(work.run("pods.yaml --check --root absent").status, 2);
 }
+
+#[test]
+fn the_entry_for_devices_is_written_as_it_stands() {
+    let work = Work::new();
+    work.configuration("devices.toml", r#"["@devices=pci,usb", "i915 x=1"]"#);
+    let (word, warnings) = work.warns("devices.toml");
+    assert_eq!(read(&word), ["@devices=pci,usb", "i915|x=1"]);
+    assert_eq!(warnings, ["devices.toml: `@devices=pci,usb`: Kata's own agent does not know `@devices`"]);
+    work.pod("pod.yaml", "@devices;i915");
+    assert_eq!(read(&work.warns("pod.yaml").0), ["@devices", "i915|"]);
+}
