@@ -34,9 +34,9 @@ use crate::guest::modules::trees::ModuleTrees;
 use crate::guest::places::lasting::module_dir_of;
 use crate::guest::system::files::Directory;
 use crate::guest::system::invocation::Strings;
-use crate::request::Request;
 use crate::request::kernel::ModuleWords;
 use crate::request::modprobe::call::{Asked, Call, ERROR, environment_words, quoted};
+use crate::request::{MOST_TREES, Request};
 use crate::resolve::plan::Plan;
 use crate::resolve::tree::Sources;
 use crate::text::Shown;
@@ -136,10 +136,10 @@ fn run(call: &Call<'_>, output: &Output, environment: Strings) -> Status {
 /// The trees of a release in the module directories that the kernel command line names, as far as they are still there.
 /// `None`: none is.
 fn named_trees(line: &'static [u8], release: &str) -> Option<ModuleTrees> {
-    let count = Request::named_module_dirs(line).count();
+    let locations: heapless::Vec<_, MOST_TREES> = Request::named_module_dirs(line).collect();
     let mut trees = None;
-    for (number, location) in Request::named_module_dirs(line).enumerate() {
-        let path = module_dir_of(&location, number, count);
+    for (number, location) in locations.iter().enumerate() {
+        let path = module_dir_of(location, number, locations.len());
         let Ok(mut tree) = ModuleTree::open(Directory::open(&*path), &path, release) else { continue };
         tree.has_own_config = path != MODULES;
         match &mut trees {

@@ -49,10 +49,14 @@ impl Requested {
     }
 
     /// Takes those of `names` that were not requested before. Returns them in order, each once.
-    pub fn take_new(&mut self, mut names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-        names.retain(|name| self.add(name.clone()));
-        names.sort_unstable();
-        names
+    pub fn take_new(&mut self, names: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        let mut new = Self::default();
+        for name in names {
+            if self.add(name.clone()) {
+                new.add(name);
+            }
+        }
+        new.0
     }
 }
 

@@ -58,6 +58,8 @@ impl ModuleTree {
     /// directory `name`.
     ///
     /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`].
+    // Out of line, because PID 1 and modprobe call it.
+    #[inline(never)]
     pub fn open(modules: io::Result<Directory>, name: &dyn Display, release: &str) -> Result<Self, Failure> {
         let closed = |error| match error {
             Errno::XDEV => why_not_opened(error),
