@@ -17,3 +17,4 @@ mod root;
 mod share;
 #[path = "../support/mod.rs"]
 mod support;
+mod trees;
