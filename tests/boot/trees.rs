@@ -1,5 +1,5 @@
-//! Several module trees: one with the drivers in the image's /lib/modules, one in another directory of the image, and an
-//! add-on on a share, on a disk or in an extension. depmod made each of them without the others.
+//! Several module trees: the image's /lib/modules with the drivers, another directory of the image, and an add-on on a
+//! share, on a disk or in an extension. depmod made each of them without the others.
 
 use std::fs;
 use std::path::Path;
