@@ -9,6 +9,7 @@ mod kernels;
 mod place;
 mod real;
 mod root;
+mod trees;
 mod trouble;
 
 use guest_init::failure::Code;

@@ -150,3 +150,32 @@ fn the_drivers_of_the_modaliases_are_in_the_image() {
     let printed = work.fails(&["--modalias", "devices", "--agent", "agent", "other"]);
     assert_eq!(printed, "guest-image: --modalias has no effect: no list has the entry @devices\n");
 }
+
+#[test]
+fn an_add_on_gets_its_own_modules_and_what_no_tree_has_is_a_warning() {
+    let work = with_tree();
+    work.file("add/1.0/modules.dep", "extra/gpu.ko: extra/gpu-lib.ko\nextra/gpu-lib.ko:\n");
+    work.file("add/1.0/extra/gpu.ko", module(&["depends=gpu-lib,mid,absent,inside"], b"crc"));
+    work.file("add/1.0/extra/gpu-lib.ko", module(&["depends="], b"crc"));
+    let arguments = ["gpu; top-mod", "--module-dir", "add", "--agent", "agent"];
+    let needs = |name: &str| {
+        let advice = "which no tree has; name the tree that has it with --base";
+        format!("guest-image: warning: gpu: it needs {name}, {advice}\n")
+    };
+    let printed = work.build(&[&arguments[..], &["--base", "lib/modules"]].concat());
+    assert_eq!(printed, format!("{}initramfs.img: 2 modules", needs("absent")));
+    let image = work.image();
+    assert_eq!(text_of(&image, "lib/modules/1.0/modules.dep"), "extra/gpu.ko: extra/gpu-lib.ko\nextra/gpu-lib.ko:\n");
+    assert!(!listing(&image).contains("base.ko"));
+
+    let printed = work.build(&[&["gpu"], &arguments[1..]].concat());
+    let warnings = ["mid", "absent", "inside"].map(needs).concat();
+    assert_eq!(printed, format!("{warnings}initramfs.img: 2 modules"));
+    work.remove_image();
+    assert!(work.fails(&arguments).starts_with("guest-image: plan top-mod: ENOENT: "));
+    let printed = work.fails(&[&arguments[..], &["--base", "nowhere"]].concat());
+    assert_eq!(printed, "guest-image: plan nowhere: ENOENT: the directory can't be opened\n");
+    let printed = work.fails(&[&arguments[..], &["--module-dir", "lib/modules"]].concat());
+    let reason = "several --module-dir: name those that the VM has besides with --base";
+    assert_eq!(printed, format!("guest-image: {reason}\n"));
+}

@@ -90,11 +90,12 @@ fn node(directory: &Directory, path: &[u8], module: &SelectedModule, form: Modul
     })
 }
 
-/// Looks into the selected modules: adds the firmware files that they name, and warns of those that are missing and of
-/// modules that the kernel would refuse.
+/// Looks into the selected modules of the tree in `directory`: adds the firmware files that they name, and warns of
+/// those that are missing, of modules that the kernel would refuse, and of modules that need one that no tree has.
 pub fn look_into(
     archive: &mut Archive,
-    tree: &Directory,
+    trees: &Sources<'_>,
+    directory: &Directory,
     magic: &VersionMagic<'_>,
     mut firmware: Firmware,
     selection: &Selection,
@@ -102,13 +103,14 @@ pub fn look_into(
     let mut added = BTreeSet::new();
     for (path, _) in selection.files() {
         let module = Module::in_file(path);
-        let file = ModuleFile::open(tree, path).map_err(Failures::from)?;
+        let file = ModuleFile::open(directory, path).map_err(Failures::from)?;
         let contents = file.contents(&module).map_err(Failures::from)?;
         let Some(info) = ModInfo::find(&contents) else { continue };
         match magic.compare(&module, &contents) {
             Ok(text) => text.iter().for_each(warn),
             Err(failure) => warn(failure),
         }
+        warn_of_missing(trees, &module, &info)?;
         let found = firmware.look_for(&module, &info);
         found.warning.iter().for_each(warn);
         for file in found.files {
@@ -120,6 +122,18 @@ pub fn look_into(
         }
     }
     firmware.not_looked_for().iter().for_each(warn);
+    Ok(())
+}
+
+/// Warns of the modules that a module depends on and that no tree has. The kernel's build writes their names to
+/// `depends=`; modules.dep has only those that depmod found.
+fn warn_of_missing(trees: &Sources<'_>, module: &Module<'_>, info: &ModInfo<'_>) -> Result<(), Failures> {
+    let names = info.values("depends").flat_map(|names| names.split(|&b| b == b','));
+    for needed in names.filter(|name| !name.is_empty()).map(Module::named) {
+        if trees.line_of(&needed)?.path().is_none() && !trees.has_built_in(&needed)? {
+            warn(format_args!("{module}: it needs {needed}, which no tree has; name the tree that has it with --base"));
+        }
+    }
     Ok(())
 }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use guest_init::guest::modules::tree::MODULES;
+use guest_init::failure::Failure;
+use guest_init::guest::modules::config_files::ConfigPath;
+use guest_init::guest::modules::tree::{MODULES, ModuleTree};
 use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
@@ -44,6 +46,10 @@ pub struct ModuleOptions {
     /// The module tree.
     #[command(flatten)]
     pub tree: TreeOptions,
+    /// A folder that holds RELEASE/modules.dep, of a tree that the VM has besides the image. The lists may name its
+    /// modules, and nothing of it is copied; may repeat
+    #[arg(long, value_name = "DIR")]
+    base: Vec<PathBuf>,
 }
 
 impl ModuleOptions {
@@ -55,13 +61,15 @@ impl ModuleOptions {
         if entries.is_empty() && !self.all && self.tree.named_release().is_none() {
             return Ok(AddedModules::default());
         }
-        let folder = self.tree.module_dir();
-        let release = self.tree.release_in(&folder)?;
-        let Folder { directory, path } = folder;
+        let folders = self.tree.module_dirs();
+        let [folder] = &folders[..] else {
+            bail!("several --module-dir: name those that the VM has besides with --base")
+        };
+        let release = self.tree.release_in(folder)?;
         let root = self.tree.root();
         let root = root.as_ref().and_then(|root| root.directory.as_ref().ok());
         let config: Vec<_> = config.iter().map(|path| self.tree.config(root, path)).collect();
-        let files = ModuleTrees::open_in(directory, &path.display(), &release, &config).map_err(Failures::from)?;
+        let files = self.open(folder, &release, &config).map_err(Failures::from)?;
         let directory = files.tree(0).directory();
         let config = files.config(ModuleWords::NONE);
         let tree = files.sources(&config);
@@ -72,17 +80,28 @@ impl ModuleOptions {
         }
         match self.tree.firmware_dir() {
             // To decompress a whole tree takes longer than the rest of the build.
-            None if self.all => warn(format_args!("firmware {NOT_LOOKED_FOR}")),
+            None if self.all && self.base.is_empty() => warn(format_args!("firmware {NOT_LOOKED_FOR}")),
             folder => {
                 let config = KernelConfig::find(files.tree(0), self.tree.root(), &release);
                 let magic = VersionMagic::of_release(&release, config.as_ref());
                 let firmware = Firmware::new(folder, &release);
-                module_tree::look_into(archive, directory, &magic, firmware, &selection)?;
+                module_tree::look_into(archive, &tree, directory, &magic, firmware, &selection)?;
             }
         }
         let form = self.module_files.unwrap_or(if self.all { ModuleFiles::Unchanged } else { ModuleFiles::Plain });
         module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, directory, &mut selection, form)?;
         Ok(AddedModules { release: Some(release), modules: selection.len() })
+    }
+
+    /// Opens the tree of the image, and behind it those that the VM has besides.
+    fn open(&self, folder: &Folder, release: &str, config: &[ConfigPath<'_>]) -> Result<ModuleTrees, Failure> {
+        let open = |folder: &Folder| ModuleTree::open(folder.directory.clone(), &folder.path.display(), release);
+        let mut trees = ModuleTrees::of(open(folder)?);
+        for base in &self.base {
+            trees.add(open(&self.tree.folder(base))?);
+        }
+        trees.require_config(config)?;
+        Ok(trees)
     }
 
     /// The modaliases for `@devices` among the entries.

@@ -47,8 +47,9 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Selects all modules of the tree `files` that a boot with `entries` would load. Soft dependencies and
-    /// optional entries are selected if their files exist. With `allow_missing`, so are all other entries.
+    /// Selects all modules of the first of the trees `files` that a boot with `entries` would load. The VM has the other
+    /// trees besides the image. Soft dependencies and optional entries are selected if their files exist. With
+    /// `allow_missing`, so are all other entries.
     pub fn of_entries(
         tree: Sources<'_>,
         files: &ModuleTrees,
@@ -123,6 +124,7 @@ impl Selection {
     /// Selects the module file of a step, if the step has one.
     fn select_step(&mut self, directory: &Directory, step: &Step<'_>, why: &str) -> Result<(), Failure> {
         match step.action {
+            Action::Load(file) if file.tree > 0 => Ok(()),
             Action::Load(file) => self.select_file(directory, file.path, why),
             Action::Install(command) => {
                 if let Some(program) = actions::run_install_command(step, command)? {

@@ -13,7 +13,7 @@ use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::request::devices::VIRTIO_MMIO;
 use guest_init::request::list;
 use guest_init::request::location::Location;
-use guest_init::request::{DEFAULT_MODULE_DIRS, MOST_ENTRIES, Request};
+use guest_init::request::{MOST_ENTRIES, Request};
 use guest_init::resolve::plan::Plan;
 use guest_init::resolve::plan::consequence::Consequence;
 
@@ -235,15 +235,14 @@ impl DryRun<'_> {
     /// Opens the module trees of the kernel's release.
     fn trees(&self, locations: &[Location<'_>], disks: &Disks, findings: &mut Findings) -> Result<ModuleTrees, Stop> {
         let mut trees: Option<ModuleTrees> = None;
-        for location in locations {
-            let folder = self.vm.module_dir(location, disks)?;
+        for (folder, is_add_on) in self.vm.module_dirs(locations, disks)? {
             self.remark_on_place(&folder, findings);
             if trees.is_none() {
                 let release = self.release_in(&folder)?;
                 (findings.modules, findings.release) = (folder.path.join(&release), release);
             }
             let mut tree = ModuleTree::open(folder.directory, &folder.path.display(), &findings.release)?;
-            tree.has_own_config = !DEFAULT_MODULE_DIRS.contains(location);
+            tree.has_own_config = is_add_on;
             match &mut trees {
                 None => trees = Some(ModuleTrees::of(tree)),
                 Some(trees) => trees.add(tree),

@@ -88,13 +88,25 @@ impl VmOptions {
         Ok(lists::text(location, folder?.directory.and_then(|folder| folder.regular(location.below()))))
     }
 
-    /// The folder of module trees: the one that an option names, or else the one that the kernel command line names.
-    pub fn module_dir(&self, location: &Location<'_>, disks: &Disks) -> Result<Folder> {
-        if self.tree.names_module_dir() || DEFAULT_MODULE_DIRS.contains(location) {
-            return Ok(self.tree.module_dir());
+    /// The folders of module trees, each with whether it is an add-on, whose modprobe.d counts as well: those that
+    /// options name, of which the first is the image's, or else those that the kernel command line names.
+    pub fn module_dirs(&self, locations: &[Location<'_>], disks: &Disks) -> Result<Vec<(Folder, bool)>> {
+        if self.tree.names_module_dir() {
+            let folders = self.tree.module_dirs().into_iter().enumerate();
+            return Ok(folders.map(|(number, folder)| (folder, number > 0)).collect());
+        }
+        locations.iter().map(|location| self.module_dir(location, disks)).collect()
+    }
+
+    /// The folder of module trees at a location.
+    fn module_dir(&self, location: &Location<'_>, disks: &Disks) -> Result<(Folder, bool)> {
+        if DEFAULT_MODULE_DIRS.contains(location)
+            && let Some(folder) = self.tree.module_dirs().pop()
+        {
+            return Ok((folder, false));
         }
         let folder = self.folder(location, disks).with_context(|| format!("guest_init.module_dir={location}"));
-        Ok(folder?.below(OsStr::from_bytes(location.below())))
+        Ok((folder?.below(OsStr::from_bytes(location.below())), true))
     }
 
     /// The root folder of a location: that of the image, of a share or of a disk.

@@ -32,7 +32,8 @@ use word::{ExtensionName, Salt, Serial, Word};
 const EXAMPLES: &str = "\
 Examples:
   guest-image extension --modules 'nvidia; ?nvidia-uvm' --root rootfs --serial modules --output modules.img
-  guest-image extension --tree coco --name coco --output kata-containers-coco-extension.img";
+  guest-image extension --tree coco --name coco --output kata-containers-coco-extension.img
+  guest-image extension --modules gpu --module-dir addon/lib/modules --base rootfs/lib/modules --name gpu";
 
 /// Makes a disk image with a folder's files, with modules, or with both, and a hash tree for dm-verity, and prints the
 /// word for the kernel command line that verifies it.
@@ -46,8 +47,11 @@ Examples:
 ///
 /// Modules, depmod's files for them, and their firmware get the places that they have in an initramfs, below /lib.
 /// Give the VM guest_init.module_dir=disk:SERIAL:/lib/modules, or with --name
-/// guest_init.module_dir=/run/kata-extensions/NAME/lib/modules. The kernel finds firmware in an extension with
-/// firmware_class.path=/run/kata-extensions/NAME/lib/firmware.
+/// guest_init.module_dir=/run/kata-extensions/NAME/lib/modules. The kernel looks for firmware in /lib/firmware of the
+/// disk, unless firmware_class.path= says otherwise.
+///
+/// For drivers beside the image's own, name the image's modules with --base, and give the VM guest_init.module_dir= of
+/// both.
 ///
 /// You need not be root. The same input makes the same bytes with the same mkfs.erofs: all times are SOURCE_DATE_EPOCH,
 /// or 0, everything belongs to root, and there are no extended attributes. The output file is written completely or not

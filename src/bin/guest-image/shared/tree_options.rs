@@ -19,9 +19,10 @@ pub struct TreeOptions {
     /// firmware in lib/firmware beside them. Absolute links below DIR begin at DIR. check also reads its modprobe.d
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// The folder that holds RELEASE/modules.dep [default: lib/modules of --root, or else /lib/modules]
+    /// The folder that holds RELEASE/modules.dep. check takes several, and the first that has a module counts; build
+    /// and extension take one, and the others as --base [default: lib/modules of --root, or else /lib/modules]
     #[arg(long, value_name = "DIR", conflicts_with = "root")]
-    module_dir: Option<PathBuf>,
+    module_dir: Vec<PathBuf>,
     /// The kernel's release, as `uname -r` prints it in the guest [default: the only one in the module folder]
     #[arg(long)]
     release: Option<String>,
@@ -43,15 +44,15 @@ impl TreeOptions {
 
     /// Whether `--module-dir` names a folder.
     pub fn names_module_dir(&self) -> bool {
-        self.module_dir.is_some()
+        !self.module_dir.is_empty()
     }
 
-    /// The folder that holds a module tree for each release.
-    pub fn module_dir(&self) -> Folder {
-        match (&self.module_dir, self.root()) {
-            (Some(path), _) => Folder::on_host(path),
-            (None, Some(root)) => in_root(&root, MODULES),
-            (None, None) => Folder::on_host(Path::new(MODULES)),
+    /// The folders that hold a module tree for each release, at least one.
+    pub fn module_dirs(&self) -> Vec<Folder> {
+        match self.root() {
+            _ if self.names_module_dir() => self.module_dir.iter().map(|path| Folder::on_host(path)).collect(),
+            Some(root) => vec![in_root(&root, MODULES)],
+            None => vec![Folder::on_host(Path::new(MODULES))],
         }
     }
 
