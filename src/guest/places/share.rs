@@ -1,8 +1,8 @@
 //! Shares: directories of the host that the VM mounts through virtio-fs, or through 9p as its root.
 //!
 //! A share is a detached mount, which only its descriptor leads to. So no other program sees the share, and it is
-//! unmounted when the descriptor is closed, at the latest by the execve of the agent. No path on a share leads out of
-//! it ([`crate::guest::system::files`]).
+//! unmounted when the descriptor is closed, at the latest by the execve of the agent, but for what lasts beyond it
+//! ([`crate::guest::places::lasting`]). No path on a share leads out of it ([`crate::guest::system::files`]).
 
 extern crate alloc;
 

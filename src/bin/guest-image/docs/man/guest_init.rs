@@ -222,8 +222,10 @@ const OPERATION: &[Section] = &[
         &[
             "The command line, lists, indexes, module files, shares and disks are read as hostile input. A share or a \
              disk with a list or a module tree is mounted read-only, nosuid, nodev and noexec, at no path. Only regular \
-             files on it are opened. It is unmounted before the agent starts. Only if it holds the module tree, and \
-             the image has `/sbin/modprobe`, it stays mounted, read-only, at `/lib/modules`.",
+             files on it are opened. It is unmounted before the agent starts. Two directories stay mounted, read-only: \
+             the module tree, if the image has `/sbin/modprobe`, at `/lib/modules`, or, beside other trees, at \
+             `/run/guest-init/modules/`N, where N is the place on the command line, counted from 0; and the firmware that \
+             the kernel was told of, at `/run/guest-init/firmware`.",
             "Whoever trusts the command line, and the disks no more than the host, names each disk with its verity \
              parameters. Then neither a disk that was changed nor one that was exchanged is read. Name a disk in the same way \
              everywhere: the serial number is what the host says.",
