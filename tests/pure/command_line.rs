@@ -3,7 +3,7 @@
 use guest_init::failure::{Code, Failure, Report};
 use guest_init::request::kernel::words::{is_space, words};
 use guest_init::request::list::{self, Entry};
-use guest_init::request::{MOST_ENTRIES, MOST_FILES, Request};
+use guest_init::request::{MOST_ENTRIES, MOST_FILES, MOST_TREES, Request};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -296,6 +296,25 @@ fn the_entries_of_a_file_take_its_place_in_the_list() {
     assert_eq!(names, ["a", "b", "c", "d", "e", "f"]);
     let line = "read virtiofs:t:/d `-d`: EINVAL: a name begins with a letter, a digit or `_`";
     assert_eq!(report.verdict().map_err(|failure| failure.to_string()), Err(line.to_string()));
+}
+
+#[test]
+fn module_directories_keep_their_order_and_none_may_stand_twice() {
+    let mut log = |_: &Failure| {};
+    let mut outcome = |directories: &[&str]| {
+        let line: String = directories.iter().map(|directory| format!("guest_init.module_dir={directory} ")).collect();
+        let mut report = Report::new(&mut log);
+        let request = Request::parse(line.as_bytes(), &mut report);
+        let found: Vec<_> = request.module_dirs().iter().map(ToString::to_string).collect();
+        assert!(directories.is_empty() || Request::named_module_dirs(line.as_bytes()).count() == directories.len());
+        report.verdict().map(|()| found).map_err(|failure| failure.code)
+    };
+    assert_eq!(outcome(&[]), Ok(vec!["/lib/modules".into()]));
+    let several = ["virtiofs:t:/b", "/lib/modules", "disk:d:/a"];
+    assert_eq!(outcome(&several), Ok(several.map(String::from).to_vec()));
+    assert_eq!(outcome(&["/a", "/b", "/a"]), Err(Code::RepeatedKey));
+    let most = ["/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8"];
+    assert_eq!(outcome(&most).map(|found| found.len()), Ok(MOST_TREES));
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl Trees for ReportedTrees<'_> {
     }
 
     fn on_damage(&self, tree: u8, kind: IndexKind, failure: Failure) -> Result<(), Failure> {
+        let Err(failure) = self.trees.on_damage(tree, kind, failure) else { return Ok(()) };
         // A VM has at most eight trees, with five indexes each.
         let bit = 1 << (u64::from(tree % 8) * 8 + kind as u64);
         if self.reported.fetch_or(bit, Ordering::Relaxed) & bit == 0 {

@@ -213,8 +213,9 @@ impl Trees for ModuleTrees {
         let dependencies = self.complete(file);
         let mut completed = self.completed.lock();
         completed.depth -= 1;
+        completed.files.retain(|(known, _)| *known != file);
         let dependencies = &*dependencies?.leak();
-        completed.files.iter_mut().filter(|(known, _)| *known == file).for_each(|(_, of_file)| *of_file = dependencies);
+        completed.files.push((file, dependencies));
         Ok(dependencies)
     }
 }
