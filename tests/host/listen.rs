@@ -53,7 +53,10 @@ impl Listen {
 
     /// Starts it with these arguments, and returns when it has its socket.
     fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
-        let listen = Self::spawn(folder, Command::new(env!("CARGO_BIN_EXE_guest-image")).arg("listen").args(arguments));
+        // A shell without job control starts commands in the background with SIGINT and SIGQUIT ignored.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,QUIT,TERM", env!("CARGO_BIN_EXE_guest-image"), "listen"]);
+        let listen = Self::spawn(folder, command.args(arguments));
         let line = listen.stderr.recv_timeout(BOUND).expect("a line");
         assert!(line.contains("guest_init.notify="), "{line}");
         listen
