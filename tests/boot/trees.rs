@@ -156,6 +156,16 @@ fn an_extension_before_the_image_has_the_first_word() {
 }
 
 #[test]
+fn trees_that_another_modprobe_does_not_see_are_named() {
+    let image = image().file("/sbin/modprobe", "#!/bin/busybox true\n", 0o755);
+    let words = "guest_init.module_dir=/opt/lib/modules guest_init.module_dir=/lib/modules guest_init.modules=macvlan";
+    boot(image, words)
+        .agent_ran()
+        .has("guest-init: /opt/lib/modules: modprobe will not see these modules")
+        .has_not("guest-init: /lib/modules: modprobe will not see");
+}
+
+#[test]
 fn a_tree_that_is_missing_is_named() {
     let words = "guest_init.module_dir=/lib/modules guest_init.module_dir=/nowhere guest_init.modules=dummy";
     boot(small(), words).failed(Code::NoModuleTree, "plan /nowhere: ENOENT: the directory can't be opened");
