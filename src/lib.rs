@@ -34,7 +34,7 @@
 //! | extension | A disk that Kata adds to a VM, mounted below /run for the agent. |
 //! | place | The image, an extension, a share or a disk: where the path of a location begins. |
 //! | hash tree | The hashes by which dm-verity verifies a disk. The root hash is that of the topmost block. |
-//! | module tree | A directory `/lib/modules/RELEASE`: modules of a kernel, and the indexes that depmod wrote. A VM may have several. |
+//! | module tree | A directory `/lib/modules/RELEASE`: modules of a kernel, and depmod's indexes. |
 //! | sources | The module trees and the configuration in which a name is looked up. |
 //! | directive | A line of the configuration in modprobe.d, or a word of the command line that has the same effect. |
 //! | wanted module | A module that the name of an entry means. An alias may mean several. |

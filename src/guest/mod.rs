@@ -8,8 +8,8 @@
 //! | 1 | [`system`] | wraps the kernel's interface: errno, files, clock, threads, system calls |
 //! | 2 | [`watch`] | writes and reads the kernel log, and watches the deadline |
 //! | 2 | [`boot`] | prepares PID 1: role, mounts, console, command line, kernel settings |
-//! | 3 | [`modules`] | opens a module tree, and loads the modules of a plan |
-//! | 4 | [`places`] | opens files in the image, on a share or on a disk, and loads the drivers that it takes to reach them |
+//! | 3 | [`modules`] | opens module trees, and loads the modules of a plan |
+//! | 4 | [`places`] | opens files in the image, on a share or on a disk, and loads the drivers that this takes |
 //! | 4 | [`modprobe`] | is modprobe, if guest-init is started by that name |
 //! | 5 | [`handoff`] | goes from the extensions and the lists to the agent |
 //! | 5 | [`ending`] | ends a VM that failed |

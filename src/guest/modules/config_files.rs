@@ -22,8 +22,8 @@ use crate::text::Shown;
 /// (modprobe.d(5)).
 pub const CONFIG: [&str; 5] =
     ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
-/// modules.softdep, followed by as many NUL bytes as there may be further trees. A key has one for each earlier tree, so
-/// that the files of several trees are sorted by the number of the tree.
+/// modules.softdep, followed by as many NUL bytes as there may be further trees. A key has one for each earlier tree,
+/// so that the files of several trees are sorted by the number of the tree.
 const SOFTDEP_KEYS: &[u8] = b"modules.softdep\0\0\0\0\0\0\0";
 /// The longest file that is read, in bytes.
 const LONGEST: usize = 64 << 20;

@@ -54,8 +54,8 @@ pub struct ModuleTree {
 }
 
 impl ModuleTree {
-    /// Opens the tree of `release` in the directory `modules`, which may be on a share or in an image. Failures call the
-    /// directory `name`.
+    /// Opens the tree of `release` in the directory `modules`, which may be on a share or in an image. Failures call
+    /// the directory `name`.
     ///
     /// Failures: [`Code::NoModuleTree`], [`Code::CorruptIndex`].
     // Out of line, because PID 1 and modprobe call it.

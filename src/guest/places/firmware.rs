@@ -26,8 +26,8 @@ const BOUND: &str = "/run/guest-init/firmware";
 impl<'a> Places<'a> {
     /// Has the kernel look for firmware beside the first of the module directories that has firmware, or in
     /// `/lib/firmware` of that directory's extension, share or disk. Nothing is changed if the parameter has a value.
-    /// What the kernel will not see is logged; a module that needs it fails by itself. Out of line, because most VMs name
-    /// no directory.
+    /// A directory that the kernel will not look in is logged. A module that needs a file of it fails by itself.
+    /// Out of line, because most VMs name no directory.
     #[inline(never)]
     pub fn offer_firmware(&mut self, module_dirs: &[Location<'a>]) {
         let mut value = [0; 256];

@@ -25,7 +25,7 @@ impl<'a> Line<'a> {
         Self { tree, text, completed: None }
     }
 
-    /// The same line with the dependencies across trees.
+    /// Replaces the dependencies on the line by those that were found in all trees.
     pub const fn completed(self, dependencies: &'a [ModulePath<'a>]) -> Self {
         Self { completed: Some(dependencies), ..self }
     }

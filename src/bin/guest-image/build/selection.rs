@@ -47,8 +47,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Selects all modules of the first of the trees `files` that a boot with `entries` would load. The VM has the other
-    /// trees besides the image. Soft dependencies and optional entries are selected if their files exist. With
+    /// Selects all modules of the first of the trees `files` that a boot with `entries` would load. The VM has the
+    /// other trees besides the image. Soft dependencies and optional entries are selected if their files exist. With
     /// `allow_missing`, so are all other entries.
     pub fn of_entries(
         tree: Sources<'_>,
