@@ -47,7 +47,8 @@ fn root(modules: &[&str]) -> TempDir {
 /// The add-on, with configuration and firmware.
 fn add_on() -> TempDir {
     let root = root(&ADD_ON);
-    let configuration = "softdep dummy pre: ifb\noptions dummy numdummies=2\nblacklist loop\n";
+    let configuration =
+        "softdep dummy pre: ifb\noptions dummy numdummies=2\nblacklist loop\noptions nls_ascii late=1\n";
     for (path, text) in [("modprobe.d/add-on.conf", configuration), ("firmware/name.bin", "of the add-on\n")] {
         let path = root.path().join("lib").join(path);
         fs::create_dir_all(path.parent().expect("a directory")).expect("it can be made");
@@ -115,8 +116,10 @@ fn an_add_on_on_a_share_completes_the_image_and_lasts_for_modprobe() {
         .has("guest-init: virtiofs:add:/lib/firmware: the kernel looks for firmware in it")
         .has("agent: /sys/module/firmware_class/parameters/path: /run/guest-init/firmware")
         .has("agent: /dev/test_firmware: of the add-on")
-        .has("agent: /sbin/modprobe: insmod /run/guest-init/modules/2/")
+        .has("agent: /sbin/modprobe: insmod /run/guest-init/2/modules/")
         .has("agent: /sbin/modprobe: insmod /lib/modules/")
+        // The add-on's modprobe.d counts for modules of the image then too.
+        .has("nls_ascii.ko late=1")
         // overlay refuses a mount without options. If the kernel's own request had not loaded it, this were ENODEV.
         .has("agent: mount overlay: EINVAL")
         .has("Open descriptors: 3");

@@ -1,5 +1,5 @@
-//! Directories of shares and disks that last beyond the hand-off: module trees, if the image has a modprobe, and
-//! firmware. Nothing else of a share or of a disk remains.
+//! Directories of shares and disks that last beyond the hand-off: module trees with the modprobe.d beside them, if the
+//! image has a modprobe, and firmware. Nothing else of a share or of a disk remains.
 
 extern crate alloc;
 
@@ -29,7 +29,7 @@ pub fn module_dir_of(location: &Location<'_>, number: usize, count: usize) -> St
     match location.place {
         Place::Image | Place::Extension(_) => format!("{location}"),
         Place::Share(_) | Place::Disk(_) if count == 1 => MODULES.into(),
-        Place::Share(_) | Place::Disk(_) => format!("{LASTING}/modules/{number}"),
+        Place::Share(_) | Place::Disk(_) => format!("{LASTING}/{number}/modules"),
     }
 }
 
@@ -75,11 +75,25 @@ impl<'a> Places<'a> {
                     failure(location, error, &reason)
                 })?;
             }
+            if !is_own && locations.len() > 1 {
+                self.keep_config(location, &format!("{LASTING}/{number}/modprobe.d"));
+            }
             if locations.len() > 1 && !self.sees(&path) {
                 log::info!("{location}: modprobe will not see these modules");
             }
         }
         Ok(())
+    }
+
+    /// Binds `modprobe.d` beside a module directory to `target`, where modprobe finds it beside the modules. Most module
+    /// directories have none.
+    fn keep_config(&mut self, location: &Location<'a>, target: &str) {
+        let path = [location.below(), b"/../modprobe.d"].concat();
+        match self.bind(location, &path, target) {
+            // On a share or a disk, a path to nothing is EXDEV.
+            Ok(()) | Err(io::Errno::NOENT | io::Errno::NOTDIR | io::Errno::XDEV) => {}
+            Err(error) => log::warn!("{location}: modprobe will not see its modprobe.d: {}", strerror(error)),
+        }
     }
 
     /// Whether modprobe sees one of several module directories at `path`. A modprobe that is not guest-init sees

@@ -88,9 +88,9 @@ const OPERATION: &[Section] = &[
              modprobe.d, the directory `modprobe.d` beside each other module directory counts.",
             "Firmware beside a module directory (`firmware`), or in `/lib/firmware` of its extension, share or disk, reaches \
              the kernel: the first directory of that kind becomes the value of `firmware_class.path`, unless that is set. \
-             It stays after the agent has started. If the image has a `modprobe`, so do the module trees, but not the \
-             `modprobe.d` beside the modules of a share or a disk: its lines count for the lists alone. A `modprobe` that \
-             is not guest-init sees `/lib/modules` alone.",
+             It stays after the agent has started. If the image has a `modprobe`, so do the module trees, with the \
+             `modprobe.d` beside each. Only a share's or a disk's tree that is alone stays without it, at `/lib/modules`. \
+             A `modprobe` that is not guest-init sees `/lib/modules` alone.",
             "Parameters come from modprobe.d, then from `module.parameter=value` on the kernel command line, then from \
              the entry. The last value counts. A parameter that the module does not have is reported before anything \
              is loaded, with the nearest names that exist. If the module is compressed, the parameter is reported \
@@ -223,9 +223,9 @@ const OPERATION: &[Section] = &[
         &[
             "The command line, lists, indexes, module files, shares and disks are read as hostile input. A share or a \
              disk with a list or a module tree is mounted read-only, nosuid, nodev and noexec, at no path. Only regular \
-             files on it are opened. It is unmounted before the agent starts. Two directories stay mounted, read-only: \
-             the module tree, if the image has `/sbin/modprobe`, at `/lib/modules`, or, beside other trees, at \
-             `/run/guest-init/modules/`N, where N is the place on the command line, counted from 0; and the directory \
+             files on it are opened. It is unmounted before the agent starts. These directories stay mounted, read-only: \
+             the module tree, if the image has `/sbin/modprobe`, at `/lib/modules`, or, beside other trees and with its \
+             `modprobe.d`, below `/run/guest-init/`N, where N is the place on the command line, counted from 0; and the directory \
              in which the kernel looks for firmware, at `/run/guest-init/firmware`.",
             "Whoever trusts the command line, and the disks no more than the host, names each disk with its verity \
              parameters. Then neither a disk that was changed nor one that was exchanged is read. Name a disk in the same way \
