@@ -7,10 +7,14 @@ use core::ffi::c_void;
 use core::sync::atomic::AtomicU32;
 
 use linux_raw_sys::general as linux;
+pub use syscalls::raw::syscall4 as system_call;
 
 /// The size of the kernel's buffer for its command line, in bytes, the NUL at the end included
 /// (arch/arm64/include/uapi/asm/setup.h).
 pub const COMMAND_LINE_SIZE: usize = 2048;
+
+/// The flags that every signal handler must have here: none.
+pub const HANDLER_FLAGS: u32 = 0;
 
 /// Where the kernel starts the program. On the stack it leaves the number of arguments, the arguments, a null pointer,
 /// the environment and a null pointer (`create_elf_tables` in fs/binfmt_elf.c).

@@ -1,16 +1,19 @@
 //! The beginning of the program and of a thread, and the symbols that libraries of the compiler ask for at link time.
 //!
-//! The assembly lies in one file an architecture. A further architecture is a further file, with `_start`, `clone` and
-//! `COMMAND_LINE_SIZE` in it, and a line below.
+//! The assembly lies in one file an architecture. A further architecture is a further file, with `_start`, `clone`,
+//! `system_call` and two constants in it, and a line below.
 
 #[cfg(feature = "bare")]
 use super::heap::Heap;
 
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+#[cfg_attr(target_arch = "riscv64", path = "riscv64.rs")]
+#[cfg_attr(target_arch = "s390x", path = "s390x.rs")]
+#[cfg_attr(target_arch = "powerpc64", path = "powerpc64.rs")]
 mod arch;
 
-pub use arch::{COMMAND_LINE_SIZE, clone};
+pub use arch::{COMMAND_LINE_SIZE, HANDLER_FLAGS, clone, system_call};
 
 #[cfg(feature = "bare")]
 #[global_allocator]

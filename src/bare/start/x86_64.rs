@@ -7,10 +7,15 @@ use core::ffi::c_void;
 use core::sync::atomic::AtomicU32;
 
 use linux_raw_sys::general as linux;
+pub use syscalls::raw::syscall4 as system_call;
 
 /// The size of the kernel's buffer for its command line, in bytes, the NUL at the end included
 /// (arch/x86/include/asm/setup.h).
 pub const COMMAND_LINE_SIZE: usize = 2048;
+
+/// The flags that every signal handler must have here: the address that a handler returns to (`x64_setup_rt_frame` in
+/// arch/x86/kernel/signal_64.c).
+pub const HANDLER_FLAGS: u32 = linux::SA_RESTORER;
 
 /// Where the kernel starts the program. On the stack it leaves the number of arguments, the arguments, a null pointer,
 /// the environment and a null pointer (System V ABI, AMD64 supplement, "Initial Stack and Register State").

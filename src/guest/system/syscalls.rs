@@ -4,11 +4,13 @@ extern crate alloc;
 
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::mem::zeroed;
 use core::ptr::null;
 
 use linux_raw_sys::general as linux;
-use syscalls::{Errno, Sysno, raw_syscall, syscall};
+use syscalls::Errno;
 
+use crate::bare::start::{HANDLER_FLAGS, system_call};
 use crate::guest::system::invocation::Strings;
 
 /// Replaces this process by a program (execve(2)). Returns only if that failed: the error.
@@ -16,8 +18,13 @@ use crate::guest::system::invocation::Strings;
 pub fn execve<'a>(path: &CStr, arguments: impl Iterator<Item = &'a CStr>, environment: Strings) -> Errno {
     let arguments: Vec<*const c_char> = arguments.map(CStr::as_ptr).chain([null()]).collect();
     // SAFETY: `path` is a string, and both arrays hold strings and end with a null pointer.
-    let result = unsafe { syscall!(Sysno::execve, path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
-    result.err().unwrap_or(Errno::EINVAL)
+    let result = unsafe {
+        call(
+            linux::__NR_execve,
+            [address(path.as_ptr()), address(arguments.as_ptr()), address(environment.as_ptr()), 0],
+        )
+    };
+    Errno::from_ret(result).err().unwrap_or(Errno::EINVAL)
 }
 
 /// Ends this process and all its threads (exit_group(2)).
@@ -25,7 +32,7 @@ pub fn execve<'a>(path: &CStr, arguments: impl Iterator<Item = &'a CStr>, enviro
 pub fn exit(status: c_int) -> ! {
     loop {
         // SAFETY: nothing of this process is used afterwards.
-        unsafe { raw_syscall!(Sysno::exit_group, status) };
+        unsafe { call(linux::__NR_exit_group, [status as usize, 0, 0, 0]) };
     }
 }
 
@@ -33,17 +40,14 @@ pub fn exit(status: c_int) -> ! {
 /// finds the kernel's default again. `handler` must not return.
 #[expect(unsafe_code, reason = "a handler runs in the middle of other code")]
 pub fn catch(signal: u32, handler: extern "C" fn(c_int)) {
-    // x86 demands SA_RESTORER, the address that a handler returns to (setup_rt_frame in arch/x86/kernel/signal_64.c).
-    let flags = linux::SA_ONSTACK | linux::SA_RESETHAND | linux::SA_NODEFER | linux::SA_RESTORER;
-    let action = linux::kernel_sigaction {
-        sa_handler_kernel: Some(handler),
-        sa_flags: flags.into(),
-        sa_restorer: None,
-        sa_mask: linux::kernel_sigset_t { sig: [0] },
-    };
+    let flags = linux::SA_ONSTACK | linux::SA_RESETHAND | linux::SA_NODEFER | HANDLER_FLAGS;
+    // SAFETY: all zero, this is an action without handler, restorer and mask. Not every architecture has a restorer.
+    let mut action: linux::kernel_sigaction = unsafe { zeroed() };
+    action.sa_handler_kernel = Some(handler);
+    action.sa_flags = flags.into();
     let mask = size_of::<linux::kernel_sigset_t>();
     // SAFETY: a handler that returns jumps to the address 0 and faults, so the interrupted code never continues.
-    let _ = unsafe { syscall!(Sysno::rt_sigaction, signal, &raw const action, 0, mask) };
+    unsafe { call(linux::__NR_rt_sigaction, [signal as usize, address(&raw const action), 0, mask]) };
 }
 
 /// Makes `size` bytes from `bottom` the stack of this thread's signal handlers (sigaltstack(2)).
@@ -55,5 +59,22 @@ pub fn catch(signal: u32, handler: extern "C" fn(c_int)) {
 pub unsafe fn use_signal_stack(bottom: *mut c_void, size: usize) {
     let stack = linux::stack_t { ss_sp: bottom, ss_flags: 0, ss_size: size as _ };
     // SAFETY: the caller's contract.
-    let _ = unsafe { syscall!(Sysno::sigaltstack, &raw const stack, 0) };
+    unsafe { call(linux::__NR_sigaltstack, [address(&raw const stack), 0, 0, 0]) };
+}
+
+/// Makes the system call of a number, with up to four arguments. Returns what the kernel does: a negative errno, or the
+/// call's result.
+///
+/// # Safety
+///
+/// The arguments are what this call expects. Memory that it reads or writes belongs to the caller.
+#[expect(unsafe_code, reason = "a system call can do anything")]
+unsafe fn call(number: u32, [a, b, c, d]: [usize; 4]) -> usize {
+    // SAFETY: the caller's contract.
+    unsafe { system_call(number as usize, a, b, c, d) }
+}
+
+/// The address behind a pointer that the kernel reads.
+fn address<T>(pointer: *const T) -> usize {
+    pointer.expose_provenance()
 }
