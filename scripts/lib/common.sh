@@ -33,15 +33,6 @@ first() {
   return 1
 }
 
-# debian_arch ARCH: print Debian's name of an architecture. ARCH is the name that Linux and Rust use.
-debian_arch() {
-  case $1 in
-    x86_64) echo amd64 ;;
-    aarch64) echo arm64 ;;
-    *) bad "unknown architecture: '$1'; it is x86_64 or aarch64" ;;
-  esac
-}
-
 # cache_dir: print the folder for files that can be fetched again.
 cache_dir() {
   local home=${GUEST_INIT_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/guest-init}

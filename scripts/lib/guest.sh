@@ -1,20 +1,26 @@
 # shellcheck shell=bash
-# guest.sh: the stage `guest` of scripts/test. Source it after common.sh and toolchain.sh, and run it in the project's
-# top folder.
+# guest.sh: the stage `guest` of scripts/test. Source it after common.sh, arch.sh and toolchain.sh, and run it in the
+# project's top folder.
 #
 # guest-init starts without a C library and without a dynamic loader (src/bare), so nothing prepares thread-local
 # storage, applies relocations or calls constructors. The checks here find a file that would need that.
 
 # guest [TARGET]: build the file for a target, this machine's if none is named, and check it.
 guest() {
-  local target=${1:-$(uname -m)-unknown-linux-gnu} init
+  local target=${1-} init
+  if [[ $target ]]; then
+    use_target "$target"
+  else
+    use_arch "$(uname -m)"
+    target=$rust-unknown-linux-gnu
+  fi
   init=$(scripts/build --target "$target")/guest-init
-  needs_no_preparation "$init" "${target%%-*}"
+  needs_no_preparation "$init" "$rust"
   ! grep -qaF -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" -e "${RUSTUP_HOME:-$HOME/.rustup}" -e "$(cache_dir)" "$init" ||
     fail "$init contains the path of a folder of this machine"
   if has_lld "$target"; then every_pattern_matches scripts/lib/guest.ld "$(linker_map "$target" decompress)"; fi
   say "$init is static, $(stat -c %s "$init") bytes"
-  [[ $(run "${target%%-*}" "$init") == 'guest-init '* ]] || fail "$init does not print its name"
+  [[ $(run "$init") == 'guest-init '* ]] || fail "$init does not print its name"
   diff <(crates "$target") tests/support/guest-crates || fail "tests/support/guest-crates does not list the guest's crates"
 }
 
@@ -24,9 +30,9 @@ crates() {
     awk '{ print $1 }' | sort -u
 }
 
-# run ARCH PROGRAM: run a program of an architecture on this machine.
+# run PROGRAM: run a program of the architecture of use_arch on this machine.
 run() {
-  if [[ $1 == "$(uname -m)" ]]; then "$2"; else "qemu-$1" "$2"; fi
+  if [[ $qemu_user == "$(uname -m)" ]]; then "$1"; else "qemu-$qemu_user" "$1"; fi
 }
 
 # needs_no_preparation FILE ARCH: fail if something would have to prepare the program before its first instruction.

@@ -1,25 +1,38 @@
 # shellcheck shell=bash
-# toolchain.sh: find a Rust compiler that has a target's standard library. Source it after common.sh and apt.sh.
+# toolchain.sh: find a Rust compiler that has a target's standard library. Source it after common.sh, arch.sh and
+# apt.sh.
 #
 # If rustup has the target, its compiler is used. If not, the compiler is the one with which Debian's security suite
-# builds browsers. It is unpacked in the cache, with the libraries that it needs, std for both architectures, and the
-# source of std, which is built against musl.
+# builds browsers. It is unpacked in the cache, with the libraries that it needs, std for x86_64 and aarch64, and the
+# source of std, which is built for other architectures and against musl.
 
-# use_toolchain TARGET: set the environment, $cargo_flags and $link_flags so that cargo builds for the target.
+# use_toolchain TARGET: set the environment, $cargo_flags and $link_flags so that cargo builds for the target, and the
+# variables of its architecture (use_arch).
 use_toolchain() {
-  local target=$1 arch=${1%%-*} variable cc
-  debian_arch "$arch" >/dev/null
+  local target=$1 variable
+  use_target "$target"
   [[ $target =~ ^[^-]+-unknown-linux-(gnu|musl)$ ]] || bad "unknown target: '$target'"
   cargo_flags=()
   if ! has_std "$target"; then
     use_debian_rust
-    [[ $target != *-musl ]] || use_musl "$arch"
+    [[ $target != *-musl ]] || use_musl
+    has_std "$target" || build_std
   fi
-  cc=$arch-linux-gnu-gcc
-  need "$cc"
-  variable=CARGO_TARGET_${target^^}_LINKER
-  export "${variable//-/_}=$cc"
+  need "$gnu-gcc"
+  variable=CARGO_TARGET_${target^^}
+  export "${variable//-/_}_LINKER=$gnu-gcc"
+  if [[ $unstable_asm ]]; then
+    export RUSTC_BOOTSTRAP=1
+    export "${variable//-/_}_RUSTFLAGS=--cfg rustix_use_experimental_asm"
+  fi
   use_lld
+}
+
+# build_std: let cargo build std as well.
+build_std() {
+  export RUSTC_BOOTSTRAP=1
+  # shellcheck disable=SC2034,SC2054 # the caller uses it; the comma is cargo's
+  cargo_flags=(-Zbuild-std=std,panic_abort -Zbuild-std-features=)
 }
 
 # use_lld: link with the LLVM linker that rustup's compilers bring along, by the script guest.ld. GNU's linker can't
@@ -68,11 +81,12 @@ use_debian_rust() {
 # The libraries that the compiler needs beside the C library. From icu on they are those of libxml2 and libedit2.
 rust_libraries='lib(std-rust-web-[0-9.]+|llvm[0-9]+|z3-4|edit2|xml2|ffi8|icu[0-9]+|bsd0|md0)'
 
-# fetch_rust: fill $work/out with Debian's compiler, the libraries that it is linked to, std for both architectures, musl,
-# and the source of std. All are fetched at once because their versions must agree, and old versions vanish.
+# fetch_rust: fill $work/out with Debian's compiler, the libraries that it is linked to, std for two architectures,
+# musl, and the source of std. All are fetched at once because their versions must agree, and old versions vanish.
 fetch_rust() {
   local host other libraries source
-  host=$(debian_arch "$(uname -m)")
+  use_arch "$(uname -m)"
+  host=$debian
   if [[ $host == amd64 ]]; then other=arm64; else other=amd64; fi
   set_up_apt bookworm "$host" "$other"
   mapfile -t libraries < <(private apt-cache depends --recurse --important rustc-web | grep -xE "$rust_libraries")
@@ -91,19 +105,16 @@ END
   chmod +x "$work/out/rustc"
 }
 
-# use_musl ARCH: let cargo build std as well, and put musl where rustup's compilers have theirs. The unwinder that std
-# links to is an empty library, because panics abort.
+# use_musl: put musl where rustup's compilers have theirs. The unwinder that std links to is an empty library, because
+# panics abort.
 use_musl() {
-  local arch=$1 root own musl gcc file
+  local root own musl file
   root=$(cache_dir)/rust
-  own=$root/usr/lib/rustlib/$arch-unknown-linux-musl/lib/self-contained musl=$root/usr/lib/$arch-linux-musl
-  gcc=$arch-linux-gnu-gcc
-  need "$gcc"
+  own=$root/usr/lib/rustlib/$rust-unknown-linux-musl/lib/self-contained musl=$root/usr/lib/${gnu%-gnu}-musl
+  [[ -d $musl ]] || bad "musl is fetched for x86_64 and aarch64, not for $rust"
+  need "$gnu-gcc"
   mkdir -p "$own"
   for file in crt1.o crti.o crtn.o libc.a; do ln -sf "$musl/$file" "$own"; done
-  for file in crtbegin.o crtend.o; do ln -sf "$("$gcc" -print-file-name="$file")" "$own"; done
+  for file in crtbegin.o crtend.o; do ln -sf "$("$gnu-gcc" -print-file-name="$file")" "$own"; done
   ar rcs "$own/libunwind.a"
-  export RUSTC_BOOTSTRAP=1
-  # shellcheck disable=SC2034,SC2054 # the caller uses it; the comma is cargo's
-  cargo_flags=(-Zbuild-std=std,panic_abort -Zbuild-std-features=)
 }

@@ -285,11 +285,9 @@ fn the_agent_gets_its_arguments_as_the_kernel_cuts_them() {
 fn the_agents_process_is_as_the_kernel_makes_it() {
     // Nothing mounts /dev for an agent that the kernel starts, so its image has the node of the port that it reports
     // on.
-    let port = Machine::under_test().arch.report_port;
-    let node = format!(
-        "[devices]\n\"/dev/ttyS{port}\" = {{ kind = \"char\", major = 4, minor = {}, mode = 0o600 }}",
-        64 + port
-    );
+    let (port, major, minor) = Machine::under_test().arch.report;
+    let node =
+        format!("[devices]\n\"/dev/{port}\" = {{ kind = \"char\", major = {major}, minor = {minor}, mode = 0o600 }}");
     let layout = include_str!("../../initramfs/layout.toml").replace("[devices]", &node);
     let look = "--quiet --cat /proc/self/status --cat /proc/self/limits --cat /proc/self/stat --cat /proc/self/cgroup";
     let state = |words: &str| {

@@ -16,13 +16,13 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel that boot tests run on: `KERNEL_VERSION`, or 6.1.
+    /// The kernel that boot tests run on: `KERNEL_VERSION`, or the one that is booted unless another is named.
     pub fn under_test() -> &'static Self {
         static KERNEL: OnceLock<Kernel> = OnceLock::new();
-        KERNEL.get_or_init(|| Self::version(&std::env::var("KERNEL_VERSION").unwrap_or_else(|_| "6.1".into())))
+        KERNEL.get_or_init(|| Self::version(&std::env::var("KERNEL_VERSION").unwrap_or_default()))
     }
 
-    /// One of the versions that scripts/kernel knows, for the architecture under test.
+    /// One of the versions that scripts/kernel knows for the architecture under test; if empty, its own choice.
     pub fn version(version: &str) -> Self {
         let arch = Machine::under_test().arch.name;
         let directory = PathBuf::from(script("kernel", &["--arch", arch, version]));

@@ -8,10 +8,12 @@ use std::sync::OnceLock;
 pub struct Arch {
     /// Its name, as the scripts take it.
     pub name: &'static str,
+    /// The beginning of the name of its Rust target.
+    pub rust: &'static str,
     /// Its serial console.
     pub serial: &'static str,
-    /// N of /dev/ttySN, the second serial port.
-    pub report_port: u8,
+    /// The device below /dev that the demonstration agent reports on, and its major and minor number.
+    pub report: (&'static str, u32, u32),
     /// Its C compiler on the host.
     pub compiler: &'static str,
     /// The dynamic loader that this compiler names in its programs.
@@ -63,8 +65,9 @@ pub struct Machine {
 
 static X86_64: Arch = Arch {
     name: "x86_64",
+    rust: "x86_64",
     serial: "ttyS0",
-    report_port: 1,
+    report: ("ttyS1", 4, 65),
     compiler: "x86_64-linux-gnu-gcc",
     loader: "/lib64/ld-linux-x86-64.so.2",
     graphics: "i915",
@@ -78,8 +81,9 @@ static X86_64: Arch = Arch {
 
 static AARCH64: Arch = Arch {
     name: "aarch64",
+    rust: "aarch64",
     serial: "ttyAMA0",
-    report_port: 0,
+    report: ("ttyS0", 4, 64),
     compiler: "aarch64-linux-gnu-gcc",
     loader: "/lib/ld-linux-aarch64.so.1",
     graphics: "nouveau",
@@ -89,6 +93,55 @@ static AARCH64: Arch = Arch {
     preempt: "",
     spare: 1,
     tight: "88",
+};
+
+static RISCV64: Arch = Arch {
+    name: "riscv64",
+    rust: "riscv64gc",
+    serial: "ttyS0",
+    report: ("ttyS1", 4, 65),
+    compiler: "riscv64-linux-gnu-gcc",
+    loader: "/lib/ld-linux-riscv64-lp64d.so.1",
+    graphics: "nouveau",
+    unfit: "kvm",
+    trace_site: b"\x01\0\x01\0\x01\0\x01\0",
+    spin: b"\x6f\0\0\0",
+    preempt: "",
+    spare: 1,
+    tight: "88",
+};
+
+static S390X: Arch = Arch {
+    name: "s390x",
+    rust: "s390x",
+    serial: "ttysclp0",
+    report: ("sclp_line0", 4, 64),
+    compiler: "s390x-linux-gnu-gcc",
+    loader: "/lib/ld64.so.1",
+    // A network card's driver: Debian's kernels have no driver of graphics cards here.
+    graphics: "igb",
+    unfit: "kvm",
+    trace_site: b"\xc0\x04\0\0\0\0",
+    spin: b"\xa7\xf4\0\0",
+    preempt: "",
+    spare: 1,
+    tight: "88",
+};
+
+static PPC64LE: Arch = Arch {
+    name: "ppc64le",
+    rust: "powerpc64le",
+    serial: "hvc0",
+    report: ("hvc1", 229, 1),
+    compiler: "powerpc64le-linux-gnu-gcc",
+    loader: "/lib64/ld64.so.2",
+    graphics: "nouveau",
+    unfit: "kvm_hv",
+    trace_site: b"\xa6\x02\x08\x7c\x01\0\0\x48",
+    spin: b"\0\0\0\x48",
+    preempt: "",
+    spare: 1,
+    tight: "128",
 };
 
 static E1000E: Card = Card {
@@ -108,7 +161,7 @@ static VIRTIO_NET: Card = Card {
 };
 
 /// The first machine of an architecture is the one that is meant if none is named.
-static MACHINES: [Machine; 4] = [
+static MACHINES: [Machine; 8] = [
     Machine {
         arch: &X86_64,
         name: "q35",
@@ -134,6 +187,24 @@ static MACHINES: [Machine; 4] = [
         card: &VIRTIO_NET,
         panic_devices: &[],
     },
+    Machine { arch: &RISCV64, name: "virt", virtio: "virtio_pci", bus: "pci", card: &E1000E, panic_devices: &[] },
+    Machine {
+        arch: &RISCV64,
+        name: "virt-mmio",
+        virtio: "virtio_mmio",
+        bus: "device",
+        card: &VIRTIO_NET,
+        panic_devices: &[],
+    },
+    Machine {
+        arch: &S390X,
+        name: "s390-ccw-virtio",
+        virtio: "virtio_ccw",
+        bus: "ccw",
+        card: &VIRTIO_NET,
+        panic_devices: &[],
+    },
+    Machine { arch: &PPC64LE, name: "pseries", virtio: "virtio_pci", bus: "pci", card: &E1000E, panic_devices: &[] },
 ];
 
 impl Machine {

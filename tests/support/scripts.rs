@@ -10,7 +10,7 @@ use super::machine::Machine;
 /// The static files that scripts/build makes.
 pub fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let target = format!("{}-unknown-linux-gnu", Machine::under_test().arch.name);
+    let target = format!("{}-unknown-linux-gnu", Machine::under_test().arch.rust);
     BUILT.get_or_init(|| script("build", &["--target", &target]).into())
 }
 
