@@ -30,6 +30,13 @@ impl Kernel {
         Self { directory, release: release.trim().into() }
     }
 
+    /// A kernel of another version than the one under test.
+    pub fn another() -> Self {
+        let [first, second] = Machine::under_test().arch.kernels;
+        let is_first = Self::under_test().release.starts_with(&format!("{first}."));
+        Self::version(if is_first { second } else { first })
+    }
+
     /// The module tree.
     pub fn modules(&self) -> PathBuf {
         self.directory.join("lib/modules").join(&self.release)

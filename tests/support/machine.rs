@@ -10,6 +10,8 @@ pub struct Arch {
     pub name: &'static str,
     /// The beginning of the name of its Rust target.
     pub rust: &'static str,
+    /// Two versions of its kernel.
+    pub kernels: [&'static str; 2],
     /// Its serial console.
     pub serial: &'static str,
     /// The device below /dev that the demonstration agent reports on, and its major and minor number.
@@ -66,6 +68,7 @@ pub struct Machine {
 static X86_64: Arch = Arch {
     name: "x86_64",
     rust: "x86_64",
+    kernels: ["6.1", "6.12"],
     serial: "ttyS0",
     report: ("ttyS1", 4, 65),
     compiler: "x86_64-linux-gnu-gcc",
@@ -82,6 +85,7 @@ static X86_64: Arch = Arch {
 static AARCH64: Arch = Arch {
     name: "aarch64",
     rust: "aarch64",
+    kernels: ["6.1", "6.12"],
     serial: "ttyAMA0",
     report: ("ttyS0", 4, 64),
     compiler: "aarch64-linux-gnu-gcc",
@@ -98,12 +102,13 @@ static AARCH64: Arch = Arch {
 static RISCV64: Arch = Arch {
     name: "riscv64",
     rust: "riscv64gc",
+    kernels: ["6.12", "7.2"],
     serial: "ttyS0",
     report: ("ttyS1", 4, 65),
     compiler: "riscv64-linux-gnu-gcc",
     loader: "/lib/ld-linux-riscv64-lp64d.so.1",
     graphics: "nouveau",
-    unfit: "kvm",
+    unfit: "aes_riscv64",
     trace_site: b"\x01\0\x01\0\x01\0\x01\0",
     spin: b"\x6f\0\0\0",
     preempt: "",
@@ -114,6 +119,7 @@ static RISCV64: Arch = Arch {
 static S390X: Arch = Arch {
     name: "s390x",
     rust: "s390x",
+    kernels: ["6.1", "6.12"],
     serial: "ttysclp0",
     report: ("sclp_line0", 4, 64),
     compiler: "s390x-linux-gnu-gcc",
@@ -131,6 +137,7 @@ static S390X: Arch = Arch {
 static PPC64LE: Arch = Arch {
     name: "ppc64le",
     rust: "powerpc64le",
+    kernels: ["6.1", "7.2"],
     serial: "hvc0",
     report: ("hvc1", 229, 1),
     compiler: "powerpc64le-linux-gnu-gcc",

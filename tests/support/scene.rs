@@ -100,10 +100,16 @@ pub fn dummy() -> Vec<u8> {
     module
 }
 
-/// An ELF file that claims to be for RISC-V.
-pub fn for_riscv(mut file: Vec<u8>) -> Vec<u8> {
-    file[0x12..0x14].copy_from_slice(&243_u16.to_le_bytes());
-    file
+/// An ELF file that claims to be for another machine, and this machine's name.
+pub fn foreign(mut file: Vec<u8>) -> (Vec<u8>, &'static str) {
+    const BIG_ENDIAN: u8 = 2;
+    let (number, name) = match Machine::under_test().arch.name {
+        "riscv64" => (62_u16, "x86_64"),
+        _ => (243, "riscv64"),
+    };
+    let number = if file[5] == BIG_ENDIAN { number.to_be_bytes() } else { number.to_le_bytes() };
+    file[0x12..0x14].copy_from_slice(&number);
+    (file, name)
 }
 
 /// These bytes, compressed by a program.

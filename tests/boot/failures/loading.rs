@@ -3,7 +3,7 @@
 use guest_init::failure::Code;
 
 use super::boot;
-use crate::support::scene::{self, BARE, after, compress, dummy, for_riscv, replace, small, with_dep, with_module};
+use crate::support::scene::{self, BARE, after, compress, dummy, foreign, replace, small, with_dep, with_module};
 use crate::support::{Image, Kernel, Machine};
 
 #[test]
@@ -20,7 +20,7 @@ fn a_module_of_another_kernel_is_a_failure_that_names_both() {
 #[test]
 fn a_module_of_another_kernels_package_is_a_failure_that_names_both() {
     let kernel = Kernel::under_test();
-    let other = Kernel::version(if kernel.release.starts_with("6.1.") { "6.12" } else { "6.1" });
+    let other = Kernel::another();
     let line = format!("built for {}, this kernel is {}", other.release, kernel.release);
     boot(with_module(small(), "dummy", other.plain("dummy")), "guest_init.modules=dummy")
         .failed(Code::OtherKernel, "load dummy: ")
@@ -46,8 +46,9 @@ fn a_truncated_module_is_a_failure() {
 #[test]
 fn a_module_of_another_architecture_is_a_failure_that_names_both() {
     let arch = Machine::under_test().arch.name;
-    let line = format!("load dummy: ENOEXEC: built for riscv64, this machine is {arch}");
-    boot(with_module(small(), "dummy", for_riscv(dummy())), "guest_init.modules=dummy").failed(Code::NotAModule, &line);
+    let (module, other) = foreign(dummy());
+    let line = format!("load dummy: ENOEXEC: built for {other}, this machine is {arch}");
+    boot(with_module(small(), "dummy", module), "guest_init.modules=dummy").failed(Code::NotAModule, &line);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use guest_init::failure::Code;
 
 use super::boot;
-use crate::support::scene::{dynamic_program, for_riscv};
+use crate::support::scene::{dynamic_program, foreign};
 use crate::support::{Image, Machine, built};
 
 #[test]
@@ -50,9 +50,9 @@ fn an_agent_without_its_loader_is_a_failure_that_names_the_loader() {
 #[test]
 fn an_agent_of_another_architecture_is_a_failure_that_names_both() {
     let arch = Machine::under_test().arch.name;
-    let agent = std::fs::read(built().join("demo-agent")).expect("the agent can be read");
-    let line = format!("start /opt/agent: ENOEXEC: built for riscv64, this machine is {arch}");
-    boot(Image::new().file("/opt/agent", for_riscv(agent), 0o755), "guest_init.agent=/opt/agent")
+    let (agent, other) = foreign(std::fs::read(built().join("demo-agent")).expect("the agent can be read"));
+    let line = format!("start /opt/agent: ENOEXEC: built for {other}, this machine is {arch}");
+    boot(Image::new().file("/opt/agent", agent, 0o755), "guest_init.agent=/opt/agent")
         .failed(Code::AgentRefused, &line);
 }
 
