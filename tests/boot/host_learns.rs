@@ -15,9 +15,6 @@ use crate::support::{Console, Image, Machine, Vm};
 /// A failure that needs nothing of an image: the agent is missing.
 const FAILING: &str = "guest_init.agent=/none";
 const LINE: &str = "start /none: ENOENT: there is no such file";
-/// QEMU's event of a VM that restarts, as it does after a panic. If no device reports the panic, the host learns no
-/// more.
-const RESET: &str = r#""reason": "guest-reset""#;
 
 #[test]
 fn the_reason_is_on_the_console_with_quiet() {
@@ -91,11 +88,6 @@ fn with_pvpanic() -> (Built, Vec<&'static str>, String) {
     }
 }
 
-/// Whether the machine has a device that reports a panic.
-fn reports_panics() -> bool {
-    !Machine::under_test().panic_devices.is_empty()
-}
-
 /// Boots with a control socket, and returns the console and QEMU's events.
 fn with_events(vm: Vm) -> (Console, String) {
     let directory = TempDir::new().expect("a temporary directory");
@@ -107,28 +99,31 @@ fn with_events(vm: Vm) -> (Console, String) {
 
 #[test]
 fn a_failure_without_a_console_is_a_panic_event_and_a_reset() {
+    let machine = Machine::under_test();
     let (image, device, list) = with_pvpanic();
     // Some machines name a console of their own. Nobody sees what tty0 shows.
     let words = format!("console=tty0 panic=-1 {FAILING} {list}");
     let (console, events) = with_events(Vm::new(&image).devices(device).bare().append(&words));
     console.has_not("guest-init");
-    assert_eq!(events.contains("GUEST_PANICKED"), reports_panics(), "{events}");
-    assert!(events.contains(RESET), "{events}");
+    assert_eq!(events.contains("GUEST_PANICKED"), machine.reports_panics(), "{events}");
+    assert!(events.contains(machine.end_of_panic()), "{events}");
 }
 
 #[test]
 fn a_failure_before_the_first_load_is_a_panic_event() {
     let line = "plan nosuch: ENOENT: no module, alias or built-in of";
-    for (device, driver) in Machine::under_test().panic_devices {
+    let (machine, end) = (Machine::under_test(), Machine::under_test().end_of_panic());
+    for (device, driver) in machine.panic_devices {
         let image = small().modules(driver).build();
         let words = format!("guest_init.modules=\"{driver}; nosuch\"");
         let (console, events) = with_events(Vm::new(&image).devices(["-device", device]).append(&words));
         console.failed(Code::UnknownModule, line);
-        assert!(events.contains("GUEST_PANICKED") && events.contains(RESET), "{device}: {events}");
+        assert!(events.contains("GUEST_PANICKED") && events.contains(end), "{device}: {events}");
     }
     let (console, events) = with_events(Vm::new(&small().build()).append("guest_init.modules=nosuch"));
     console.failed(Code::UnknownModule, line);
-    assert!(!events.contains("GUEST_PANICKED") && events.contains(RESET), "{events}");
+    assert_eq!(events.contains("GUEST_PANICKED"), machine.reports_panics_without_device(), "{events}");
+    assert!(events.contains(end), "{events}");
 }
 
 #[test]
@@ -143,7 +138,7 @@ fn a_deadline_that_passes_is_a_panic_event_if_the_list_has_loaded_the_driver() {
         .append(&format!("{preempt} guest_init.deadline=8 guest_init.modules=\"{driver}; dummy\""));
     let (console, events) = with_events(vm);
     console.timed_out(Code::DeadlinePassed, "deadline of 8 s: ETIMEDOUT: passed while loading dummy");
-    assert_eq!(events.contains("GUEST_PANICKED"), reports_panics(), "{events}");
+    assert_eq!(events.contains("GUEST_PANICKED"), Machine::under_test().reports_panics(), "{events}");
 }
 
 #[test]
@@ -158,9 +153,9 @@ fn a_driver_that_hangs_after_the_last_word_ends_the_vm_in_time() {
         .append(&format!("{preempt} guest_init.deadline=8 guest_init.modules=nosuch"))
         .run();
     let console = console.has("guest-init: failed: plan nosuch: ENOENT: ").in_time();
-    match reports_panics() {
-        true => console.has("guest-init: failed: deadline of 8 s: ETIMEDOUT: passed while"),
-        false => console.has("exitcode=0x00003200"),
+    match device {
+        Some(_) => console.has("guest-init: failed: deadline of 8 s: ETIMEDOUT: passed while"),
+        None => console.has("exitcode=0x00003200"),
     };
 }
 
@@ -180,7 +175,7 @@ fn a_channel_that_the_vm_does_not_have_is_a_warning() {
     }
 }
 
-/// QEMU ends with status 1 if a device reports a panic.
+/// QEMU ends with status 1 if a panic is reported.
 const EXIT_FAILURE: [&str; 2] = ["-action", "panic=exit-failure"];
 
 #[test]
@@ -190,18 +185,21 @@ fn a_failure_before_the_first_load_is_an_exit_status() {
         .devices(device)
         .devices(EXIT_FAILURE)
         .append("guest_init.modules=nosuch")
-        .status(i32::from(reports_panics()))
+        .status(i32::from(Machine::under_test().reports_panics()))
         .run()
         .failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
 }
 
 #[test]
 fn an_agent_that_ends_is_an_exit_status_if_the_list_loads_the_driver() {
+    let machine = Machine::under_test();
     let (image, device, list) = with_pvpanic();
-    for (list, status) in [(list.as_str(), i32::from(reports_panics())), ("", 0)] {
+    for (list, is_reported) in
+        [(list.as_str(), machine.reports_panics()), ("", machine.reports_panics_without_device())]
+    {
         let words = format!("{list} -- --exit 50");
         let vm = Vm::new(&image).devices(device.clone()).devices(EXIT_FAILURE).append(&words);
-        vm.status(status).run().has("exitcode=0x00003200").has_not("guest-init: failed");
+        vm.status(i32::from(is_reported)).run().has("exitcode=0x00003200").has_not("guest-init: failed");
     }
 }
 
@@ -210,5 +208,6 @@ fn an_agent_that_powers_off_is_a_shutdown_event_alone() {
     let (image, device, list) = with_pvpanic();
     let (console, events) = with_events(Vm::new(&image).devices(device).devices(EXIT_FAILURE).append(&list));
     console.agent_ran();
-    assert!(!events.contains("GUEST_PANICKED") && !events.contains(RESET) && events.contains("SHUTDOWN"), "{events}");
+    let end = Machine::under_test().end_of_panic();
+    assert!(!events.contains("GUEST_PANICKED") && !events.contains(end) && events.contains("SHUTDOWN"), "{events}");
 }

@@ -33,6 +33,19 @@ pub struct Arch {
     pub spare: usize,
     /// Too little memory for the largest modules, in MiB.
     pub tight: &'static str,
+    /// How a panic ends the VM.
+    pub panic: Panic,
+    /// The length of the longest command line that the kernel keeps, in bytes.
+    pub longest_line: usize,
+}
+
+/// How a panic ends a VM, if none of its devices reports the panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Panic {
+    /// The kernel restarts the VM. The host does not learn why.
+    Restarts,
+    /// The kernel stops the CPU, and QEMU reports that as a panic (do_panic in arch/s390/kernel/ipl.c).
+    Stops,
 }
 
 /// The network card of the demonstration.
@@ -80,6 +93,8 @@ static X86_64: Arch = Arch {
     preempt: "preempt=full",
     spare: 0,
     tight: "116",
+    panic: Panic::Restarts,
+    longest_line: 2047,
 };
 
 static AARCH64: Arch = Arch {
@@ -97,6 +112,8 @@ static AARCH64: Arch = Arch {
     preempt: "",
     spare: 1,
     tight: "88",
+    panic: Panic::Restarts,
+    longest_line: 2047,
 };
 
 static RISCV64: Arch = Arch {
@@ -114,6 +131,8 @@ static RISCV64: Arch = Arch {
     preempt: "",
     spare: 1,
     tight: "88",
+    panic: Panic::Restarts,
+    longest_line: 1023,
 };
 
 static S390X: Arch = Arch {
@@ -132,6 +151,8 @@ static S390X: Arch = Arch {
     preempt: "",
     spare: 1,
     tight: "88",
+    panic: Panic::Stops,
+    longest_line: 4095,
 };
 
 static PPC64LE: Arch = Arch {
@@ -149,6 +170,8 @@ static PPC64LE: Arch = Arch {
     preempt: "",
     spare: 1,
     tight: "128",
+    panic: Panic::Restarts,
+    longest_line: 2047,
 };
 
 static E1000E: Card = Card {
@@ -206,7 +229,8 @@ static MACHINES: [Machine; 8] = [
     Machine {
         arch: &S390X,
         name: "s390-ccw-virtio",
-        virtio: "virtio_ccw",
+        // The kernel has virtio_ccw built in. The vsock device is on PCI.
+        virtio: "virtio_pci",
         bus: "ccw",
         card: &VIRTIO_NET,
         panic_devices: &[],
@@ -227,6 +251,24 @@ impl Machine {
                 |machine: &&Self| machine.arch.name == arch && name.as_ref().is_none_or(|name| name == machine.name);
             MACHINES.iter().find(wanted).unwrap_or_else(|| panic!("no machine {name:?} of {arch}"))
         })
+    }
+
+    /// Whether the host learns of a panic that no device reports.
+    pub fn reports_panics_without_device(&self) -> bool {
+        self.arch.panic == Panic::Stops
+    }
+
+    /// Whether the host learns of a panic, if the driver of a device that reports it is loaded.
+    pub fn reports_panics(&self) -> bool {
+        !self.panic_devices.is_empty() || self.reports_panics_without_device()
+    }
+
+    /// The reason in QEMU's event of the end of a VM that panicked, with the arguments of scripts/vm.
+    pub fn end_of_panic(&self) -> &'static str {
+        match self.arch.panic {
+            Panic::Restarts => r#""reason": "guest-reset""#,
+            Panic::Stops => r#""reason": "guest-panic""#,
+        }
     }
 
     /// The machine of the same architecture whose virtio devices are memory-mapped.

@@ -20,7 +20,7 @@ const MODULES_DISABLED: &CStr = c"/proc/sys/kernel/modules_disabled";
 
 /// Has the kernel restart the VM after a panic: sets kernel.panic to -1 (at once) if it is 0, unless the command line
 /// has `panic=`. With 0 the kernel spins for ever after a panic (panic in kernel/panic.c), and the VMM does not learn
-/// of it.
+/// of it. On s390x the kernel stops the CPUs after any panic, which the VMM sees (do_panic in arch/s390/kernel/ipl.c).
 ///
 /// The function does not use the heap, so that the report of a crash can call it.
 pub fn restart_after_panic(kernel: &KernelWords<'_>) {

@@ -27,7 +27,8 @@ const LONGEST: usize = 1 << 14;
 /// A pattern for the modaliases of devices.
 pub type Pattern = &'static [u8];
 
-/// The transports of virtio devices: PCI, and memory that ACPI or a device tree announces (virtio_mmio).
+/// The transports of virtio devices: PCI, and memory that ACPI or a device tree announces (virtio_mmio). The channels
+/// of s390x need no module: virtio_ccw is part of each kernel for its VMs (S390_GUEST in arch/s390/Kconfig).
 const TRANSPORTS: &[Pattern] = &[b"pci:v00001AF4*", b"acpi:LNRO0005:*", b"of:N*Cvirtio,mmio*"];
 
 /// Virtio consoles.

@@ -3,6 +3,7 @@
 use guest_init::failure::Code;
 
 use super::boot;
+use crate::support::Machine;
 use crate::support::scene::{self, after, small};
 
 #[test]
@@ -18,9 +19,10 @@ fn a_command_line_over_64_kib_is_a_failure() {
 #[test]
 fn a_command_line_that_the_kernel_cut_is_a_failure() {
     // Linux on x86_64 does not reach its console with a longer line of QEMU's, so a file takes the place of a cut one.
-    let image = after("mount -t proc proc /proc; printf '%2047s\\n' quiet >/cut; mount -o bind /cut /proc/cmdline");
-    let line = "read /proc/cmdline: E2BIG: it has 2047 bytes, as many as this kernel keeps, so words may be missing";
-    scene::boot(image, "").failed(Code::CommandLineCut, line);
+    let longest = Machine::under_test().arch.longest_line;
+    let cut = format!("printf '%{longest}s\\n' quiet >/cut; mount -o bind /cut /proc/cmdline");
+    let line = format!("read /proc/cmdline: E2BIG: it has {longest} bytes, as many as this kernel keeps, so words may");
+    scene::boot(after(&format!("mount -t proc proc /proc; {cut}")), "").failed(Code::CommandLineCut, &line);
 }
 
 #[test]

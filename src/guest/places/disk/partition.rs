@@ -2,6 +2,7 @@
 //!
 //! The kernel has accepted the table before (block/partitions/efi.c, block/partitions/msdos.c). An entry counts only if
 //! it has the start of the partition that the kernel made of it, so a table that was changed since names no partition.
+//! Both tables are little-endian on every architecture. A DASD's own table (block/partitions/ibm.c) has no PARTUUIDs.
 
 extern crate alloc;
 
