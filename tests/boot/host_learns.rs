@@ -59,6 +59,17 @@ fn the_reason_is_on_a_virtio_console_whose_driver_was_not_loaded_before_the_fail
 }
 
 #[test]
+fn a_console_that_exists_needs_no_driver() {
+    let device = format!("virtio-serial-{}", Machine::under_test().bus);
+    Vm::new(&with_virtio_console(small()).build())
+        .devices(["-device", &device, "-device", "virtconsole"])
+        .append(FAILING)
+        .run()
+        .failed(Code::AgentMissing, LINE)
+        .has_not("for the console");
+}
+
+#[test]
 fn words_of_the_agent_do_not_keep_the_last_word_from_its_console() {
     let words = "guest_init.modules=nosuch -- modprobe.blacklist=virtio_console";
     on_hvc0(small(), words).failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");

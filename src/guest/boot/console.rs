@@ -65,6 +65,14 @@ pub fn open() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether the command line names a virtio console and no such console exists. Other consoles have the same names,
+/// among them the firmware's on ppc64le, and need no driver of virtio.
+///
+/// The deadline's thread must not call this function, for the reason that [`wait_for_virtio`] has.
+pub fn lacks_virtio(kernel: &KernelWords<'_>) -> bool {
+    kernel.has_virtio_console && !has_hvc()
+}
+
 /// Waits at most 2 s until a virtio console exists, if the command line names one and its driver is loaded.
 ///
 /// The driver and the device agree on a port some time after the driver is loaded. A record that is logged before that
@@ -82,13 +90,17 @@ pub fn wait_for_virtio(kernel: &KernelWords<'_>) {
     if !kernel.has_virtio_console || !has_driver() {
         return;
     }
-    let mut buffer = [0; 2048];
     for _ in 0..ATTEMPTS {
-        if read_head(c"/proc/consoles", &mut buffer).windows(3).any(|name| name == b"hvc") {
+        if has_hvc() {
             return sleep(SETTLE);
         }
         sleep(PAUSE);
     }
+}
+
+/// Whether the kernel lists a console that has the name of a virtio console.
+fn has_hvc() -> bool {
+    read_head(c"/proc/consoles", &mut [0; 2048]).windows(3).any(|name| name == b"hvc")
 }
 
 fn failure(error: rustix::io::Errno) -> Failure {

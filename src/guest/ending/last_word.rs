@@ -38,7 +38,7 @@ pub fn report_failure(failure: &Failure, request: Option<&Request<'_>>) -> c_int
 fn report(failure: &Failure, request: &Request<'_>) {
     sysctl::restart_after_panic(&request.kernel);
     let mut places = Places::new(request);
-    if request.kernel.has_virtio_console {
+    if console::lacks_virtio(&request.kernel) {
         load_drivers(&mut places, |drivers| drivers.load_behind_transports(CONSOLES));
     }
     console::wait_for_virtio(&request.kernel);
