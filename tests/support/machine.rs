@@ -33,6 +33,8 @@ pub struct Arch {
     pub spare: usize,
     /// Too little memory for the largest modules, in MiB.
     pub tight: &'static str,
+    /// More MiB than one allocation of the kernel's can have. The limit grows with the size of a page.
+    pub too_much: usize,
     /// How a panic ends the VM.
     pub panic: Panic,
     /// The length of the longest command line that the kernel keeps, in bytes.
@@ -95,6 +97,7 @@ static X86_64: Arch = Arch {
     tight: "116",
     panic: Panic::Restarts,
     longest_line: 2047,
+    too_much: 5,
 };
 
 static AARCH64: Arch = Arch {
@@ -114,6 +117,7 @@ static AARCH64: Arch = Arch {
     tight: "88",
     panic: Panic::Restarts,
     longest_line: 2047,
+    too_much: 5,
 };
 
 static RISCV64: Arch = Arch {
@@ -133,6 +137,7 @@ static RISCV64: Arch = Arch {
     tight: "88",
     panic: Panic::Restarts,
     longest_line: 1023,
+    too_much: 5,
 };
 
 static S390X: Arch = Arch {
@@ -153,6 +158,7 @@ static S390X: Arch = Arch {
     tight: "88",
     panic: Panic::Stops,
     longest_line: 4095,
+    too_much: 5,
 };
 
 static PPC64LE: Arch = Arch {
@@ -172,6 +178,7 @@ static PPC64LE: Arch = Arch {
     tight: "128",
     panic: Panic::Restarts,
     longest_line: 2047,
+    too_much: 17,
 };
 
 static E1000E: Card = Card {

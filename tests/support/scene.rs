@@ -148,14 +148,16 @@ pub fn spinning() -> Vec<u8> {
         let output = Command::new("readelf").arg(options).arg(file.path()).output().expect("readelf runs");
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    // Symbols: number, value, size, type, binding, visibility, section, name.
+    // Symbols: number, value, size, type, binding, visibility, more than one word on ppc64le, section, name.
     let symbols = read("-sW");
     let start = symbols.lines().find(|line| line.ends_with(" init_module")).expect("the module has a start");
     let start: Vec<_> = start.split_whitespace().collect();
     let number = |text: &str| usize::from_str_radix(text, 16).expect("a number");
     // Sections: [number] name, type, address, offset.
     let sections = read("-SW");
-    let section = sections.lines().find_map(|line| line.trim_start().strip_prefix(&format!("[{:>2}] ", start[6])));
+    let number_of_section = start[start.len() - 2];
+    let section =
+        sections.lines().find_map(|line| line.trim_start().strip_prefix(&format!("[{number_of_section:>2}] ")));
     let offset = section.expect("the start has a section").split_whitespace().nth(3).expect("a section has an offset");
     let at = number(offset) + number(start[1]);
     let (site, spin) = (Machine::under_test().arch.trace_site, Machine::under_test().arch.spin);

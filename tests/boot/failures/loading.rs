@@ -74,7 +74,7 @@ fn a_bad_parameter_value_is_a_failure_in_the_kernels_words() {
 fn parameters_that_need_too_much_memory_are_a_failure() {
     let line = format!("options dummy numdummies=1 {}\n", "x".repeat((1 << 20) - 64));
     let part = |image: Image, number| image.file(&format!("/etc/modprobe.d/{number}.conf"), &line, 0o644);
-    let image = (0..5).fold(small(), part);
+    let image = (0..Machine::under_test().arch.too_much).fold(small(), part);
     boot(image, "guest_init.modules=dummy").failed(Code::OutOfMemory, "load dummy: ENOMEM: no memory for it");
 }
 
