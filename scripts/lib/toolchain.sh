@@ -36,12 +36,12 @@ build_std() {
 }
 
 # use_lld: link with the LLVM linker that rustup's compilers bring along, by the script guest.ld. GNU's linker can't
-# leave out unwind tables.
+# leave out unwind tables. Debian's compiler has no such linker, so the one of the compiler in PATH is used.
 use_lld() {
   local sysroot host lld
   link_flags=()
-  sysroot=$("${RUSTC:-rustc}" --print sysroot)
-  host=$("${RUSTC:-rustc}" -vV | sed -n 's/^host: //p')
+  sysroot=$(rustc --print sysroot)
+  host=$(rustc -vV | sed -n 's/^host: //p')
   lld=$sysroot/lib/rustlib/$host/bin/gcc-ld
   [[ -x $lld/ld.lld ]] || return 0
   local argument
