@@ -21,12 +21,16 @@ architectures=(x86_64 aarch64 riscv64 s390x ppc64le)
 #   serial          the console
 #   report_serial   the device that scripts/vm's option --report makes, as the guest calls it
 #   report_device   the same, as QEMU calls it
+#   card            the network card of the demonstration, as scripts/vm calls it
+#   list            the list of the demonstration: the card's driver, with a parameter that exists and one that does not,
+#                   and a driver of many modules without a device
 use_arch() {
   gnu=$1-linux-gnu rust=$1 qemu_system=$1 qemu_user=$1 suite=bookworm flavour=''
-  kernels='6.1 6.12 7.2' cpu=max unstable_asm=''
+  kernels='6.1 6.12 7.2' cpu=max unstable_asm='' card=e1000e
+  list='e1000e InterruptThrottleRate=3000,3000,3000 EEE=1; nouveau'
   case $1 in
     x86_64)
-      debian=amd64 qemu_packages=(qemu-system-x86)
+      debian=amd64 qemu_packages=(qemu-system-x86) list=${list/nouveau/i915}
       machines='q35 microvm' serial=ttyS0 report_serial=ttyS1 report_device=isa-serial,index=1 ;;
     aarch64)
       debian=arm64 kernels+=' 6.12-16k' qemu_packages=(qemu-system-arm)
@@ -37,7 +41,8 @@ use_arch() {
       machines='virt virt-mmio' serial=ttyS0 report_serial=ttyS1 report_device=pci-serial ;;
     s390x)
       debian=s390x unstable_asm=1 qemu_packages=(qemu-system-misc)
-      machines=s390-ccw-virtio serial=ttysclp0 report_serial=sclp_line0 report_device=sclplmconsole ;;
+      machines=s390-ccw-virtio serial=ttysclp0 report_serial=sclp_line0 report_device=sclplmconsole
+      card=virtio-net list='virtio_net csum=0 EEE=1; igb' ;;
     ppc64le)
       debian=ppc64el flavour=powerpc64le rust=powerpc64le gnu=powerpc64le-linux-gnu unstable_asm=1
       qemu_system=ppc64 qemu_packages=(qemu-system-ppc)
