@@ -14,7 +14,7 @@ mod support;
 
 use support::cost::{List, to_agent, with_all_indexes};
 use support::image::Built;
-use support::{Image, Kernel, Vm};
+use support::{Image, Kernel, Machine, Vm};
 
 #[test]
 fn the_demonstration_stays_as_cheap_as_recorded() {
@@ -88,7 +88,9 @@ fn instructions(image: &Built, list: &List, init: &str) -> (u64, Vec<String>) {
 }
 
 fn recorded(list: &str) -> u64 {
+    let arch = Machine::under_test().arch.name;
     let table: toml::Table = include_str!("../support/cost.toml").parse().expect("cost.toml is TOML");
-    let number = table.get(list).and_then(toml::Value::as_integer).and_then(|number| number.try_into().ok());
-    number.unwrap_or_else(|| panic!("tests/support/cost.toml has no number for {list}"))
+    let number = table.get(arch).and_then(|table| table.get(list)).and_then(toml::Value::as_integer);
+    let number = number.and_then(|number| number.try_into().ok());
+    number.unwrap_or_else(|| panic!("tests/support/cost.toml has no number for {list} on {arch}"))
 }
