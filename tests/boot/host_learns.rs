@@ -32,15 +32,16 @@ fn with_virtio_console(image: Image) -> Image {
 }
 
 /// Boots with a virtio console as the only console, and returns what was written there.
-fn on_hvc0(image: Image, words: &str) -> Console {
+fn on_virtio_console(image: Image, words: &str) -> Console {
     let directory = TempDir::new().expect("a temporary directory");
-    let file = directory.path().join("hvc0");
+    let file = directory.path().join("console");
+    let name = Machine::under_test().arch.virtio_console;
     let serial = format!("virtio-serial-{}", Machine::under_test().bus);
-    let chardev = format!("file,id=hvc0,path={}", file.display());
+    let chardev = format!("file,id=virtio,path={}", file.display());
     Vm::new(&with_virtio_console(image).build())
         .bare()
-        .append(&format!("console=hvc0 panic=-1 {words}"))
-        .devices(["-device", &serial, "-chardev", &chardev, "-device", "virtconsole,chardev=hvc0"])
+        .append(&format!("console={name} panic=-1 {words}"))
+        .devices(["-device", &serial, "-chardev", &chardev, "-device", "virtconsole,chardev=virtio"])
         .run();
     Console::new(&fs::read(file).expect("QEMU has made the file"))
 }
@@ -48,14 +49,14 @@ fn on_hvc0(image: Image, words: &str) -> Console {
 #[test]
 fn the_reason_is_on_a_virtio_console_whose_driver_the_list_loads() {
     let virtio = Machine::under_test().virtio;
-    on_hvc0(small(), &format!("{FAILING} guest_init.modules=\"?{virtio}; virtio_console\""))
+    on_virtio_console(small(), &format!("{FAILING} guest_init.modules=\"?{virtio}; virtio_console\""))
         .failed(Code::AgentMissing, LINE);
 }
 
 #[test]
 fn the_reason_is_on_a_virtio_console_whose_driver_was_not_loaded_before_the_failure() {
     let line = "plan nosuch: ENOENT: no module, alias or built-in of";
-    on_hvc0(small(), "guest_init.modules=\"virtio_console; nosuch\"").failed(Code::UnknownModule, line);
+    on_virtio_console(small(), "guest_init.modules=\"virtio_console; nosuch\"").failed(Code::UnknownModule, line);
 }
 
 #[test]
@@ -72,14 +73,15 @@ fn a_console_that_exists_needs_no_driver() {
 #[test]
 fn words_of_the_agent_do_not_keep_the_last_word_from_its_console() {
     let words = "guest_init.modules=nosuch -- modprobe.blacklist=virtio_console";
-    on_hvc0(small(), words).failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
+    on_virtio_console(small(), words)
+        .failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
 }
 
 #[test]
 fn the_last_word_finds_its_driver_in_the_module_directory_of_the_command_line() {
     let image = after("mkdir /opt; mv /lib/modules /opt/modules");
     let words = "guest_init.module_dir=/opt/modules guest_init.modules=nosuch";
-    on_hvc0(image, words).failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
+    on_virtio_console(image, words).failed(Code::UnknownModule, "plan nosuch: ENOENT: no module, alias or built-in of");
 }
 
 #[test]

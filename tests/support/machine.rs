@@ -16,6 +16,8 @@ pub struct Arch {
     pub serial: &'static str,
     /// The device below /dev that the demonstration agent reports on, and its major and minor number.
     pub report: (&'static str, u32, u32),
+    /// The first virtio console, if the VM has the device of `report` as well.
+    pub virtio_console: &'static str,
     /// Its C compiler on the host.
     pub compiler: &'static str,
     /// The dynamic loader that this compiler names in its programs.
@@ -48,6 +50,8 @@ pub enum Panic {
     Restarts,
     /// The kernel stops the CPU, and QEMU reports that as a panic (do_panic in arch/s390/kernel/ipl.c).
     Stops,
+    /// The kernel reports the panic to the host by a call (rtas_os_term in arch/powerpc/kernel/rtas.c), and restarts.
+    Reports,
 }
 
 /// The network card of the demonstration.
@@ -86,6 +90,7 @@ static X86_64: Arch = Arch {
     kernels: ["6.1", "6.12"],
     serial: "ttyS0",
     report: ("ttyS1", 4, 65),
+    virtio_console: "hvc0",
     compiler: "x86_64-linux-gnu-gcc",
     loader: "/lib64/ld-linux-x86-64.so.2",
     graphics: "i915",
@@ -106,6 +111,7 @@ static AARCH64: Arch = Arch {
     kernels: ["6.1", "6.12"],
     serial: "ttyAMA0",
     report: ("ttyS0", 4, 64),
+    virtio_console: "hvc0",
     compiler: "aarch64-linux-gnu-gcc",
     loader: "/lib/ld-linux-aarch64.so.1",
     graphics: "nouveau",
@@ -126,6 +132,7 @@ static RISCV64: Arch = Arch {
     kernels: ["6.12", "7.2"],
     serial: "ttyS0",
     report: ("ttyS1", 4, 65),
+    virtio_console: "hvc0",
     compiler: "riscv64-linux-gnu-gcc",
     loader: "/lib/ld-linux-riscv64-lp64d.so.1",
     graphics: "nouveau",
@@ -146,6 +153,7 @@ static S390X: Arch = Arch {
     kernels: ["6.1", "6.12"],
     serial: "ttysclp0",
     report: ("sclp_line0", 4, 64),
+    virtio_console: "hvc0",
     compiler: "s390x-linux-gnu-gcc",
     loader: "/lib/ld64.so.1",
     // A network card's driver: Debian's kernels have no driver of graphics cards here.
@@ -167,6 +175,7 @@ static PPC64LE: Arch = Arch {
     kernels: ["6.1", "7.2"],
     serial: "hvc0",
     report: ("hvc1", 229, 1),
+    virtio_console: "hvc2",
     compiler: "powerpc64le-linux-gnu-gcc",
     loader: "/lib64/ld64.so.2",
     graphics: "nouveau",
@@ -176,7 +185,7 @@ static PPC64LE: Arch = Arch {
     preempt: "",
     spare: 1,
     tight: "128",
-    panic: Panic::Restarts,
+    panic: Panic::Reports,
     longest_line: 2047,
     too_much: 17,
 };
@@ -262,7 +271,7 @@ impl Machine {
 
     /// Whether the host learns of a panic that no device reports.
     pub fn reports_panics_without_device(&self) -> bool {
-        self.arch.panic == Panic::Stops
+        self.arch.panic != Panic::Restarts
     }
 
     /// Whether the host learns of a panic, if the driver of a device that reports it is loaded.
@@ -273,7 +282,7 @@ impl Machine {
     /// The reason in QEMU's event of the end of a VM that panicked, with the arguments of scripts/vm.
     pub fn end_of_panic(&self) -> &'static str {
         match self.arch.panic {
-            Panic::Restarts => r#""reason": "guest-reset""#,
+            Panic::Restarts | Panic::Reports => r#""reason": "guest-reset""#,
             Panic::Stops => r#""reason": "guest-panic""#,
         }
     }
