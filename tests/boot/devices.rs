@@ -46,7 +46,7 @@ fn drive(name: &str, file: &str) -> String {
 
 /// The modules that drive [`Hardware`], and some that no device asks for.
 const MODULES: &str = "?virtio_pci; ?virtio_mmio; virtio_net; virtio_blk; virtio_scsi; sd_mod; e1000e; nvme; xhci_pci; \
-                       usbhid; hid_generic; usb_storage; uas; snd_hda_intel; snd_hda_codec_generic; dummy; loop";
+                       usbhid; hid_generic; usb_storage; uas; ?snd_hda_intel; ?snd_hda_codec_generic; dummy; loop";
 
 /// An image with [`MODULES`].
 fn image() -> Image {
