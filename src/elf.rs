@@ -3,6 +3,9 @@
 //!
 //! The file may be hostile. Every offset in it is checked; one that leads out of the file gives `None`.
 
+use crate::machine::Machine;
+use crate::text::Text;
+
 /// A 64-bit ELF file of either byte order.
 ///
 /// ```
@@ -88,26 +91,36 @@ impl<'a> Elf<'a> {
         })
     }
 
-    /// The machine that the file is for, as `uname -m` prints it there. `None`: it is none of those that are listed
-    /// here.
-    pub fn machine(&self) -> Option<&'static str> {
-        match self.number(0x12, 2)? {
-            22 => Some("s390x"),
-            62 => Some("x86_64"),
-            183 => Some("aarch64"),
-            243 => Some("riscv64"),
-            _ => None,
+    /// The machine that the file is for. `None`: it is none of those that guest-init runs on.
+    pub fn machine(&self) -> Option<&'static Machine> {
+        Machine::of_elf(self.machine_number()?, self.big_endian)
+    }
+
+    /// The reason for which the file does not fit the machine of this name. `None`: it fits, or ends before it says
+    /// which machine it is for.
+    pub fn misfit(&self, machine: &str) -> Option<Text<80>> {
+        let number = self.machine_number()?;
+        let theirs = Machine::of_elf(number, self.big_endian).map_or("another machine", |theirs| theirs.name);
+        (theirs != machine).then(|| Text::of(format_args!("built for {theirs}, this machine is {machine}")))
+    }
+
+    /// The number of the machine, e_machine.
+    fn machine_number(&self) -> Option<u16> {
+        self.number(0x12, 2).and_then(|number| u16::try_from(number).ok())
+    }
+
+    /// A number of at most eight bytes from a section of the file.
+    pub fn number_in(&self, bytes: &[u8]) -> u64 {
+        let append = |number, byte: &u8| number << 8 | u64::from(*byte);
+        match self.big_endian {
+            true => bytes.iter().fold(0, append),
+            false => bytes.iter().rev().fold(0, append),
         }
     }
 
     /// The unsigned number of `size` bytes at `offset` of the file.
     fn number(&self, offset: u64, size: u64) -> Option<u64> {
-        let bytes = self.bytes(offset, size)?;
-        let append = |number, byte: &u8| number << 8 | u64::from(*byte);
-        Some(match self.big_endian {
-            true => bytes.iter().fold(0, append),
-            false => bytes.iter().rev().fold(0, append),
-        })
+        self.bytes(offset, size).map(|bytes| self.number_in(bytes))
     }
 
     fn bytes(&self, offset: u64, size: u64) -> Option<&'a [u8]> {
@@ -128,7 +141,34 @@ mod tests {
         assert!(elf.interpreter().is_some_and(|path| path.starts_with(b"/")));
         assert!(elf.section(b".text").is_some_and(|text| text.len() > 1000));
         assert!(elf.section(b".no-such-section").is_none());
-        assert_eq!(elf.machine(), Some(std::env::consts::ARCH));
+        assert_eq!(elf.machine(), Some(crate::bare::start::MACHINE));
+    }
+
+    #[test]
+    fn a_file_fits_the_machine_of_its_number_and_its_byte_order() {
+        let misfit = |order: u8, number: [u8; 2], machine: &str| {
+            let mut file = [0; 0x14];
+            file[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, order]);
+            file[0x12..].copy_from_slice(&number);
+            let elf = Elf::new(&file).unwrap();
+            assert!(Elf { file: &file[..0x13], ..elf }.misfit(machine).is_none());
+            elf.misfit(machine).map(|reason| std::string::String::from(reason.as_str()))
+        };
+        let (little, big) = (1, 2);
+        for (order, number, machine) in [
+            (little, [62, 0], "x86_64"),
+            (little, [183, 0], "aarch64"),
+            (little, [21, 0], "ppc64le"),
+            (little, [243, 0], "riscv64"),
+            (big, [0, 22], "s390x"),
+        ] {
+            assert_eq!(misfit(order, number, machine), None);
+        }
+        let reason = |theirs, ours| Some(std::format!("built for {theirs}, this machine is {ours}"));
+        assert_eq!(misfit(little, [243, 0], "x86_64"), reason("riscv64", "x86_64"));
+        assert_eq!(misfit(big, [0, 22], "ppc64le"), reason("s390x", "ppc64le"));
+        assert_eq!(misfit(little, [22, 0], "s390x"), reason("another machine", "s390x"));
+        assert_eq!(misfit(big, [0, 21], "ppc64le"), reason("another machine", "ppc64le"));
     }
 
     #[test]

@@ -11,8 +11,8 @@
 //! | 2 | [`resolve`] | names, indexes, configuration | a [`Plan`](resolve::plan::Plan): the files to load, in order |
 //! | 3 | [`guest`] | a request and a plan | system calls: mounts, loaded modules, the agent |
 //!
-//! Four modules are used on every floor: [`failure`], [`notification`], [`text`] and [`elf`]. [`bare`] is the run-time
-//! of guest-init, which has neither a C library nor std.
+//! Five modules are used on every floor: [`failure`], [`notification`], [`text`], [`elf`] and [`machine`]. [`bare`] is
+//! the run-time of guest-init, which has neither a C library nor std.
 //!
 //! `request` and `resolve` decide, and `guest` acts. The whole plan is made before the first module is loaded, so a
 //! mistake in a list fails before anything is done. `request` and `resolve` make no system calls and allocate nothing.
@@ -65,6 +65,7 @@ pub mod bare;
 pub mod elf;
 pub mod failure;
 pub mod guest;
+pub mod machine;
 pub mod notification;
 pub mod request;
 pub mod resolve;

@@ -1,7 +1,8 @@
 //! The run-time of guest-init: what a program stands on that has neither a C library nor std.
 //!
 //! The feature `bare` makes guest-init such a program, and `scripts/build` links it without a C library. Every other
-//! build is an ordinary program with std, for tests and for the host's tools. Nothing here uses the rest of the crate.
+//! build is an ordinary program with std, for tests and for the host's tools. Of the rest of the crate,
+//! only the row of the architecture in [`crate::machine`] is used here.
 //!
 //! * [`start`]: the first instructions of the program and of a thread. One file an architecture holds the assembly.
 //! * [`heap`]: the global allocator.

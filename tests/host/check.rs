@@ -12,7 +12,9 @@ mod root;
 mod trees;
 mod trouble;
 
+use crate::support::program::init_for;
 use guest_init::failure::Code;
+use guest_init::machine;
 use place::{MAGIC, Place};
 
 /// Asserts the exit status and the lines of standard output.
@@ -98,6 +100,21 @@ fn a_command_line_that_the_kernel_would_cut_is_a_failure() {
     let line = "failure: read /proc/cmdline: E2BIG: it has 2047 bytes, as many as this kernel keeps";
     assert!(outcome.status == 1 && outcome.out.starts_with(line), "{outcome:?}");
     assert_eq!(place.check(&["--cmdline", &words[..2046]]).status, 0);
+}
+
+#[test]
+fn the_machine_decides_how_long_a_command_line_may_be() {
+    let place = Place::new();
+    for machine in machine::ALL {
+        place.file("root/sbin/guest-init", init_for(machine));
+        let longest = machine.longest_command_line();
+        let line = |length| format!("{:x<length$}", "x=");
+        let cut = format!("failure: read /proc/cmdline: E2BIG: it has {longest} bytes, as many as this kernel keeps");
+        for (length, is_cut) in [(longest - 1, false), (longest, true), (longest + 1, true)] {
+            let outcome = place.check(&["--cmdline", &line(length)]);
+            assert_eq!(outcome.out.starts_with(&cut), is_cut, "{machine}, {length}: {outcome:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The documentation agrees with the code and the tests: tables, bounds, the diagram, citations.
 
 use guest_init::failure::Code;
+use guest_init::machine;
 use guest_init::request::MOST_ENTRIES;
 use guest_init::request::keys::{KEYS, Key};
 use guest_init::resolve::plan::MOST_STEPS;
@@ -44,6 +45,29 @@ fn the_readmes_table_of_keys_equals_the_codes() {
 fn the_readmes_bounds_equal_the_codes() {
     assert_eq!((MOST_ENTRIES, MOST_STEPS), (512, 2048));
     assert!(prose().contains("At most 512 entries, 2,048 modules."));
+}
+
+/// The longest command lines of all machines, as README.md and guest-init(8) have them.
+fn longest_command_lines() -> String {
+    let mut lengths: Vec<_> = machine::ALL.iter().map(|machine| machine.longest_command_line()).collect();
+    lengths.dedup();
+    let of_length = |length: usize| {
+        let names = machine::ALL.iter().filter(|machine| machine.longest_command_line() == length);
+        let names = names.map(|machine| machine.name).collect::<Vec<_>>().join(", ");
+        let names = names.rsplit_once(", ").map_or(names.clone(), |(others, last)| format!("{others} and {last}"));
+        format!("{},{:03} bytes on {names}", length / 1000, length % 1000)
+    };
+    lengths.into_iter().map(of_length).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_documented_limits_of_command_lines_are_those_of_the_machines() {
+    let expected = longest_command_lines();
+    let page = include_str!("../../src/bin/guest-image/docs/man/guest_init.rs");
+    let page = page.split_whitespace().filter(|word| *word != "\\").collect::<Vec<_>>().join(" ");
+    for text in [prose(), page] {
+        assert!(text.contains(&format!(": {expected}. ")), "{expected}");
+    }
 }
 
 /// The sources of the boot tests without their blanks, because a line may end inside a call.

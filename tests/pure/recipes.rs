@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use guest_init::guest::modules::unpack::Format;
+use guest_init::machine;
 use guest_init::request::keys::KEYS;
 
 /// A file of this repository.
@@ -72,27 +73,21 @@ fn a_boot_that_a_stage_names_exists() {
     }
 }
 
-/// The architectures with a start of their own.
-fn architectures() -> Vec<String> {
-    let files = fs::read_dir(file("src/bare/start")).unwrap().map(|entry| entry.unwrap().path());
-    let names = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_string());
-    names.filter(|name| name != "mod").collect()
-}
-
 #[test]
-fn an_architecture_has_its_machine_and_its_scripts() {
-    let architectures = architectures();
-    assert!(architectures.len() >= 2, "{architectures:?}");
-    for arch in architectures {
+fn an_architecture_has_its_start_its_scripts_and_its_machine() {
+    let starts = fs::read_dir(file("src/bare/start")).unwrap().map(|entry| text(&entry.unwrap().path()));
+    let starts: Vec<_> = starts.collect();
+    for machine in machine::ALL {
+        let row = format!("MACHINE: &Machine = &machine::{};", machine.name.to_uppercase());
+        assert!(starts.iter().any(|start| start.contains(&row)), "{machine}: src/bare/start has no file with `{row}`");
         let places = [
-            ("src/elf.rs", &*format!("=> Some(\"{arch}\")")),
-            ("src/bare/start/mod.rs", &format!("path = \"{arch}.rs\"")),
-            ("scripts/lib/common.sh", &format!("{arch}) echo ")),
-            ("scripts/vm", &format!("{arch})")),
-            ("tests/support/machine.rs", &format!("name: \"{arch}\"")),
+            ("scripts/lib/arch.sh", &*format!("\n    {machine})\n")),
+            ("tests/support/machine.rs", &format!("name: \"{machine}\"")),
         ];
-        found(&arch, &places);
+        found(machine.name, &places);
     }
+    // The other file is mod.rs.
+    assert_eq!(starts.len(), machine::ALL.len() + 1, "an architecture of src/bare/start has no row in src/machine.rs");
 }
 
 #[test]

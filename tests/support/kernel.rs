@@ -24,7 +24,11 @@ impl Kernel {
 
     /// One of the versions that scripts/kernel knows for the architecture under test; if empty, its own choice.
     pub fn version(version: &str) -> Self {
-        let arch = Machine::under_test().arch.name;
+        Self::of(Machine::under_test().arch.name, version)
+    }
+
+    /// One of the versions that scripts/kernel knows for an architecture; if empty, its own choice.
+    pub fn of(arch: &str, version: &str) -> Self {
         let directory = PathBuf::from(script("kernel", &["--arch", arch, version]));
         let release = std::fs::read_to_string(directory.join("release")).expect("the kernel has a release file");
         Self { directory, release: release.trim().into() }

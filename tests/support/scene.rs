@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use guest_init::machine::{RISCV64, X86_64};
 use tempfile::TempDir;
 
 use super::{Console, Image, Kernel, Machine, Vm, script};
@@ -100,16 +101,16 @@ pub fn dummy() -> Vec<u8> {
     module
 }
 
-/// An ELF file that claims to be for another machine, and this machine's name.
+/// An ELF file that claims to be for another machine, and that machine's name.
 pub fn foreign(mut file: Vec<u8>) -> (Vec<u8>, &'static str) {
-    const BIG_ENDIAN: u8 = 2;
-    let (number, name) = match Machine::under_test().arch.name {
-        "riscv64" => (62_u16, "x86_64"),
-        _ => (243, "riscv64"),
+    const LITTLE_ENDIAN: u8 = 1;
+    let machine = match Machine::under_test().arch.name {
+        "riscv64" => X86_64,
+        _ => RISCV64,
     };
-    let number = if file[5] == BIG_ENDIAN { number.to_be_bytes() } else { number.to_le_bytes() };
-    file[0x12..0x14].copy_from_slice(&number);
-    (file, name)
+    file[5] = LITTLE_ENDIAN;
+    file[0x12..0x14].copy_from_slice(&machine.elf_number.to_le_bytes());
+    (file, machine.name)
 }
 
 /// These bytes, compressed by a program.

@@ -9,9 +9,10 @@ use core::sync::atomic::AtomicU32;
 use linux_raw_sys::general as linux;
 pub use syscalls::raw::syscall4 as system_call;
 
-/// The size of the kernel's buffer for its command line, in bytes, the NUL at the end included
-/// (arch/arm64/include/uapi/asm/setup.h).
-pub const COMMAND_LINE_SIZE: usize = 2048;
+use crate::machine::{self, Machine};
+
+/// The row of this architecture in the table of machines.
+pub const MACHINE: &Machine = &machine::AARCH64;
 
 /// The flags that every signal handler must have here: none.
 pub const HANDLER_FLAGS: u32 = 0;

@@ -1,7 +1,7 @@
 //! The beginning of the program and of a thread, and the symbols that libraries of the compiler ask for at link time.
 //!
 //! The assembly lies in one file an architecture. A further architecture is a further file, with `_start`, `clone`,
-//! `system_call` and two constants in it, and a line below.
+//! `system_call`, `HANDLER_FLAGS` and `MACHINE` in it, and a line below.
 
 #[cfg(feature = "bare")]
 use super::heap::Heap;
@@ -13,7 +13,7 @@ use super::heap::Heap;
 #[cfg_attr(target_arch = "powerpc64", path = "powerpc64.rs")]
 mod arch;
 
-pub use arch::{COMMAND_LINE_SIZE, HANDLER_FLAGS, clone, system_call};
+pub use arch::{HANDLER_FLAGS, MACHINE, clone, system_call};
 
 #[cfg(feature = "bare")]
 #[global_allocator]

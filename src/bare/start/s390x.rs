@@ -8,9 +8,10 @@ use core::sync::atomic::AtomicU32;
 
 use linux_raw_sys::general as linux;
 
-/// The size of the kernel's buffer for its command line, in bytes, the NUL at the end included
-/// (arch/s390/include/uapi/asm/setup.h and CONFIG_COMMAND_LINE_SIZE in arch/s390/Kconfig).
-pub const COMMAND_LINE_SIZE: usize = 4096;
+use crate::machine::{self, Machine};
+
+/// The row of this architecture in the table of machines.
+pub const MACHINE: &Machine = &machine::S390X;
 
 /// The flags that every signal handler must have here: none.
 pub const HANDLER_FLAGS: u32 = 0;

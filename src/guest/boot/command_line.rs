@@ -4,7 +4,7 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use crate::bare::start::COMMAND_LINE_SIZE;
+use crate::bare::start::MACHINE;
 use crate::failure::{Code, Failure, Report};
 use crate::guest::system::files::{read_head, read_path};
 use crate::request::Request;
@@ -25,18 +25,24 @@ pub fn read() -> Result<&'static [u8], Failure> {
     Ok(line.strip_suffix(b"\n").unwrap_or(line))
 }
 
-/// The part of a command line that the kernel keeps (setup_arch in arch/x86/kernel/setup.c,
-/// early_init_dt_scan_chosen in drivers/of/fdt.c).
-pub fn kept(line: &[u8]) -> &[u8] {
-    line.get(..COMMAND_LINE_SIZE - 1).unwrap_or(line)
-}
-
-/// Parses the command line into a request. Every mistake in it is added to `report`.
+/// Parses this machine's command line into a request. Every mistake in it is added to `report`.
 ///
 /// Failures: [`Code::CommandLineCut`], and those of [`Request::read`].
 pub fn parse<'a>(line: &'a [u8], report: &mut Report<'_>) -> Box<Request<'a>> {
+    parse_kept(line, MACHINE.longest_command_line(), report)
+}
+
+/// Parses the part of a command line that a kernel keeps: at most `longest` bytes (setup_arch in
+/// arch/x86/kernel/setup.c, early_init_dt_scan_chosen in drivers/of/fdt.c).
+///
+/// Failures: those of [`parse`].
+pub fn parse_cut<'a>(line: &'a [u8], longest: usize, report: &mut Report<'_>) -> Box<Request<'a>> {
+    parse_kept(line.get(..longest).unwrap_or(line), longest, report)
+}
+
+fn parse_kept<'a>(line: &'a [u8], longest: usize, report: &mut Report<'_>) -> Box<Request<'a>> {
     // With words of a bootconfig the line is longer than the buffer. Nobody can tell whether the rest of it was cut.
-    if line.len() == COMMAND_LINE_SIZE - 1 {
+    if line.len() == longest {
         let reason = format_args!(
             "it has {} bytes, as many as this kernel keeps, so words may be missing: put the list into a file and name \
              it with guest_init.modules_file",

@@ -100,9 +100,7 @@ fn other_kernel(file: &[u8], message: &str) -> Reason {
 /// The reason for which an ELF file, a module or a program, does not fit this machine. `None`: it fits, or is no ELF
 /// file.
 pub fn other_machine(file: &[u8]) -> Option<Text<80>> {
-    let (built_for, uname) = (Elf::new(file)?.machine()?, uname());
-    let machine = uname.machine().to_str().ok()?;
-    (built_for != machine).then(|| Text::of(format_args!("built for {built_for}, this machine is {machine}")))
+    Elf::new(file)?.misfit(uname().machine().to_str().ok()?)
 }
 
 /// The reason of [`Code::NotAModule`].

@@ -1,8 +1,11 @@
 //! guest-image check on what a kernel decides: which modules it takes, and which tree is its own.
 
+use guest_init::machine::{self, Machine, S390X, X86_64};
+
 use super::place::{MAGIC, Place};
 use super::prints;
-use crate::support::module::module;
+use crate::support::module::{module, module_for};
+use crate::support::program::init;
 
 #[test]
 fn modules_of_another_kernel_are_reported() {
@@ -26,6 +29,22 @@ fn modules_of_another_kernel_are_reported() {
     // The modules behind the one that fails are not tried.
     place.file("root/etc/modprobe.d/a.conf", "softdep old post: bus\n");
     prints(&place, &["?old; ?torn"], 0, &[&passed_over[..], &conclusion].concat());
+}
+
+#[test]
+fn modules_for_another_machine_are_refused() {
+    let place = Place::new();
+    place.file("root/sbin/guest-init", init());
+    for machine in machine::ALL.into_iter().filter(|machine| **machine != X86_64) {
+        place.tree("kernel/bus.ko", module_for(machine, &[MAGIC], b""));
+        let line = format!("failure: load bus: ENOEXEC: built for {machine}, this machine is x86_64 (exit 0x41)");
+        let outcome = place.check(&["bus"]);
+        assert_eq!((outcome.status, outcome.out.lines().next()), (1, Some(&line[..])));
+    }
+    // A little-endian s390x.
+    place.tree("kernel/bus.ko", module_for(&Machine { big_endian: false, ..S390X }, &[MAGIC], b""));
+    let line = "failure: load bus: ENOEXEC: built for another machine, this machine is x86_64 (exit 0x41)";
+    assert_eq!(place.check(&["bus"]).out.lines().next(), Some(line));
 }
 
 #[test]

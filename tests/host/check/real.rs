@@ -1,4 +1,5 @@
-//! guest-image check on the trees of three kernels: plain modules, compressed ones, and a tree of several packages.
+//! guest-image check on the trees of three kernels: plain modules, compressed ones, and a tree of several packages. On
+//! those of other architectures: the forms of their kernels.
 
 use super::place::Outcome;
 use super::place::Place;
@@ -85,6 +86,33 @@ fn modules_of_another_release_in_the_kernels_own_tree_are_refused() {
     place.file(&format!("{tree}/kernel/dummy.ko"), own);
     let outcome = place.check(&["--kernel", image.to_str().unwrap(), "dummy"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+/// Kernels whose form no other architecture here has: Debian's s390x is a bzImage of s390, ppc64le a vmlinux, and
+/// riscv64 an Image.
+const OTHERS: [(&str, &str); 3] = [("s390x", "6.1"), ("ppc64le", "6.1"), ("riscv64", "6.12")];
+
+#[test]
+fn a_kernel_of_another_architecture_is_read_and_takes_its_own_modules_alone() {
+    for (arch, version) in OTHERS {
+        let kernel = Kernel::of(arch, version);
+        let image = kernel.directory.join("vmlinuz");
+        let image = image.to_str().unwrap();
+        let outcome = check(&kernel, &["--kernel", image, "virtio_net csum=0; ext4; tun"]);
+        assert_eq!((outcome.status, &outcome.err[..]), (0, ""), "{}", outcome.out);
+        assert!(!outcome.out.contains("can't be read"), "{}", outcome.out);
+
+        let place = Place::new();
+        let tree = format!("root/lib/modules/{}", kernel.release);
+        place.file(&format!("{tree}/kernel/dummy.ko"), Kernel::of("x86_64", "6.1").plain("dummy"));
+        place.file(&format!("{tree}/modules.dep"), "kernel/dummy.ko:\n");
+        let outcome = place.check(&["--kernel", image, "dummy"]);
+        let line =
+            |subject: &str| format!("failure: {subject}: ENOEXEC: built for x86_64, this machine is {arch} (exit ");
+        let failures: Vec<_> = outcome.out.lines().filter(|line| line.starts_with("failure: ")).collect();
+        assert!(failures[0].starts_with(&line("load dummy")), "{}", outcome.out);
+        assert!(failures[1].starts_with(&line("start /sbin/agent")), "{}", outcome.out);
+    }
 }
 
 #[test]

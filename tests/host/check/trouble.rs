@@ -40,8 +40,8 @@ fn an_unreadable_file_is_no_verdict() {
         ),
         (
             &["--root", "root", "--kernel", "notes.txt", "net"],
-            "--kernel notes.txt: not a kernel image: neither bzImage, nor vmlinux, nor an Image of arm64, nor a unified \
-             kernel image; it may be compressed with gzip, zstd, xz, bzip2, lzma, lzo or lz4",
+            "--kernel notes.txt: not a kernel image: neither bzImage, nor vmlinux, nor an Image of arm64 or riscv64, nor a \
+             unified kernel image; it may be compressed with gzip, zstd, xz, bzip2, lzma, lzo or lz4",
         ),
         (
             &["--module-dir", "root/lib/modules", "--cmdline", "guest_init.modules_file=/list"],

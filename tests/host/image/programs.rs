@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use guest_init::machine::{self, Machine, PPC64LE, X86_64};
+
 use super::work::{Work, listing};
-use crate::support::program::{init, linked_dynamically};
-use crate::support::scene::foreign;
+use crate::support::program::{init, init_for, linked_dynamically};
 
 #[test]
 fn an_agent_without_its_interpreter_is_refused() {
@@ -29,11 +30,25 @@ fn an_agent_without_its_interpreter_is_refused() {
 #[test]
 fn an_agent_for_another_machine_is_refused() {
     let work = Work::new();
-    let (agent, other) = foreign(init());
-    work.file("foreign", agent);
-    let printed = work.fails(&["--agent", "foreign"]);
-    let line = format!("guest-image: start /sbin/agent: ENOEXEC: built for {other}, this machine is x86_64\n");
-    assert_eq!(printed, line);
+    for machine in machine::ALL.into_iter().filter(|machine| **machine != X86_64) {
+        work.file("foreign", init_for(machine));
+        let line = format!("start /sbin/agent: ENOEXEC: built for {machine}, this machine is x86_64\n");
+        assert_eq!(work.fails(&["--agent", "foreign"]), format!("guest-image: {line}"));
+    }
+}
+
+#[test]
+fn an_image_is_for_the_machine_of_its_init() {
+    let work = Work::new();
+    for machine in machine::ALL {
+        work.file("init", init_for(machine));
+        work.build(&["--agent", "init"]);
+        work.remove_image();
+    }
+    // A big-endian PowerPC.
+    work.file("init", init_for(&Machine { big_endian: true, ..PPC64LE }));
+    let printed = work.fails(&["--agent", "agent"]);
+    assert!(printed.starts_with("guest-image: --init init: built for a machine that guest-init does not run on; "));
 }
 
 #[test]

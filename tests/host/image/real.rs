@@ -7,10 +7,12 @@ use std::fs;
 use std::process::Command;
 
 use guest_init::guest::modules::trees::ModuleTrees;
+use guest_init::machine::{PPC64LE, RISCV64, S390X};
 use guest_init::resolve::tree::index::IndexKind;
 
 use super::work::{Work, plan, read, unpack};
 use crate::support::Kernel;
+use crate::support::program::{init, init_for};
 
 /// A folder with the indexes of a kernel's tree and empty modules, and the lines of its modules.dep.
 fn hollow(kernel: &Kernel) -> (Work, Vec<String>) {
@@ -153,6 +155,35 @@ fn an_image_of_two_drivers_holds_them_unchanged() {
     let unpacked: usize = image.iter().map(|entry| entry.content.len()).sum();
     let packed = fs::metadata(work.path("initramfs.img")).unwrap().len() as usize;
     assert!(packed < unpacked / 3 && unpacked < 20 << 20, "{packed} {unpacked}");
+}
+
+#[test]
+fn an_image_for_another_architecture_has_its_modules_and_no_others() {
+    let work = Work::new();
+    for (machine, version) in [(&S390X, "6.1"), (&PPC64LE, "6.1"), (&RISCV64, "6.12")] {
+        let kernel = Kernel::of(machine.name, version);
+        let directory = kernel.directory.join("lib/modules");
+        let arguments = ["virtio_net; ext4", "--module-dir", directory.to_str().unwrap(), "--agent", "init"];
+        work.file("init", init());
+        let refused = work.fails(&arguments);
+        let reason = format!(": ENOEXEC: built for {machine}, this machine is x86_64\n");
+        assert!(refused.starts_with("guest-image: load ") && refused.ends_with(&reason), "{refused}");
+        let all = work.fails(&[&["--all-modules"], &arguments[1..]].concat());
+        assert!(all.ends_with(&reason), "{all}");
+
+        work.file("init", init_for(machine));
+        work.build(&arguments);
+        let image = read(&work.path("initramfs.img"));
+        let guest = work.path("guest");
+        unpack(&image, &guest);
+        let mut check = Command::new(env!("CARGO_BIN_EXE_guest-image"));
+        check.arg("check").arg("--root").arg(&guest).arg("--kernel").arg(kernel.directory.join("vmlinuz"));
+        let checked = check.arg("virtio_net csum=0; ext4").output().unwrap();
+        let printed = String::from_utf8(checked.stdout).unwrap();
+        assert!(checked.status.success() && printed.contains(" and start its agent"), "{printed}");
+        fs::remove_dir_all(guest).unwrap();
+        work.remove_image();
+    }
 }
 
 #[test]

@@ -7,10 +7,11 @@ use anyhow::{Context, Result, bail};
 use guest_init::bare::note::{OWNER, SECTION};
 use guest_init::elf::Elf;
 use guest_init::guest::system::files::map;
+use guest_init::machine::Machine;
 
 /// Refuses a file that is not guest-init, and Cargo's ordinary build of guest-init, which would refuse to be PID 1.
-/// Returns the machine that the file is for, as `uname -m` prints it there.
-pub fn check(path: &Path) -> Result<Option<&'static str>> {
+/// Returns the machine that the file is for.
+pub fn check(path: &Path) -> Result<&'static Machine> {
     let name = path.display();
     // Nothing of a mapped file is read before it is needed.
     let file = File::open(path).and_then(|file| Ok(map(&file.into())?)).with_context(|| name.to_string())?;
@@ -18,7 +19,10 @@ pub fn check(path: &Path) -> Result<Option<&'static str>> {
         None => "not a 64-bit ELF program".to_string(),
         Some(elf) if !has_note(&elf) => format!("not a build of guest-init that can be PID 1: no note {SECTION} in it"),
         Some(elf) if elf.interpreter().is_some() => "linked dynamically".to_string(),
-        Some(elf) => return Ok(elf.machine()),
+        Some(elf) => match elf.machine() {
+            Some(machine) => return Ok(machine),
+            None => "built for a machine that guest-init does not run on".into(),
+        },
     };
     bail!("--init {name}: {reason}; run scripts/build and name the guest-init that it makes")
 }

@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use guest_init::failure::Code;
 use guest_init::guest::modules::config_files::CONFIG;
+use guest_init::machine::Machine;
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Progress;
@@ -118,7 +119,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let layout = Layout::read(arguments.layout.as_deref())?;
     let agent = arguments.agent.as_deref().map(|agent| arguments.modules.tree.on_host(agent));
     layout.add_to(&mut archive, &init, agent.as_deref(), arguments.no_agent)?;
-    let added = arguments.modules.add_to(&mut archive, &arguments.lists.read()?, &arguments.config)?;
+    let added = arguments.modules.add_to(&mut archive, &arguments.lists.read()?, &arguments.config, Some(machine))?;
     add_config(&mut archive, &arguments.config, &arguments.modules.tree)?;
     arguments.add.iter().try_for_each(|addition| addition.add_to(&mut archive, &arguments.modules.tree))?;
     if let (Some(_), Some(path)) = (agent, layout.agent()) {
@@ -146,8 +147,8 @@ impl Arguments {
 }
 
 /// Checks that the kernel can execute the agent of the image, with its interpreter.
-fn check_agent(archive: &Archive, path: &str, machine: Option<&str>, allow_missing: bool) -> Result<()> {
-    let Err(failure) = program::check(path, machine, &|path| archive.find(path)) else { return Ok(()) };
+fn check_agent(archive: &Archive, path: &str, machine: &Machine, allow_missing: bool) -> Result<()> {
+    let Err(failure) = program::check(path, Some(machine), &|path| archive.find(path)) else { return Ok(()) };
     match (failure.code, allow_missing) {
         (Code::InterpreterMissing, true) => {
             warn(failure);

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use guest_init::elf::Elf;
 use guest_init::guest::modules::file::ModuleFile;
 use guest_init::guest::modules::unpack::Format;
 use guest_init::guest::system::files::Directory;
+use guest_init::machine::Machine;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::tree::Sources;
 use guest_init::resolve::tree::dep::module_of;
@@ -23,6 +25,7 @@ use super::index_writer::Entries;
 use super::selection::{SelectedModule, Selection};
 use crate::cli::stderr::{Failures, warn};
 use crate::shared::firmware::{FIRMWARE, Firmware};
+use crate::shared::machine::check_module;
 use crate::shared::tree_options::utf8;
 use crate::shared::version_magic::VersionMagic;
 
@@ -90,12 +93,21 @@ fn node(directory: &Directory, path: &[u8], module: &SelectedModule, form: Modul
     })
 }
 
-/// Looks into the selected modules of the tree in `directory`: adds the firmware files that they name, and warns of
+/// Refuses the first of the selected modules of the tree in `directory` if it is for another machine.
+pub fn check_first(directory: &Directory, selection: &Selection, machine: Option<&Machine>) -> Result<(), Failures> {
+    let Some((path, _)) = selection.files().next() else { return Ok(()) };
+    let module = Module::in_file(path);
+    Ok(check_module(&module, &ModuleFile::open(directory, path)?.contents(&module)?, machine)?)
+}
+
+/// Looks into the selected modules of the tree in `directory`: refuses the first that is for another machine than the
+/// kernel's, or, if that is not known, than the first module's. Adds the firmware files that they name, and warns of
 /// those that are missing, of modules that the kernel would refuse, and of modules that need one that no tree has.
 pub fn look_into(
     archive: &mut Archive,
     trees: &Sources<'_>,
     directory: &Directory,
+    mut machine: Option<&Machine>,
     magic: &VersionMagic<'_>,
     mut firmware: Firmware,
     selection: &Selection,
@@ -105,6 +117,8 @@ pub fn look_into(
         let module = Module::in_file(path);
         let file = ModuleFile::open(directory, path).map_err(Failures::from)?;
         let contents = file.contents(&module).map_err(Failures::from)?;
+        check_module(&module, &contents, machine).map_err(Failures::from)?;
+        machine = machine.or_else(|| Elf::new(&contents)?.machine());
         let Some(info) = ModInfo::find(&contents) else { continue };
         match magic.compare(&module, &contents) {
             Ok(text) => text.iter().for_each(warn),

@@ -9,6 +9,7 @@ use guest_init::failure::Failure;
 use guest_init::guest::modules::config_files::ConfigPath;
 use guest_init::guest::modules::tree::{MODULES, ModuleTree};
 use guest_init::guest::modules::trees::ModuleTrees;
+use guest_init::machine::Machine;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::request::list;
 
@@ -54,8 +55,15 @@ pub struct ModuleOptions {
 
 impl ModuleOptions {
     /// Adds the modules of the lists and their firmware, as the modprobe.d folders of `config` have it. Does not look
-    /// for a module tree if the arguments ask for no module and name no release.
-    pub fn add_to(&self, archive: &mut Archive, lists: &[List], config: &[PathBuf]) -> Result<AddedModules> {
+    /// for a module tree if the arguments ask for no module and name no release. A module for another machine than
+    /// `machine` is refused. If `machine` is not known, the first module's counts.
+    pub fn add_to(
+        &self,
+        archive: &mut Archive,
+        lists: &[List],
+        config: &[PathBuf],
+        machine: Option<&Machine>,
+    ) -> Result<AddedModules> {
         let entries = entries(lists)?;
         let modaliases = self.modaliases(&entries)?;
         if entries.is_empty() && !self.all && self.tree.named_release().is_none() {
@@ -79,13 +87,16 @@ impl ModuleOptions {
             selection = Selection::of_all(tree, directory, self.allow_missing)?;
         }
         match self.tree.firmware_dir() {
-            // To decompress a whole tree takes longer than the rest of the build.
-            None if self.all && self.base.is_empty() => warn(format_args!("firmware {NOT_LOOKED_FOR}")),
+            // To decompress a whole tree takes longer than the rest of the build. Its first module speaks for all.
+            None if self.all && self.base.is_empty() => {
+                warn(format_args!("firmware {NOT_LOOKED_FOR}"));
+                module_tree::check_first(directory, &selection, machine)?;
+            }
             folder => {
                 let config = KernelConfig::find(files.tree(0), self.tree.root(), &release);
                 let magic = VersionMagic::of_release(&release, config.as_ref());
                 let firmware = Firmware::new(folder, &release);
-                module_tree::look_into(archive, &tree, directory, &magic, firmware, &selection)?;
+                module_tree::look_into(archive, &tree, directory, machine, &magic, firmware, &selection)?;
             }
         }
         let form = self.module_files.unwrap_or(if self.all { ModuleFiles::Unchanged } else { ModuleFiles::Plain });

@@ -1,6 +1,8 @@
 //! The agent of the VM: whether the root has it, and whether the kernel could execute it.
 
+use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
+use guest_init::machine::Machine;
 use guest_init::request::{Request, RootChoice};
 use guest_init::text::Shown;
 use rustix::fs::fstat;
@@ -22,7 +24,7 @@ const GUEST_INIT: &str = "sbin/guest-init";
 /// `root=`, the agent is there. It is looked for only if `root=` names the share `on_root`.
 pub fn inspect(
     request: &Request<'_>,
-    machine: Option<&str>,
+    machine: Option<&Machine>,
     root: Option<&Folder>,
     on_root: Option<&Folder>,
     findings: &mut Findings,
@@ -68,6 +70,14 @@ pub fn inspect(
 /// Whether a root is the image of a VM: it has guest-init.
 pub fn is_image(root: &Folder) -> bool {
     root.file(GUEST_INIT).is_ok()
+}
+
+/// The machine of the guest-init in a root.
+pub fn machine_of(root: &Folder) -> Option<&'static Machine> {
+    match look_up(root, GUEST_INIT) {
+        Ok(Found::File { bytes, .. }) => Elf::new(&bytes)?.machine(),
+        _ => None,
+    }
 }
 
 fn look_up(root: &Folder, path: &str) -> io::Result<Found<'static>> {

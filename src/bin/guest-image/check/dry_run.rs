@@ -4,12 +4,14 @@
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, anyhow};
+use guest_init::bare::start::MACHINE;
 use guest_init::failure::{Code, Failure, Report};
 use guest_init::guest::boot::command_line;
 use guest_init::guest::modules::findings::Finding;
 use guest_init::guest::modules::loader::{LoadOptions, Loader, plan_entries};
 use guest_init::guest::modules::tree::{MODULES, ModuleTree};
 use guest_init::guest::modules::trees::ModuleTrees;
+use guest_init::machine::Machine;
 use guest_init::request::devices::VIRTIO_MMIO;
 use guest_init::request::list;
 use guest_init::request::location::Location;
@@ -68,7 +70,8 @@ pub fn run(lists: &[List], vm: &VmOptions) -> Answer {
     let mut logged = Vec::new();
     let mut log = |failure: &Failure| logged.push(failure.clone());
     let mut report = Report::new(&mut log);
-    let outcome = DryRun { vm, kernel }.walk(lists, &mut report, &mut findings);
+    let machine = machine_of(vm, kernel.as_ref());
+    let outcome = DryRun { vm, kernel, machine }.walk(lists, &mut report, &mut findings);
     let end = match outcome {
         Ok(load_failures) => {
             logged.extend(load_failures);
@@ -84,16 +87,27 @@ pub fn run(lists: &[List], vm: &VmOptions) -> Answer {
     }
 }
 
+/// The machine of the kernel, or, without its image, of the guest-init in the root.
+pub fn machine_of(vm: &VmOptions, kernel: Option<&KernelImage>) -> Option<&'static Machine> {
+    match kernel {
+        Some(kernel) => kernel.machine,
+        None => vm.tree.root().as_ref().and_then(agent::machine_of),
+    }
+}
+
 struct DryRun<'v> {
     vm: &'v VmOptions,
     kernel: Option<KernelImage>,
+    /// The VM's machine, if it is known.
+    machine: Option<&'static Machine>,
 }
 
 impl DryRun<'_> {
     /// Does what PID 1 does before the first load. Returns the failures with which loads and the agent would end, as
     /// far as the files show them.
     fn walk(&self, lists: &[List], report: &mut Report<'_>, findings: &mut Findings) -> Result<Vec<Failure>, Stop> {
-        let mut request = command_line::parse(command_line::kept(self.vm.cmdline.as_bytes()), report);
+        let longest = self.machine.unwrap_or(MACHINE).longest_command_line();
+        let mut request = command_line::parse_cut(self.vm.cmdline.as_bytes(), longest, report);
         let misplaced = request.misplaced().map(|word| Remark::new(Topic::CommandLine, None, word.to_string()));
         findings.warnings.extend(misplaced);
         request.strict |= self.vm.strict;
@@ -144,7 +158,7 @@ impl DryRun<'_> {
         }
         report.verdict()?;
 
-        let kernel = KernelFacts::new(self.vm, self.kernel.as_ref(), words, &trees, findings);
+        let kernel = KernelFacts::new(self.vm, self.machine, self.kernel.as_ref(), words, &trees, findings);
         findings.warnings.extend(kernel.unread());
         findings.notes.extend(kernel.without_config());
         let mut inspection = Inspection::new(self.vm, kernel, &trees, ignored, findings);
@@ -176,9 +190,8 @@ impl DryRun<'_> {
 
     /// The failure of the agent, if it is known to fail.
     fn agent(&self, request: &Request<'_>, findings: &mut Findings) -> Vec<Failure> {
-        let machine = self.kernel.as_ref().and_then(|kernel| kernel.machine);
         let (root, on_root) = (self.vm.tree.root(), request.kernel.root.and_then(|root| self.vm.shared_root(&root)));
-        agent::inspect(request, machine, root.as_ref(), on_root.as_ref(), findings).into_iter().collect()
+        agent::inspect(request, self.machine, root.as_ref(), on_root.as_ref(), findings).into_iter().collect()
     }
 
     /// Adds the entries of all lists to the request: first the lists that the command line names, then those given as

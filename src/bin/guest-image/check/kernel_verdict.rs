@@ -5,6 +5,7 @@ use std::fs;
 use guest_init::failure::{Code, Failure};
 use guest_init::guest::modules::trees::ModuleTrees;
 use guest_init::guest::modules::unpack::Format;
+use guest_init::machine::Machine;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::tree::module::Module;
@@ -13,6 +14,7 @@ use super::findings::{Findings, Remark, Topic};
 use super::kernel_image::KernelImage;
 use super::vm_options::VmOptions;
 use crate::shared::kernel_config::KernelConfig;
+use crate::shared::machine::check_module;
 use crate::shared::version_magic::VersionMagic;
 
 /// The last bytes of a signed module (linux/module_signature.h).
@@ -20,6 +22,8 @@ const SIGNED: &[u8] = b"~Module signature appended~\n";
 
 /// The facts that are known about a kernel.
 pub struct KernelFacts<'k> {
+    /// Its machine, if that is known.
+    machine: Option<&'static Machine>,
     magic: VersionMagic<'k>,
     /// Whether there is an image of the kernel, and why it could not be read.
     has_image: bool,
@@ -29,9 +33,10 @@ pub struct KernelFacts<'k> {
 }
 
 impl<'k> KernelFacts<'k> {
-    /// The kernel of these findings, with its image, if there is one, and its words before ` -- `.
+    /// The kernel of these findings, with its machine and its image, if they are known, and its words before ` -- `.
     pub fn new(
         vm: &VmOptions,
+        machine: Option<&'static Machine>,
         kernel: Option<&'k KernelImage>,
         words: ModuleWords<'k>,
         trees: &ModuleTrees,
@@ -41,6 +46,7 @@ impl<'k> KernelFacts<'k> {
         let magic = VersionMagic::of_release(&findings.release, config.as_ref());
         let of_image = kernel.and_then(|kernel| Some((kernel.vermagic.as_deref()?, kernel.versions.as_ref())));
         Self {
+            machine,
             magic: match of_image {
                 Some((whole, versions)) => magic.with_image(whole, versions),
                 None => magic,
@@ -58,6 +64,7 @@ impl<'k> KernelFacts<'k> {
         if self.enforces_signatures() && !contents.ends_with(SIGNED) {
             return Err(Failure::new(Code::BadSignature, module, "it has no signature, and this kernel requires one"));
         }
+        check_module(module, contents, self.machine)?;
         if ModInfo::find(contents).is_none() {
             return Err(Failure::new(Code::NotAModule, module, "the file is not a module, or it is truncated"));
         }

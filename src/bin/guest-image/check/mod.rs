@@ -11,6 +11,8 @@ pub mod vm_options;
 
 use anyhow::Result;
 use clap::Args;
+use guest_init::bare::start::MACHINE;
+use guest_init::machine::Machine;
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::stderr;
@@ -18,6 +20,7 @@ use crate::cli::stdout::{print, print_json};
 use crate::shared::lists::{List, Lists};
 
 use dry_run::Answer;
+use kernel_image::KernelImage;
 use vm_options::VmOptions;
 
 const EXAMPLES: &str = "\
@@ -53,6 +56,12 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     lists(arguments.lists.read(), &arguments.vm)
+}
+
+/// The machine of a VM: this computer's, unless an option says more. A kernel image that can't be read says nothing.
+pub fn machine(vm: &VmOptions) -> &'static Machine {
+    let kernel = vm.kernel.as_deref().and_then(|image| KernelImage::read(image).ok());
+    dry_run::machine_of(vm, kernel.as_ref()).unwrap_or(MACHINE)
 }
 
 /// Checks lists and prints the findings.

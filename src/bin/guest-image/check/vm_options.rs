@@ -32,7 +32,8 @@ pub struct VmOptions {
     #[arg(long, value_name = "DIR")]
     pub config: Vec<PathBuf>,
     /// The VM's kernel command line. Its guest_init. keys and MODULE.PARAMETER=VALUE words count, and its lists come
-    /// first
+    /// first. Its greatest length is that of the machine of --kernel, or of the guest-init in --root, or of this
+    /// computer
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub cmdline: OsString,
     /// The VM's devices.
@@ -49,8 +50,8 @@ pub struct VmOptions {
     /// Each block is verified as the guest would
     #[arg(long, value_name = "DISK=FILE")]
     pub disk: Vec<DiskFile>,
-    /// The VM's kernel image: bzImage, vmlinux, arm64 Image, or a unified kernel image, compressed in any format that
-    /// the kernel has. Modules that were not built for it are failures
+    /// The VM's kernel image: bzImage of x86_64 or s390x, Image of aarch64 or riscv64, vmlinux, or a unified kernel
+    /// image, compressed in any format that the kernel has. Modules that were not built for it are failures
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
     /// Exit with status 1 if there are warnings

@@ -151,7 +151,7 @@ impl Arguments {
             ensure!(tree.is_dir(), "{}: not a folder", tree.display());
             additions::add_folder(&mut archive, tree, "/", "--tree")?;
         }
-        let added = self.options.add_to(&mut archive, &lists, &[])?;
+        let added = self.options.add_to(&mut archive, &lists, &[], None)?;
         let staging = Staging::fill(&work.path().join("tree"), &archive)?;
         make(staging.path())?;
         Ok(Some(added.modules))

@@ -112,8 +112,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let mut targets: Vec<_> =
         pods.into_iter().map(|pod| Target::new(runtime, &configuration, pod)).collect::<Result<_>>()?;
     if arguments.list.is_none() {
-        let for_annotation = arguments.annotation;
-        targets.iter_mut().for_each(|target| target.write_parameter(runtime, &configuration, for_annotation));
+        let (for_annotation, machine) = (arguments.annotation, check::machine(&arguments.vm));
+        targets.iter_mut().for_each(|target| target.write_parameter(runtime, &configuration, machine, for_annotation));
     }
     let Arguments { check, vm, list, .. } = arguments;
     if vm.json && !check {

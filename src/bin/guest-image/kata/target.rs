@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result};
 use guest_init::failure::{Code, Failure};
+use guest_init::machine::Machine;
 use guest_init::request::list::{self, Entry, ModuleEntry};
 use guest_init::request::{MOST_ENTRIES, kernel::words::words};
 use guest_init::text::Shown;
+use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::annotation::{self, KERNEL_PARAMS};
@@ -12,9 +14,6 @@ use super::configuration::Configuration;
 use super::pods::{KERNEL_MODULES, Pod};
 use super::runtime::{Origin, Runtime};
 use crate::cli::stderr::Failures;
-
-/// The size of the kernel's command line in bytes, with its final NUL: COMMAND_LINE_SIZE of x86, arm64 and most others.
-const COMMAND_LINE_SIZE: usize = 2048;
 
 /// The list of one VM, or of all VMs of a template.
 #[derive(Debug, Serialize)]
@@ -73,15 +72,21 @@ impl Target {
     }
 
     /// Writes the list as words for the command line, which also holds the configuration's `kernel_params`: as one
-    /// word, and as words for a pod's annotation. `for_annotation`: only those are printed.
-    pub fn write_parameter(&mut self, runtime: Runtime, configuration: &Configuration, for_annotation: bool) {
+    /// word, and as words for a pod's annotation. `for_annotation`: only those are printed. `machine` is the VM's.
+    pub fn write_parameter(
+        &mut self,
+        runtime: Runtime,
+        configuration: &Configuration,
+        machine: &Machine,
+        for_annotation: bool,
+    ) {
         if self.modules.is_empty() {
             return;
         }
         self.parameter = parameter(&self.modules.join("; "));
         self.annotation = annotation::words_for(&self.modules).ok();
         let printed = if for_annotation { &self.annotation } else { &self.parameter };
-        self.warnings.extend(printed.as_ref().and_then(|words| too_long(words, &configuration.kernel_params)));
+        self.warnings.extend(printed.as_ref().and_then(|words| too_long(words, &configuration.kernel_params, machine)));
         // A list that is the pod's own can stand nowhere else.
         let is_own = matches!(self.origin, Origin::Annotation | Origin::Both);
         let word = self.parameter.as_ref().filter(|_| is_own && !for_annotation);
@@ -184,14 +189,16 @@ fn parameter(list: &str) -> Option<String> {
     })
 }
 
-/// A warning if the kernel would cut the command line off.
-fn too_long(parameter: &str, kernel_params: &str) -> Option<String> {
+/// A warning if the kernel of a machine would cut the command line off.
+fn too_long(parameter: &str, kernel_params: &str, machine: &Machine) -> Option<String> {
     let (bytes, others) = (parameter.len(), kernel_params.len());
-    (bytes + others + 1 >= COMMAND_LINE_SIZE).then(|| {
+    let longest = machine.longest_command_line();
+    (bytes + others >= longest).then(|| {
+        let longest = HumanCount(longest as u64);
         let others = if others == 0 { String::new() } else { format!(", and kernel_params {others} more") };
         format!(
-            "the parameter has {bytes} bytes{others}; a kernel command line holds 2,047, with Kata's own words; write \
-             a file with --list"
+            "the parameter has {bytes} bytes{others}; a kernel command line holds {longest} on {machine}, with Kata's own \
+             words; write a file with --list"
         )
     })
 }

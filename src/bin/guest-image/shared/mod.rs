@@ -10,6 +10,7 @@ pub mod hex;
 pub mod kernel_config;
 pub mod lists;
 pub mod log_file;
+pub mod machine;
 pub mod modaliases;
 pub mod program;
 pub mod source_date_epoch;

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use guest_init::elf::Elf;
 use guest_init::failure::{Code, Failure};
 use guest_init::guest::handoff::agent::{interpreter_of, missing_interpreter};
+use guest_init::machine::Machine;
 use guest_init::text::Shown;
 use syscalls::Errno;
 
@@ -29,12 +30,12 @@ pub enum Found<'f> {
     Unknown,
 }
 
-/// Checks that a kernel for `machine`, if that is known, can execute the agent at a path. `look_up` finds files of the
+/// Checks that the kernel of a machine, if that is known, can execute the agent at a path. `look_up` finds files of the
 /// image.
 ///
 /// Failures: [`Code::AgentMissing`], [`Code::AgentNotExecutable`], [`Code::InterpreterMissing`],
 /// [`Code::AgentRefused`], as PID 1 ends with them.
-pub fn check<'f>(agent: &str, machine: Option<&str>, look_up: &dyn Fn(&str) -> Found<'f>) -> Result<(), Failure> {
+pub fn check<'f>(agent: &str, machine: Option<&Machine>, look_up: &dyn Fn(&str) -> Found<'f>) -> Result<(), Failure> {
     let mut path = agent.to_string();
     for depth in 0..=MOST_INTERPRETERS {
         let fails = |code, reason: &str, reason_of_interpreter: &str| match depth {
@@ -54,12 +55,10 @@ pub fn check<'f>(agent: &str, machine: Option<&str>, look_up: &dyn Fn(&str) -> F
         if mode & 0o111 == 0 {
             return fails(Code::AgentNotExecutable, "no execute bit in its mode", "has no execute bit in its mode");
         }
-        let theirs = Elf::new(&bytes).and_then(|elf| elf.machine());
-        if let (Some(theirs), Some(ours)) = (theirs, machine)
-            && theirs != ours
+        if let (Some(elf), Some(machine)) = (Elf::new(&bytes), machine)
+            && let Some(reason) = elf.misfit(machine.name)
         {
-            let reason = format!("built for {theirs}, this machine is {ours}");
-            return fails(Code::AgentRefused, &reason, &format!("is {reason}"));
+            return fails(Code::AgentRefused, reason.as_str(), &format!("is {reason}"));
         }
         match interpreter_of(&bytes) {
             Some(interpreter) => path = String::from_utf8_lossy(&interpreter).into_owned(),
@@ -77,6 +76,7 @@ pub fn check<'f>(agent: &str, machine: Option<&str>, look_up: &dyn Fn(&str) -> F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use guest_init::machine::X86_64;
 
     /// A path, a mode, and contents. Mode 0 is no regular file.
     type File = (&'static str, u32, &'static str);
@@ -88,7 +88,7 @@ mod tests {
             Some((_, mode, bytes)) => Found::File { mode: *mode, bytes: bytes.as_bytes().into() },
             None => Found::Nothing,
         };
-        check("/a", Some("x86_64"), &look_up).err().map(|failure| (failure.code, failure.reason.to_string()))
+        check("/a", Some(&X86_64), &look_up).err().map(|failure| (failure.code, failure.reason.to_string()))
     }
 
     #[test]

@@ -32,9 +32,10 @@ const INTRODUCTION: &[Section] = &[
              escapes. A list with blanks needs quotes: `guest_init.modules=\"e1000e; i915\"`. Words behind ` -- ` are the \
              agent's arguments. If one of them looks like a word for guest-init or the kernel, such as `root=`, \
              guest-init logs a warning, because some VMMs add their words to the end of the command line.",
-            "The kernel cuts a command line that is longer than its limit: 2,047 bytes on x86_64 and aarch64. A command \
-             line of exactly that length is a failure, because half a list may be missing. Put a long list into a file, \
-             and name the file with `guest_init.modules_file=`.",
+            "The kernel cuts a command line that is longer than its limit: 2,047 bytes on x86_64, aarch64 and ppc64le, \
+             1,023 bytes on riscv64, 4,095 bytes on s390x. A command line of exactly that length is a failure, because \
+             half a list may be missing. Put a long list into a file, and name the file with \
+             `guest_init.modules_file=`.",
         ],
     ),
 ];

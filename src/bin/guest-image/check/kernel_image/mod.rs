@@ -1,17 +1,18 @@
 //! A kernel image: its release, the version magic that its modules must have, its configuration, and the versions of
 //! its symbols.
 
+mod layers;
+
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use guest_init::elf::Elf;
+use anyhow::{Context, Result, bail};
+use guest_init::machine::Machine;
 use memchr::memmem::{find, find_iter};
-use object::read::pe::PeFile64;
-use object::{Object, ObjectSection};
 
-use crate::shared::decompress::{self, Packing, all_streams, first_stream};
+use crate::shared::decompress;
 use crate::shared::symbol_versions::SymbolVersions;
+use layers::{BootImage, Layer, machine_of, uncompressed};
 
 /// The start of the banner that every uncompressed kernel contains (`linux_banner`).
 const BANNER: &[u8] = b"Linux version ";
@@ -23,8 +24,8 @@ const MOST_LAYERS: usize = 4;
 pub struct KernelImage {
     /// The release, as `uname -r` prints it.
     pub release: String,
-    /// The machine that it is for, as `uname -m` prints it there, if it is known.
-    pub machine: Option<&'static str>,
+    /// The machine that it is for, if guest-init runs on it.
+    pub machine: Option<&'static Machine>,
     /// The version magic that its modules must have, if the kernel in the image could be read.
     pub vermagic: Option<Vec<u8>>,
     /// The text of its .config, if the kernel contains it (CONFIG_IKCONFIG).
@@ -36,8 +37,8 @@ pub struct KernelImage {
 }
 
 impl KernelImage {
-    /// Reads a bzImage of x86, an Image of arm64, vmlinux, or a unified kernel image. The file may be compressed, or be
-    /// an EFI program that decompresses the kernel.
+    /// Reads a bzImage of x86 or s390, an Image of arm64 or riscv64, vmlinux, or a unified kernel image. The file may
+    /// be compressed, or be an EFI program that decompresses the kernel.
     pub fn read(path: &Path) -> Result<Self> {
         let name = || format!("--kernel {}", path.display());
         fs::read(path).map_err(anyhow::Error::from).and_then(Self::of).with_context(name)
@@ -46,9 +47,9 @@ impl KernelImage {
     /// Takes the layers around a kernel off.
     fn of(mut file: Vec<u8>) -> Result<Self> {
         for _ in 0..MOST_LAYERS {
-            file = match layer_of(&file)? {
-                Layer::None => return Self::of_kernel(file),
-                Layer::BzImage(image) => return image.read(),
+            file = match Layer::of(&file)? {
+                Layer::None => return Self::of_kernel(&file),
+                Layer::Boot(image) => return Self::of_boot_image(image),
                 Layer::Around(inner) => inner,
             };
         }
@@ -56,125 +57,44 @@ impl KernelImage {
     }
 
     /// Reads an uncompressed kernel.
-    fn of_kernel(file: Vec<u8>) -> Result<Self> {
-        ensure!(
-            Elf::new(&file).is_some() || is_arm64(&file),
-            "not a kernel image: neither bzImage, nor vmlinux, nor an Image of arm64, nor a unified kernel image; it \
-             may be compressed with {}",
-            decompress::names()
-        );
-        let release = banner(&file).context("a kernel image without the text `Linux version`")?;
-        Ok(Self::with(release, &file))
+    fn of_kernel(file: &[u8]) -> Result<Self> {
+        let machine = machine_of(file).with_context(|| {
+            let packings = decompress::names();
+            format!(
+                "not a kernel image: neither bzImage, nor vmlinux, nor an Image of arm64 or riscv64, nor a unified \
+                 kernel image; it may be compressed with {packings}"
+            )
+        })?;
+        let release = banner(file).context("a kernel image without the text `Linux version`")?;
+        Ok(Self::with(release, machine, file))
     }
 
-    /// Searches `image`, the uncompressed kernel, for everything but its release.
-    fn with(release: String, image: &[u8]) -> Self {
-        let vermagic = vermagic(image, &release);
-        let unread = vermagic.is_none().then(|| "it has no version magic".into());
-        let versions = SymbolVersions::of_kernel(image);
-        let machine = Elf::new(image).map_or(is_arm64(image).then_some("aarch64"), |elf| elf.machine());
-        Self { machine, vermagic, config: embedded_config(image), versions, unread, release }
-    }
-}
-
-/// Whether a file is an Image of arm64 (Documentation/arch/arm64/booting.rst).
-fn is_arm64(file: &[u8]) -> bool {
-    file.get(0x38..0x3c) == Some(b"ARM\x64")
-}
-
-/// The outermost layer of an image.
-enum Layer<'a> {
-    /// The kernel itself, or no kernel.
-    None,
-    /// A bzImage.
-    BzImage(BzImage<'a>),
-    /// Another layer, with this content.
-    Around(Vec<u8>),
-}
-
-fn layer_of(file: &[u8]) -> Result<Layer<'_>> {
-    if let Some(packing) = Packing::of(file) {
-        return all_streams(packing, file).with_context(|| packing.name()).map(Layer::Around);
-    }
-    if let Some(image) = BzImage::of(file) {
-        return Ok(Layer::BzImage(image));
-    }
-    if let Some(payload) = efi_payload(file) {
-        return uncompressed(payload).map(Layer::Around).context("the kernel in the EFI program can't be read");
-    }
-    Ok(unified(file).map_or(Layer::None, |linux| Layer::Around(linux.into())))
-}
-
-/// An x86 image (Documentation/arch/x86/boot.rst).
-struct BzImage<'a>(&'a [u8]);
-
-impl<'a> BzImage<'a> {
-    fn of(file: &'a [u8]) -> Option<Self> {
-        (file.get(0x202..0x206) == Some(b"HdrS")).then_some(Self(file))
-    }
-
-    fn read(&self) -> Result<KernelImage> {
-        let payload = self.payload().context("its payload is missing or not whole").and_then(uncompressed);
-        let of_header = self.release();
-        match payload {
+    /// Reads the kernel in an image, or only the image's header if that kernel can't be read.
+    fn of_boot_image(image: BootImage<'_>) -> Result<Self> {
+        let without_release = "a bzImage whose header has no version";
+        match image.kernel() {
             Ok(kernel) => {
-                let release = of_header.or_else(|| banner(&kernel)).context("a bzImage whose header has no version")?;
-                Ok(KernelImage::with(release, &kernel))
+                let release = image.release.or_else(|| banner(&kernel)).context(without_release)?;
+                Ok(Self::with(release, Some(image.machine), &kernel))
             }
-            Err(error) => {
-                let release = of_header.context("a bzImage whose header has no version")?;
-                let unread = Some(format!("{error:#}"));
-                Ok(KernelImage {
-                    release,
-                    machine: Some("x86_64"),
-                    vermagic: None,
-                    config: None,
-                    versions: None,
-                    unread,
-                })
-            }
+            Err(error) => Ok(Self {
+                release: image.release.context(without_release)?,
+                machine: Some(image.machine),
+                vermagic: None,
+                config: None,
+                versions: None,
+                unread: Some(format!("{error:#}")),
+            }),
         }
     }
 
-    /// The release. The header's `kernel_version` is the offset of its text, less 0x200.
-    fn release(&self) -> Option<String> {
-        let offset = self.0.get(0x20e..0x210)?;
-        let start = usize::from(u16::from_le_bytes(offset.try_into().ok()?)) + 0x200;
-        first_word(self.0.get(start..)?)
+    /// Searches `image`, the uncompressed kernel of a machine, for everything but its release.
+    fn with(release: String, machine: Option<&'static Machine>, image: &[u8]) -> Self {
+        let vermagic = vermagic(image, &release);
+        let unread = vermagic.is_none().then(|| "it has no version magic".into());
+        let versions = SymbolVersions::of_kernel(image);
+        Self { machine, vermagic, config: embedded_config(image), versions, unread, release }
     }
-
-    /// The compressed kernel. It starts `payload_offset` bytes behind the boot sector and `setup_sects` further
-    /// sectors.
-    fn payload(&self) -> Option<&'a [u8]> {
-        let word = |at| Some(u32::from_le_bytes(self.0.get(at..at + 4)?.try_into().ok()?) as usize);
-        let sectors = usize::from(*self.0.get(0x1f1)?);
-        let start = (sectors + 1) * 512 + word(0x248)?;
-        self.0.get(start..start + word(0x24c)?).filter(|payload| !payload.is_empty())
-    }
-}
-
-/// The compressed kernel in an EFI program that decompresses it (drivers/firmware/efi/libstub/zboot-header.S).
-fn efi_payload(file: &[u8]) -> Option<&[u8]> {
-    let word = |at: usize| Some(u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?) as usize);
-    let is_zboot = file.starts_with(b"MZ\0\0zimg");
-    file.get(word(8)?..)?.get(..word(12)?).filter(|_| is_zboot)
-}
-
-/// The kernel in a unified kernel image, which is an EFI program
-/// (uapi-group.org/specifications/specs/unified_kernel_image).
-fn unified(file: &[u8]) -> Option<&[u8]> {
-    PeFile64::parse(file).ok()?.section_by_name(".linux")?.data().ok()
-}
-
-/// The content of the first stream. The kernel's build may add the content's size behind it, in 4 bytes (`size_append`
-/// in scripts/Makefile.lib).
-fn uncompressed(payload: &[u8]) -> Result<Vec<u8>> {
-    let start = &payload[..payload.len().min(4)];
-    let packing =
-        Packing::of(payload).with_context(|| format!("it begins with {start:02x?}, which is no known format"))?;
-    let (content, _) =
-        first_stream(packing, payload).with_context(|| format!("its {} data is damaged", packing.name()))?;
-    Ok(content)
 }
 
 /// The release in the banner. The kernel also contains a format string of the banner, with `%s` in place of the
@@ -213,6 +133,7 @@ fn embedded_config(image: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::shared::decompress::tests::{bzip2, lz4};
+    use guest_init::machine::{AARCH64, RISCV64, S390X, X86_64};
     use std::io::Write;
 
     /// An arm64 Image, as far as one is looked into.
@@ -228,6 +149,23 @@ mod tests {
         gzip.finish().unwrap();
         image.extend(b"IKCFG_ED");
         image
+    }
+
+    /// The same as an Image of riscv64.
+    fn riscv64() -> Vec<u8> {
+        let mut image = image();
+        image[0x38..0x3c].copy_from_slice(b"RSC\x05");
+        image
+    }
+
+    /// A bzImage of s390 with this payload, behind text that looks like compressed data.
+    fn s390(payload: &[u8]) -> Vec<u8> {
+        let mut image = vec![0; 0x10500];
+        image[0x10008..0x1000e].copy_from_slice(b"S390EP");
+        image[0x10428..0x10430].copy_from_slice(&0x10480_u64.to_be_bytes());
+        image[0x10480..0x1048b].copy_from_slice(b"6.9-x (gcc)");
+        image[0x10490..0x10496].copy_from_slice(b"\xfd7zXZ\0");
+        [&image, payload].concat()
     }
 
     /// A unified kernel image, as far as one is looked into: an EFI program with the section `.linux`.
@@ -290,6 +228,28 @@ mod tests {
             assert_eq!(kernel.vermagic.as_deref(), Some(&b"6.9-x SMP preempt mod_unload aarch64"[..]));
             assert_eq!(kernel.config.as_deref(), Some(&b"CONFIG_X=y\n"[..]));
         }
+    }
+
+    #[test]
+    fn a_kernel_names_its_machine() {
+        let packed = zstd::encode_all(&riscv64()[..], 1).unwrap();
+        let kernels = [
+            (image(), &AARCH64),
+            (riscv64(), &RISCV64),
+            (packed, &RISCV64),
+            (bzimage(&lz4(&image())), &X86_64),
+            (s390(&lz4(&image())), &S390X),
+            (s390(&image()), &S390X),
+            (bzip2(&s390(&bzip2(&image()))), &S390X),
+        ];
+        for (file, machine) in kernels {
+            let kernel = read(&file).unwrap();
+            assert_eq!((kernel.machine, &kernel.release[..]), (Some(machine), "6.9-x"));
+            assert_eq!(kernel.vermagic.as_deref(), Some(&b"6.9-x SMP preempt mod_unload aarch64"[..]));
+        }
+        let kernel = read(&s390(b"no kernel")).unwrap();
+        assert_eq!((&kernel.release[..], kernel.machine), ("6.9-x", Some(&S390X)));
+        assert_eq!(kernel.unread.as_deref(), Some("no kernel was found in it"));
     }
 
     #[test]
