@@ -1,6 +1,8 @@
 //! guest-image check on the trees of three kernels: plain modules, compressed ones, and a tree of several packages. On
 //! those of other architectures: the forms of their kernels.
 
+use std::fs;
+
 use super::place::Outcome;
 use super::place::Place;
 use crate::support::Kernel;
@@ -113,6 +115,26 @@ fn a_kernel_of_another_architecture_is_read_and_takes_its_own_modules_alone() {
         assert!(failures[0].starts_with(&line("load dummy")), "{}", outcome.out);
         assert!(failures[1].starts_with(&line("start /sbin/agent")), "{}", outcome.out);
     }
+}
+
+#[test]
+fn a_vmlinux_of_ppc64le_has_the_versions_of_its_symbols() {
+    let kernel = Kernel::of("ppc64le", "6.1");
+    let place = Place::new();
+    fs::remove_file(place.path("root/sbin/agent")).unwrap();
+    let tree = format!("root/lib/modules/{}", kernel.release);
+    let mut module = kernel.plain("dummy");
+    let name = b"\0_mcount\0";
+    let at = module.windows(name.len()).position(|window| window == name).expect("dummy needs _mcount");
+    // Before the name, which has 56 bytes, stands the version, of which eight bytes are kept and four are zero.
+    let version = at + 1 - 8;
+    module[version] ^= 1;
+    place.file(&format!("{tree}/kernel/dummy.ko"), module);
+    place.file(&format!("{tree}/modules.dep"), "kernel/dummy.ko:\n");
+    let image = kernel.directory.join("vmlinuz");
+    let outcome = place.check(&["--kernel", image.to_str().unwrap(), "dummy"]);
+    let line = format!("built for another {}: it needs another version of _mcount", kernel.release);
+    assert!(outcome.status == 1 && outcome.out.lines().next().unwrap().contains(&line), "{outcome:?}");
 }
 
 #[test]
