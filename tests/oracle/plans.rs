@@ -59,6 +59,21 @@ fn all_names_of_linux_6_12_for_arm64_are_planned_as_by_libkmod() {
 }
 
 #[test]
+fn all_names_of_linux_6_1_for_ppc64le_are_planned_as_by_libkmod() {
+    real_kernel("ppc64le", "6.1");
+}
+
+#[test]
+fn all_names_of_linux_6_1_for_s390x_are_planned_as_by_libkmod() {
+    real_kernel("s390x", "6.1");
+}
+
+#[test]
+fn all_names_of_linux_6_12_for_riscv64_are_planned_as_by_libkmod() {
+    real_kernel("riscv64", "6.12");
+}
+
+#[test]
 fn random_configurations_are_planned_as_by_libkmod() {
     let seed = seed();
     let (mut plans, mut empty) = (0, 0);
@@ -323,7 +338,13 @@ fn real_kernel(arch: &str, version: &str) {
         "{plans} plans of Linux {}: {names} names, {aliases} aliases, {symbols} symbols, each from .bin and from text",
         kernel.release
     ));
-    assert!(names > 4_000 && aliases >= SPREAD[0] && symbols >= SPREAD[1]);
+    // Debian's kernels for these have fewer drivers.
+    let least = match arch {
+        "s390x" => 2_000,
+        "ppc64le" | "riscv64" => 3_000,
+        _ => 4_000,
+    };
+    assert!(names > least && aliases >= SPREAD[0] && symbols >= SPREAD[1]);
 }
 
 /// A configuration with options for every seventh module, and more options on the command line.
