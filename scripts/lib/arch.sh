@@ -40,11 +40,11 @@ use_arch() {
       debian=riscv64 suite=trixie cpu=rv64 kernels='6.12 7.2' rust=riscv64gc qemu_packages=(qemu-system-misc)
       machines='virt virt-mmio' serial=ttyS0 report_serial=ttyS1 report_device=pci-serial ;;
     s390x)
-      debian=s390x unstable_asm=1 qemu_packages=(qemu-system-misc)
+      debian=s390x kernels='6.1 7.2' unstable_asm=1 qemu_packages=(qemu-system-misc)
       machines=s390-ccw-virtio serial=ttysclp0 report_serial=sclp_line0 report_device=sclplmconsole
       card=virtio-net list='virtio_net csum=0 EEE=1; igb' ;;
     ppc64le)
-      debian=ppc64el flavour=powerpc64le rust=powerpc64le gnu=powerpc64le-linux-gnu unstable_asm=1
+      debian=ppc64el kernels='6.1 7.2' flavour=powerpc64le rust=powerpc64le gnu=powerpc64le-linux-gnu unstable_asm=1
       qemu_system=ppc64 qemu_packages=(qemu-system-ppc)
       machines=pseries serial=hvc0 report_serial=hvc1 report_device=spapr-vty ;;
     *) bad "unknown architecture: '$1'; it is one of ${architectures[*]}" ;;

@@ -150,7 +150,7 @@ static RISCV64: Arch = Arch {
 static S390X: Arch = Arch {
     name: "s390x",
     rust: "s390x",
-    kernels: ["6.1", "6.12"],
+    kernels: ["6.1", "7.2"],
     serial: "ttysclp0",
     report: ("sclp_line0", 4, 64),
     virtio_console: "hvc0",

@@ -10,7 +10,7 @@ use super::heap::Heap;
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 #[cfg_attr(target_arch = "riscv64", path = "riscv64.rs")]
 #[cfg_attr(target_arch = "s390x", path = "s390x.rs")]
-#[cfg_attr(target_arch = "powerpc64", path = "powerpc64.rs")]
+#[cfg_attr(target_arch = "powerpc64", path = "ppc64le.rs")]
 mod arch;
 
 pub use arch::{HANDLER_FLAGS, MACHINE, clone, system_call};

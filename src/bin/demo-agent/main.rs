@@ -60,6 +60,8 @@ fn main() -> ExitCode {
     channel::open();
 
     text::print_line("agent: ready");
+    // An action can end the VM.
+    text::drain();
     for action in &request.actions {
         actions::perform(action);
     }
