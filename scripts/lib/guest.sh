@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # use_arch sets the variables
 # guest.sh: the stage `guest` of scripts/test. Source it after common.sh, arch.sh and toolchain.sh, and run it in the
 # project's top folder.
 #

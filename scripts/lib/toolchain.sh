@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # use_arch sets the variables
 # toolchain.sh: find a Rust compiler that has a target's standard library. Source it after common.sh, arch.sh and
 # apt.sh.
 #
@@ -90,7 +90,6 @@ fetch_rust() {
   if [[ $host == amd64 ]]; then other=arm64; else other=amd64; fi
   set_up_apt bookworm "$host" "$other"
   mapfile -t libraries < <(private apt-cache depends --recurse --important rustc-web | grep -xE "$rust_libraries")
-  # shellcheck disable=SC2154 # once sets work
   source=$work/source
   unpack "$source" rust-web-src
   unpack "$work/out" rustc-web {libstd-rust-web-dev,musl-dev}{,:"$other"} "${libraries[@]}"
