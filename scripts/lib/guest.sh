@@ -28,10 +28,11 @@ guest() {
 }
 
 # crates TARGET: print the names of the crates that guest-init is made of.
-crates() {
+crates() (
+  use_toolchain "$1"
   cargo tree --locked -e normal --no-default-features --features bare,decompress --prefix none --target "$1" |
     awk '{ print $1 }' | sort -u
-}
+)
 
 # run PROGRAM: run a program of the architecture of use_arch on this machine.
 run() {

@@ -12,6 +12,7 @@
  */
 #include <asm/unistd.h>
 #include <linux/fcntl.h>
+#include <linux/module.h>
 #include <linux/mount.h>
 
 /* Declares a variable that lies in a register. */
@@ -84,7 +85,7 @@ static long open(const char *path)
 /* Follows a line, and returns the next one. After a failure the module is missing in the agent's report. */
 static char *follow(char *line)
 {
-	char *parameters = "", *end = line;
+	char *parameters = "", *end = line, *path_end;
 	long file;
 
 	while (*end != '\n') {
@@ -95,12 +96,15 @@ static char *follow(char *line)
 		end++;
 	}
 	*end = 0;
+	path_end = *parameters ? parameters - 1 : end;
 	if (*line != '/') {
 		call(__NR_mount, line, "/mnt", "virtiofs", MS_RDONLY, 0);
 		return end + 1;
 	}
 	file = open(line);
-	call(__NR_finit_module, (void *)file, parameters, 0, 0, 0);
+	/* All names end in .ko but those of compressed files. */
+	call(__NR_finit_module, (void *)file, parameters, (void *)(path_end[-1] == 'o' ? 0L : MODULE_INIT_COMPRESSED_FILE), 0,
+	     0);
 	call(__NR_close, (void *)file, 0, 0, 0, 0);
 	return end + 1;
 }
