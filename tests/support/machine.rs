@@ -79,6 +79,8 @@ pub struct Machine {
     /// The end of QEMU's names of virtio devices.
     pub bus: &'static str,
     pub card: &'static Card,
+    /// Whether the driver of QEMU's sound card finds its codec.
+    pub codec: bool,
     /// Devices that report a panic to the host, as QEMU names them, with their drivers. Debian's arm64 kernels have no
     /// driver for any.
     pub panic_devices: &'static [(&'static str, &'static str)],
@@ -214,6 +216,7 @@ static MACHINES: [Machine; 8] = [
         virtio: "virtio_pci",
         bus: "pci",
         card: &E1000E,
+        codec: true,
         panic_devices: &[("pvpanic-pci", "pvpanic_pci"), ("pvpanic", "pvpanic_mmio")],
     },
     Machine {
@@ -222,24 +225,43 @@ static MACHINES: [Machine; 8] = [
         virtio: "virtio_mmio",
         bus: "device",
         card: &VIRTIO_NET,
+        codec: false,
         panic_devices: &[("pvpanic", "pvpanic_mmio")],
     },
-    Machine { arch: &AARCH64, name: "virt", virtio: "virtio_pci", bus: "pci", card: &E1000E, panic_devices: &[] },
+    Machine {
+        arch: &AARCH64,
+        name: "virt",
+        virtio: "virtio_pci",
+        bus: "pci",
+        card: &E1000E,
+        codec: true,
+        panic_devices: &[],
+    },
     Machine {
         arch: &AARCH64,
         name: "virt-mmio",
         virtio: "virtio_mmio",
         bus: "device",
         card: &VIRTIO_NET,
+        codec: false,
         panic_devices: &[],
     },
-    Machine { arch: &RISCV64, name: "virt", virtio: "virtio_pci", bus: "pci", card: &E1000E, panic_devices: &[] },
+    Machine {
+        arch: &RISCV64,
+        name: "virt",
+        virtio: "virtio_pci",
+        bus: "pci",
+        card: &E1000E,
+        codec: true,
+        panic_devices: &[],
+    },
     Machine {
         arch: &RISCV64,
         name: "virt-mmio",
         virtio: "virtio_mmio",
         bus: "device",
         card: &VIRTIO_NET,
+        codec: false,
         panic_devices: &[],
     },
     Machine {
@@ -249,9 +271,18 @@ static MACHINES: [Machine; 8] = [
         virtio: "virtio_pci",
         bus: "ccw",
         card: &VIRTIO_NET,
+        codec: false,
         panic_devices: &[],
     },
-    Machine { arch: &PPC64LE, name: "pseries", virtio: "virtio_pci", bus: "pci", card: &E1000E, panic_devices: &[] },
+    Machine {
+        arch: &PPC64LE,
+        name: "pseries",
+        virtio: "virtio_pci",
+        bus: "pci",
+        card: &E1000E,
+        codec: false,
+        panic_devices: &[],
+    },
 ];
 
 impl Machine {

@@ -7,6 +7,13 @@ use super::disk::Disk;
 
 /// The size of the blocks of data and of the hash tree, in bytes.
 pub const BLOCK: u64 = 4096;
+
+/// A file's bytes: a text between fillers. The kernel reads whole pages, and no page, of 64 KiB at most, has the text
+/// and the bytes of another file. The text is in the first 64 KiB.
+pub fn apart(text: &[u8], filler: u8) -> Vec<u8> {
+    let pages = |count: usize| vec![filler; count * BLOCK as usize];
+    [&pages(15), text, &pages(16)].concat()
+}
 /// The salt of every tree, in hexadecimal digits.
 const SALT: &str = "6775657374696e6974";
 /// The size of a device that holds the hash tree of any of the data here, in bytes.

@@ -1,24 +1,29 @@
 //! Verified disks with a bit that differs: in the data, in the hash tree, or in the root hash.
 
+use std::fs;
+
 use guest_init::failure::Code;
 use tempfile::TempDir;
 
 use super::{DRIVERS, LIST, Verified, add_tree, image, named, with_disks};
 use crate::support::disk::Disk;
 use crate::support::scene::directory;
-use crate::support::verified::BLOCK;
+use crate::support::verified::{BLOCK, apart};
 use crate::support::{Console, Image, Kernel};
 
 /// Text in a file that nothing reads.
 const UNREAD: &[u8] = b"nothing reads this";
 
+/// A file whose blocks lie between what is read in the search for file systems, a page of 64 KiB at a time, and the
+/// other files.
+static FILLER: [u8; 100 * BLOCK as usize] = [7; 100 * BLOCK as usize];
+
 /// A disk with the list and with a file that nothing reads.
 fn verified() -> Verified {
-    // Long enough for a block of its own, since EROFS may keep short files beside their inodes.
-    let unread = [UNREAD, &[b'x'; 3 * BLOCK as usize]].concat();
     let list = [LIST.as_bytes(), &[b'\n'; 2 * BLOCK as usize]].concat();
+    let unread = apart(UNREAD, b'x');
     // More files make a hash tree of two levels.
-    let files = directory(&[("list", &list), ("unread", &unread), ("more", &[7; 200 * BLOCK as usize])]);
+    let files = directory(&[("first", &FILLER), ("list", &list), ("more", &FILLER), ("unread", &unread)]);
     Verified::erofs(files.path())
 }
 
@@ -85,6 +90,7 @@ fn a_bit_in_a_list_on_the_disk_of_an_extension_ends_the_vm() {
 /// Boots with an extension that has the module tree, after the bit at an offset in these bytes of its disk was flipped.
 fn with_damaged_extension(bytes: &[u8], offset: u64) -> Console {
     let files = TempDir::new().expect("a temporary directory");
+    fs::write(files.path().join("first"), FILLER).expect("a file can be written");
     add_tree(files.path());
     let verified = Verified::erofs(files.path());
     let disk = verified.disk();

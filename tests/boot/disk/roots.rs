@@ -5,6 +5,7 @@ use guest_init::failure::Code;
 use super::{DRIVERS, Verified, erofs, with_disks};
 use crate::root::{MOUNT_POINTS, tree};
 use crate::support::disk::Disk;
+use crate::support::verified::{BLOCK, apart};
 use crate::support::{Console, Image};
 
 const SWITCH: &str = "guest_init.root=switch";
@@ -68,8 +69,9 @@ fn guest_inits_own_key_verifies_a_root_as_well() {
 #[test]
 fn corruption_behind_the_hand_off_panics_the_vm() {
     let files = tree(MOUNT_POINTS);
-    let late = [&b"read late"[..], &[b'x'; 9000]].concat();
-    std::fs::write(files.path().join("etc/late"), late).expect("a file can be written");
+    // The blocks of the first file are read in the search for file systems.
+    std::fs::write(files.path().join("etc/first"), [7; 64 * BLOCK as usize]).expect("a file can be written");
+    std::fs::write(files.path().join("etc/late"), apart(b"read late", b'x')).expect("a file can be written");
     let verified = Verified::of(erofs(files.path()), &[]);
     let disk = discoverable(&verified);
     disk.flip(disk.find(b"read late"));
