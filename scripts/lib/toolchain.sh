@@ -6,13 +6,13 @@
 # builds browsers. It is unpacked in the cache, with the libraries that it needs, std for x86_64 and aarch64, and the
 # source of std, which is built for other architectures and against musl.
 
-# use_toolchain TARGET: set the environment, $cargo_flags and $link_flags so that cargo builds for the target, and the
-# variables of its architecture (use_arch).
+# use_toolchain TARGET: set the environment, $cargo_flags, $rust_flags and $link_flags so that cargo builds for the
+# target, and the variables of its architecture (use_arch). CARGO_ENCODED_RUSTFLAGS must hold $rust_flags too.
 use_toolchain() {
   local target=$1 variable
   use_target "$target"
   [[ $target =~ ^[^-]+-unknown-linux-(gnu|musl)$ ]] || bad "unknown target: '$target'"
-  cargo_flags=()
+  cargo_flags=() rust_flags=()
   if ! has_std "$target"; then
     use_debian_rust
     [[ $target != *-musl ]] || use_musl
@@ -23,7 +23,8 @@ use_toolchain() {
   export "${variable//-/_}_LINKER=$gnu-gcc"
   if [[ $unstable_asm ]]; then
     export RUSTC_BOOTSTRAP=1
-    export "${variable//-/_}_RUSTFLAGS=--cfg rustix_use_experimental_asm"
+    rust_flags=(--cfg rustix_use_experimental_asm)
+    export "${variable//-/_}_RUSTFLAGS=${rust_flags[*]}"
   fi
   use_lld
 }
