@@ -85,8 +85,8 @@ impl<'a> Places<'a> {
         Ok(())
     }
 
-    /// Binds `modprobe.d` beside a module directory to `target`, where modprobe finds it beside the modules. Most module
-    /// directories have none.
+    /// Binds `modprobe.d` beside a module directory to `target`, where modprobe finds it beside the modules. Most
+    /// module directories have none.
     fn keep_config(&mut self, location: &Location<'a>, target: &str) {
         let path = [location.below(), b"/../modprobe.d"].concat();
         match self.bind(location, &path, target) {

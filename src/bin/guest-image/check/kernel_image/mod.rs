@@ -151,7 +151,7 @@ mod tests {
         image
     }
 
-    /// The same as an Image of riscv64.
+    /// An Image of riscv64: the arm64 Image with the other mark in its header.
     fn riscv64() -> Vec<u8> {
         let mut image = image();
         image[0x38..0x3c].copy_from_slice(b"RSC\x05");
