@@ -18,8 +18,9 @@ guest() {
   needs_no_preparation "$init" "$rust"
   ! grep -qaF -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" -e "${RUSTUP_HOME:-$HOME/.rustup}" -e "$(cache_dir)" "$init" ||
     fail "$init contains the path of a folder of this machine"
-  # The patterns stand for modules of the source, so one architecture is enough: compilers name some sections otherwise.
-  if [[ $rust == "$(uname -m)" ]] && has_lld "$target"; then
+  # The patterns stand for modules of the source, so one target is enough: for another, a compiler inlines other
+  # functions and names some sections otherwise.
+  if [[ $target == "$(uname -m)-unknown-linux-gnu" ]] && has_lld "$target"; then
     every_pattern_matches scripts/lib/guest.ld "$(linker_map "$target" decompress)"
   fi
   say "$init is static, $(stat -c %s "$init") bytes"
