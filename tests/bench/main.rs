@@ -11,6 +11,7 @@ mod picture;
 mod support;
 mod table;
 mod way;
+mod whole;
 
 use std::path::PathBuf;
 
@@ -57,8 +58,9 @@ enum Part {
     Instructions,
     /// The same in time on two CPUs, as a ratio to the floor's
     Time,
-    /// Each way's own image: its size, instructions from the kernel's start, memory that is free at the agent
-    Images,
+    /// Instructions of the whole boot, from the kernel's start, with each way's own image; the image's size, the bytes
+    /// on the console, and the memory that is free at the agent
+    Boot,
     /// Instructions for each module of longer and longer lists
     Growth,
     /// Instructions for a module, plain and compressed, with a parameter and without
@@ -85,8 +87,8 @@ fn main() {
     if wanted(Part::Time) {
         charts.extend(parts::time(&choice, arguments.rounds));
     }
-    if wanted(Part::Images) {
-        lists.iter().for_each(|list| parts::images(&choice, list));
+    if wanted(Part::Boot) {
+        lists.iter().for_each(|list| whole::measure(&choice, list));
     }
     if wanted(Part::Growth) {
         parts::growth(kernel);

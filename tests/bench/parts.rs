@@ -1,10 +1,8 @@
 //! The measurements. Each prints a table, and two of them return a chart for the picture.
 
-use std::fs;
-
 use crate::boots::{Boots, Source};
 use crate::picture::Chart;
-use crate::support::cost::{List, from_kernel, to_agent, with_all_indexes};
+use crate::support::cost::{List, to_agent, with_all_indexes};
 use crate::support::{Image, Kernel};
 use crate::table::{self, above, median, millions};
 use crate::way::{self, Way};
@@ -24,7 +22,7 @@ pub struct Choice<'a> {
 /// The list that the charts show.
 const SHOWN: &str = "eight";
 /// One CPU, whose clock counts its instructions.
-const COUNTED: [&str; 1] = ["--icount"];
+pub const COUNTED: [&str; 1] = ["--icount"];
 /// Two CPUs, whose clock is the host's.
 const TIMED: [&str; 2] = ["--smp", "2"];
 
@@ -101,25 +99,6 @@ fn rounds_of(boots: &Boots<'_>, choice: &Choice<'_>, list: &List, rounds: u32) -
         }
     }
     (median(&mut floors), ratios.iter_mut().map(|ratios| (!ratios.is_empty()).then(|| median(ratios))).collect())
-}
-
-/// Measures each way's own image: its size, the instructions from the kernel's start to the agent's, and the memory
-/// that is free then.
-pub fn images(choice: &Choice<'_>, list: &List) {
-    // Ways with guest-init's or modprobe's image are measured once.
-    let kernel = choice.kernel;
-    let ways = choice.ways.iter().copied().filter(|way| !matches!(way, Way::Keeping | Way::Parallel | Way::All));
-    let rows = ways.map(|way| {
-        let made = way.peer().map(|tool| way::peers(tool, kernel, list));
-        let image = made.unwrap_or_else(|| way::own(way, kernel, list).build());
-        let size = fs::metadata(&image.path).expect("the image is there").len() as f64 / 1e6;
-        let console = Boots::of(Source::Closure, kernel, image).boot(way, list, None, &COUNTED);
-        let free = console.report().find_map(|line| line.trim_start().strip_prefix("MemFree")).expect("a report");
-        vec![way.name().into(), format!("{size:.2}"), millions(from_kernel(&console)), free.trim().into()]
-    });
-    let title = format!("Images for the list {}, compressed by zstd, the agent in them", list.name);
-    let headers = ["way", "MB", "million instructions from the kernel's start to the agent's", "MemFree there"];
-    table::print(&title, &headers, &rows.collect::<Vec<_>>());
 }
 
 /// Measures the instructions a module of longer and longer lists, with the indexes of the lists' modules and with those

@@ -99,25 +99,30 @@ pub fn programs(image: Image) -> Image {
     with_kmod(image.add(Path::new(&busybox()), "/bin/busybox").add(&root().join(INIT), "/bench/init"))
 }
 
-/// The compressed image that somebody would make for one way and one list.
+/// The image that somebody would make for one way and one list.
 pub fn own(way: Way, kernel: &Kernel, list: &List) -> Image {
-    let image = |init: &Path| Image::started_by(kernel, init).compressed().modules(&list.text);
     let shell = || {
-        let image = image(&root().join(INIT)).layout(SHELL).add(Path::new(&busybox()), "/bin/busybox");
+        let image = without_guest_init(kernel, &root().join(INIT)).modules(&list.text);
+        let image = image.add(Path::new(&busybox()), "/bin/busybox");
         image.file(&format!("/bench/{}", list.name), list.entries(), 0o644)
     };
     match way {
         Way::All | Way::Each => with_kmod(shell()),
         Way::Busybox => shell(),
-        _ => image(&built().join("guest-init")),
+        _ => Image::of(kernel).modules(&list.text),
     }
+}
+
+/// An image with the agent, and with another program in place of guest-init, at /bench/init.
+pub fn without_guest_init(kernel: &Kernel, init: &Path) -> Image {
+    Image::of(kernel).layout(LAYOUT).add(init, "/bench/init")
 }
 
 /// The shell's script as PID 1.
 const INIT: &str = "tests/bench/init";
 
 /// The layout of an image without guest-init.
-const SHELL: &str = r#"
+const LAYOUT: &str = r#"
 [directories]
 "/proc" = 0o555
 "/run" = 0o755

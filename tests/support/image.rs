@@ -40,9 +40,9 @@ impl Image {
         Self { directory: TempDir::new().expect("a temporary directory"), command, compression: "none" }
     }
 
-    /// Compresses the image, as guest-image does by default.
-    pub fn compressed(self) -> Self {
-        Self { compression: "zstd", ..self }
+    /// Takes this compression in place of none.
+    pub fn compressed(self, compression: &'static str) -> Self {
+        Self { compression, ..self }
     }
 
     /// Adds the modules that a list needs.
