@@ -4,6 +4,7 @@
 
 mod additions;
 mod append;
+mod compression;
 mod debian;
 mod modules;
 mod programs;

@@ -145,7 +145,7 @@ fn an_image_of_two_drivers_holds_them_unchanged() {
     let work = Work::new();
     let directory = kernel.directory.join("lib/modules");
     let arguments = ["e1000e EEE=1; i915", "--module-dir", directory.to_str().unwrap(), "--agent", "agent"];
-    work.build(&arguments);
+    work.build(&[&arguments[..], &["--compress", "zstd"]].concat());
     let image = read(&work.path("initramfs.img"));
     let modules: Vec<_> = image.iter().filter(|entry| entry.path.ends_with(".ko")).collect();
     assert!((10..40).contains(&modules.len()));

@@ -62,9 +62,9 @@ impl Work {
         let output = self.command(arguments).output().unwrap();
         let printed = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{printed}");
-        let (printed, _sizes) =
-            printed.rsplit_once(", unpacked ").and_then(|(printed, _)| printed.rsplit_once(", ")).unwrap();
-        printed.into()
+        let compressions = [", of which ", ", not compressed", ", unpacked "];
+        let end = compressions.iter().find_map(|text| printed.rfind(text)).unwrap_or_else(|| panic!("{printed}"));
+        printed[..printed[..end].rfind(", ").unwrap()].into()
     }
 
     /// Asserts that building fails without an image, and returns the output.

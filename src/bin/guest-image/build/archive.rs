@@ -171,6 +171,11 @@ impl Archive {
         self.placed.values().map(size).sum()
     }
 
+    /// The size of all files, in bytes.
+    pub fn content_size(&self) -> u64 {
+        self.files().map(|file| file.size).sum()
+    }
+
     /// Writes the archive. `copied` is called with the size of each copy that is written.
     pub fn write(&self, output: &mut dyn Write, mtime: u32, copied: &mut dyn FnMut(u64)) -> Result<()> {
         let mut record = Vec::new();

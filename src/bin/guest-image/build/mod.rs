@@ -33,10 +33,10 @@ use crate::shared::tree_options::TreeOptions;
 use additions::Addition;
 use append_to::ExistingImage;
 use archive::{Archive, Node};
-use image_file::Compression;
+use image_file::{Choice, Compression};
 use layout::Layout;
 use modules::ModuleOptions;
-use report::ReportFormat;
+use report::{ReportFormat, Written};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,8 +55,9 @@ Examples:
 /// SOURCE_DATE_EPOCH, or 0. The output file is written completely or not at all.
 ///
 /// The files of the image are listed on standard output: size, reason (the entry that first needs the file), and path.
-/// --json prints one object instead: "image", "release" (or null), "modules" (their number), "size", "unpacked", and
-/// "files", each with "path", "size" and "for" (the reason). Later versions may add keys. They remove none.
+/// --json prints one object instead: "image", "release" (or null), "modules" (their number), "size", "unpacked",
+/// "compression" ("none" or "zstd"), and "files", each with "path", "size" and "for" (the reason). Later versions may
+/// add keys. They remove none.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
@@ -87,8 +88,8 @@ pub struct Arguments {
     #[arg(long, value_name = "IMAGE", help = append_help())]
     append: Option<PathBuf>,
     /// The compression of the image
-    #[arg(long, value_enum, default_value = "zstd")]
-    compress: Compression,
+    #[arg(long, value_enum, default_value = "auto")]
+    compress: Choice,
     /// The file for the image; `-` is standard output. The report then goes to standard error
     #[arg(long, short, value_name = "FILE", default_value = "initramfs.img")]
     output: PathBuf,
@@ -126,13 +127,18 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         check_agent(&archive, path, machine, arguments.modules.allow_missing)?;
     }
 
+    let (compression, reason) = arguments.compress.for_archive(archive.content_size(), added.kernel_has_zstd);
+    if compression == Compression::Zstd && !added.kernel_has_zstd {
+        warn("the kernel can't read this image: its configuration has no CONFIG_RD_ZSTD; use --compress none");
+    }
     let mtime = source_date_epoch::read()?;
     let progress = Progress::new(archive.to_copy());
-    let sizes = image_file::write(&arguments.output, &archive.existing.bytes, arguments.compress, |output| {
+    let sizes = image_file::write(&arguments.output, &archive.existing.bytes, compression, |output| {
         archive.write(output, mtime, &mut |bytes| progress.advance(bytes))
     })?;
     drop(progress);
-    report::print(arguments.report_format(), &arguments.output, &archive, &added, sizes)?;
+    let written = Written { path: &arguments.output, sizes, compression, reason };
+    report::print(arguments.report_format(), &written, &archive, &added)?;
     Ok(Exit::Done)
 }
 

@@ -86,6 +86,7 @@ impl ModuleOptions {
         if self.all {
             selection = Selection::of_all(tree, directory, self.allow_missing)?;
         }
+        let kernel_config = KernelConfig::find(files.tree(0), self.tree.root(), &release);
         match self.tree.firmware_dir() {
             // To decompress a whole tree takes longer than the rest of the build. Its first module speaks for all.
             None if self.all && self.base.is_empty() => {
@@ -93,15 +94,15 @@ impl ModuleOptions {
                 module_tree::check_first(directory, &selection, machine)?;
             }
             folder => {
-                let config = KernelConfig::find(files.tree(0), self.tree.root(), &release);
-                let magic = VersionMagic::of_release(&release, config.as_ref());
+                let magic = VersionMagic::of_release(&release, kernel_config.as_ref());
                 let firmware = Firmware::new(folder, &release);
                 module_tree::look_into(archive, &tree, directory, machine, &magic, firmware, &selection)?;
             }
         }
         let form = self.module_files.unwrap_or(if self.all { ModuleFiles::Unchanged } else { ModuleFiles::Plain });
         module_tree::add(archive, &format!("{MODULES}/{release}"), &tree, directory, &mut selection, form)?;
-        Ok(AddedModules { release: Some(release), modules: selection.len() })
+        let kernel_has_zstd = kernel_config.is_none_or(|config| config.has("RD_ZSTD"));
+        Ok(AddedModules { release: Some(release), modules: selection.len(), kernel_has_zstd })
     }
 
     /// Opens the tree of the image, and behind it those that the VM has besides.

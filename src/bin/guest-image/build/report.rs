@@ -8,7 +8,7 @@ use indicatif::HumanBytes;
 use serde::Serialize;
 
 use super::archive::{Archive, Item};
-use super::image_file::{STDOUT, Sizes};
+use super::image_file::{Compression, STDOUT, Sizes};
 use super::selection::ALL;
 use crate::cli::stderr;
 use crate::cli::stdout::{self, NOTE, styled};
@@ -25,12 +25,32 @@ pub enum ReportFormat {
 }
 
 /// The modules that were added.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AddedModules {
     /// The release of their tree, if there was a tree.
     pub release: Option<String>,
     /// Their number.
     pub modules: usize,
+    /// Whether the kernel decompresses zstd, as far as its configuration is known.
+    pub kernel_has_zstd: bool,
+}
+
+impl Default for AddedModules {
+    fn default() -> Self {
+        Self { release: None, modules: 0, kernel_has_zstd: true }
+    }
+}
+
+/// An image that was written.
+pub struct Written<'a> {
+    /// The file, or [`STDOUT`].
+    pub path: &'a Path,
+    /// Its sizes.
+    pub sizes: Sizes,
+    /// Its compression.
+    pub compression: Compression,
+    /// Why it has that compression, if guest-image chose it.
+    pub reason: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -40,12 +60,14 @@ struct JsonReport<'a> {
     modules: usize,
     size: u64,
     unpacked: u64,
+    compression: Compression,
     files: Vec<Item<'a>>,
 }
 
 /// Prints the report on standard output, or on standard error if the image is written to standard output. The summary
 /// of the text format always goes to standard error.
-pub fn print(format: ReportFormat, image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> Result<()> {
+pub fn print(format: ReportFormat, written: &Written<'_>, archive: &Archive, added: &AddedModules) -> Result<()> {
+    let &Written { path: image, sizes, compression, .. } = written;
     let files: Vec<_> = archive.files().collect();
     let print = |text: &str| match image == Path::new(STDOUT) {
         true => {
@@ -62,11 +84,12 @@ pub fn print(format: ReportFormat, image: &Path, archive: &Archive, added: &Adde
             modules: added.modules,
             size: sizes.file,
             unpacked: sizes.unpacked,
+            compression,
             files,
         })?),
         ReportFormat::Text => {
             print(&listing(&files))?;
-            stderr::print(summary(image, archive, added, sizes));
+            stderr::print(summary(written, archive, added));
             Ok(())
         }
     }
@@ -89,12 +112,21 @@ fn listing(files: &[Item<'_>]) -> String {
     text
 }
 
-fn summary(image: &Path, archive: &Archive, added: &AddedModules, sizes: Sizes) -> String {
+fn summary(written: &Written<'_>, archive: &Archive, added: &AddedModules) -> String {
+    let Written { path, sizes, compression, reason } = written;
     let (file, unpacked) = (HumanBytes(sizes.file), HumanBytes(sizes.unpacked));
     let modules = if added.modules == 1 { "module" } else { "modules" };
-    let mut text = format!("{}: {} {modules}, {file}, unpacked {unpacked}", image.display(), added.modules);
+    let mut text = format!("{}: {} {modules}, {file}", path.display(), added.modules);
+    match compression {
+        Compression::Zstd => _ = write!(text, ", unpacked {unpacked}, compressed by zstd"),
+        Compression::None if archive.existing.bytes.is_empty() => text += ", not compressed",
+        Compression::None => _ = write!(text, ", of which {unpacked} appended, not compressed"),
+    }
+    if let Some(reason) = reason {
+        _ = write!(text, ": {reason}");
+    }
     if !archive.existing.bytes.is_empty() {
-        let _ = write!(text, "; boot with rdinit=/sbin/guest-init");
+        text += "; boot with rdinit=/sbin/guest-init";
     }
     text
 }
