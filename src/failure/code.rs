@@ -185,7 +185,7 @@ codes! {
     BadParameter = 0x44, Load, EINVAL: "a parameter's value is refused",
         "modinfo -p; the kernel's line above";
     BadSignature = 0x45, Load, EKEYREJECTED: "a module's signature is missing, wrong, or by an unknown key",
-        "how the module was signed; sig_enforce; lockdown";
+        "the signer named; whether the kernel and the modules come from one build; sig_enforce";
     Forbidden = 0x46, Load, EPERM: "this kernel does not permit the module to be loaded",
         "the cause named: nomodule, module_blacklist, modules_disabled, lockdown, CONFIG_MODULES";
     OutOfMemory = 0x47, Load, ENOMEM: "not enough memory for a module",

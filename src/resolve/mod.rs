@@ -10,4 +10,5 @@ pub mod modinfo;
 pub mod nearest;
 pub mod parameters;
 pub mod plan;
+pub mod signature;
 pub mod tree;

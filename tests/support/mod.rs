@@ -17,6 +17,7 @@ pub mod qmp;
 pub mod random;
 pub mod scene;
 pub mod scripts;
+pub mod signature;
 pub mod small_tree;
 pub mod verified;
 pub mod vm;

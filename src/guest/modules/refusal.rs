@@ -2,6 +2,7 @@
 //! file (MODPROBE.md 10.4).
 
 use core::ffi::CStr;
+use core::fmt;
 
 use rustix::system::uname;
 use syscalls::Errno;
@@ -16,10 +17,17 @@ use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::request::kernel::ModuleWords;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::plan::Step;
+use crate::resolve::signature::{Refusal, Signature};
 use crate::text::{Shown, Text};
+
+/// The end of the kernel's message about a module whose signature it can't verify (`security_locked_down`).
+const LOCKDOWN: &str = "unsigned module loading is restricted; see man kernel_lockdown.7";
 
 /// The failure for an error of finit_module or init_module. `file` and `parameters` are what was loaded. `words` are
 /// the words of the command line about modules. `messages` are the kernel's since the load began.
+///
+/// Out of line, so that its pages lie apart from the load's.
+#[inline(never)]
 pub fn to_failure(
     error: rustix::io::Errno,
     step: &Step<'_>,
@@ -45,6 +53,7 @@ pub fn to_failure(
             (Code::OtherKernel, other_kernel(&contents(), &message))
         }
         Errno::ENOEXEC => (Code::NotAModule, kernel_says(not_a_module(&contents()), &message)),
+        Errno::EPERM if message.ends_with(LOCKDOWN) => (Code::Forbidden, locked_down(&contents(), &message)),
         Errno::EPERM => (Code::Forbidden, forbidden(module, words, &message)),
         Errno::EINVAL | Errno::ENOENT if message.contains(" invalid for parameter ") => {
             (Code::BadParameter, Text::of(format_args!("the kernel says: {}", Shown(message.as_bytes()))))
@@ -57,7 +66,7 @@ pub fn to_failure(
         }
         Errno::EINVAL if contents().is_empty() => (Code::NotAModule, Text::of("the file is empty")),
         Errno::EKEYREJECTED | Errno::EBADMSG | Errno::ENOPKG | Errno::ENOKEY => {
-            (Code::BadSignature, kernel_says(bad_signature(errno), &message))
+            (Code::BadSignature, bad_signature(errno, &contents(), &message))
         }
         Errno::ENOMEM => (Code::OutOfMemory, kernel_says("no memory for it", &message)),
         Errno::ENOSYS => (Code::Forbidden, Text::of("this kernel was built without CONFIG_MODULES")),
@@ -111,14 +120,32 @@ fn not_a_module(file: &[u8]) -> &'static str {
     }
 }
 
-/// The reason of [`Code::BadSignature`].
-const fn bad_signature(errno: Errno) -> &'static str {
-    match errno {
-        Errno::EBADMSG => "its signature is malformed",
-        Errno::ENOPKG => "its signature uses an algorithm that this kernel lacks",
-        Errno::ENOKEY => "it is signed by a key that this kernel does not have",
-        _ => "it has no signature that this kernel accepts",
-    }
+/// The reason of [`Code::BadSignature`]. EKEYREJECTED has several causes, which the kernel's message tells apart
+/// (`module_sig_check` in kernel/module/signing.c). The kernel logs nothing if the signature does not fit.
+fn bad_signature(errno: Errno, file: &[u8], message: &str) -> Reason {
+    let is_about = |end: &str| message.ends_with(end);
+    let refusal = match Refusal::without_key(Signature::of(file)) {
+        Refusal::UnknownKey(_) if errno == Errno::EBADMSG => Refusal::Malformed,
+        Refusal::UnknownKey(signer) if errno == Errno::ENOPKG || is_about("unsupported crypto is rejected") => {
+            Refusal::Unsupported(Some(signer))
+        }
+        Refusal::UnknownKey(signer) if errno == Errno::EKEYREJECTED && !is_about("unavailable key is rejected") => {
+            Refusal::Wrong(signer)
+        }
+        other => other,
+    };
+    let is_silent = matches!(refusal, Refusal::Wrong(_)) && !message.starts_with("PKCS7: ");
+    refused(format_args!("{refusal}"), if is_silent { "" } else { message })
+}
+
+/// The reason of [`Code::Forbidden`] if the kernel is locked down. It refuses a module whose signature it can't verify.
+fn locked_down(file: &[u8], message: &str) -> Reason {
+    refused(format_args!("lockdown: {}", Refusal::without_key(Signature::of(file))), message)
+}
+
+#[inline(never)]
+fn refused(reason: fmt::Arguments<'_>, message: &str) -> Reason {
+    kernel_says(Text::<300>::of(reason).as_str(), message)
 }
 
 /// The reason of [`Code::Forbidden`] with EPERM: `nomodule`, `module_blacklist=`, kernel.modules_disabled, or lockdown.

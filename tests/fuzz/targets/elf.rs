@@ -1,16 +1,18 @@
-//! A module's file: its sections, its .modinfo, and the parameters that it does not have.
+//! A module's file: its signature, its sections, its .modinfo, and the parameters that it does not have.
 
 use guest_init::elf::Elf;
 use guest_init::failure::Code;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::parameters::unknown;
+use guest_init::resolve::signature::{Refusal, Signature, Signer};
 use guest_init::resolve::tree::module::Module;
 
-use super::{check_failure, check_within, first_line};
+use super::{check_failure, check_printable, check_within, first_line};
 
 /// Input: parameters on the first line, then the file.
 pub fn elf(input: &[u8]) {
     let (parameters, file) = first_line(input);
+    check_signature(file);
     let Some(elf) = Elf::new(file) else {
         assert!(ModInfo::find(file).is_none());
         return;
@@ -21,6 +23,24 @@ pub fn elf(input: &[u8]) {
     check_within(elf.interpreter().unwrap_or_default(), file);
     if let Some(info) = ModInfo::find(file) {
         check_info(&info, parameters, file);
+    }
+}
+
+/// The file may also be a message without a module.
+fn check_signature(file: &[u8]) {
+    if let Signature::Cms { module, message } = Signature::of(file) {
+        check_within(module, file);
+        check_within(message, file);
+    }
+    let of_message = Signer::of(file).map_or(Refusal::Missing, Refusal::Wrong);
+    for refusal in [Refusal::without_key(Signature::of(file)), of_message] {
+        if let Refusal::UnknownKey(signer) | Refusal::Wrong(signer) = refusal {
+            check_within(signer.name.unwrap_or_default(), file);
+            check_within(signer.number, file);
+        }
+        let text = refusal.to_string();
+        assert!(text.len() <= 500, "{} bytes: {text}", text.len());
+        check_printable(&text);
     }
 }
 
