@@ -9,6 +9,7 @@ mod kernels;
 mod place;
 mod real;
 mod root;
+mod signatures;
 mod trees;
 mod trouble;
 

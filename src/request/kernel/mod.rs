@@ -126,6 +126,13 @@ impl<'a> ModuleWords<'a> {
     pub const fn enforces_signatures(&self) -> bool {
         self.enforces_signatures
     }
+
+    /// Whether `lockdown=` has a level that the kernel knows (`lockdown_param` in security/lockdown/lockdown.c). The
+    /// words are read again, because PID 1 does not need this one: the kernel's message says that it is locked down.
+    pub fn locks_down(&self) -> bool {
+        let is_level = |value: Option<&[u8]>| matches!(value, Some(b"integrity" | b"confidentiality"));
+        self.words().any(|word| word.name == b"lockdown" && is_level(word.value))
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::place::Outcome;
 use super::place::Place;
 use crate::support::Kernel;
 use crate::support::scene::replace;
+use crate::support::signature::unsigned;
 
 const LIST: &str = "e1000e InterruptThrottleRate=3000,3000,3000 EEE=1; i915; fs-ext4; ?nosuch";
 
@@ -52,7 +53,7 @@ fn an_uncompressed_kernel_gives_the_same_findings() {
 fn a_module_of_the_same_release_built_otherwise_is_refused() {
     let kernel = Kernel::version("7.2");
     let place = Place::new();
-    let module = replace(&kernel.plain("dummy"), b" SMP preempt mod_unload", b" SMP preemqt mod_unload");
+    let module = replace(&unsigned(&kernel.plain("dummy")), b" SMP preempt mod_unload", b" SMP preemqt mod_unload");
     let tree = format!("root/lib/modules/{}", kernel.release);
     place.file(&format!("{tree}/kernel/dummy.ko"), module);
     place.file(&format!("{tree}/modules.dep"), "kernel/dummy.ko:\n");
@@ -84,7 +85,7 @@ fn modules_of_another_release_in_the_kernels_own_tree_are_refused() {
     assert_eq!(outcome.status, 1);
     // The release differs, and the versions are the kernel's: the kernel takes the module.
     let magic = |first: &str| format!("vermagic={first}{}", &kernel.release[1..]);
-    let own = replace(&kernel.plain("dummy"), magic("6").as_bytes(), magic("5").as_bytes());
+    let own = replace(&unsigned(&kernel.plain("dummy")), magic("6").as_bytes(), magic("5").as_bytes());
     place.file(&format!("{tree}/kernel/dummy.ko"), own);
     let outcome = place.check(&["--kernel", image.to_str().unwrap(), "dummy"]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
@@ -123,7 +124,7 @@ fn a_vmlinux_of_ppc64le_has_the_versions_of_its_symbols() {
     let place = Place::new();
     fs::remove_file(place.path("root/sbin/agent")).unwrap();
     let tree = format!("root/lib/modules/{}", kernel.release);
-    let mut module = kernel.plain("dummy");
+    let mut module = unsigned(&kernel.plain("dummy"));
     let name = b"\0_mcount\0";
     let at = module.windows(name.len()).position(|window| window == name).expect("dummy needs _mcount");
     // Before the name, which has 56 bytes, stands the version, of which eight bytes are kept and four are zero.

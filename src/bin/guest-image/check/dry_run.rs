@@ -160,7 +160,7 @@ impl DryRun<'_> {
 
         let kernel = KernelFacts::new(self.vm, self.machine, self.kernel.as_ref(), words, &trees, findings);
         findings.warnings.extend(kernel.unread());
-        findings.notes.extend(kernel.without_config());
+        findings.notes.extend(kernel.without_config().into_iter().chain(kernel.without_keys()));
         let mut inspection = Inspection::new(self.vm, kernel, &trees, ignored, findings);
         inspection.steps(&plan, &loader, &request.entries);
         let mut failures = inspection.finish(&trees.sources(&config));

@@ -101,6 +101,8 @@ pub enum Topic {
     Blacklisted,
     /// A module that was built for another release.
     Release,
+    /// Modules whose signature the kernel does not accept, or could not be verified here.
+    Signature,
     /// Firmware files that are missing, or were not looked for.
     Firmware,
     /// An index file that is missing.

@@ -37,6 +37,8 @@ pub struct Inspection<'i> {
     failures: Vec<Failure>,
     /// The number of modules in each compressed format.
     compressed: BTreeMap<Format, usize>,
+    /// The number of modules with the same remark on their signature.
+    signatures: BTreeMap<String, usize>,
 }
 
 impl<'i> Inspection<'i> {
@@ -49,8 +51,8 @@ impl<'i> Inspection<'i> {
         findings: &'i mut Findings,
     ) -> Self {
         let firmware = Firmware::new(vm.tree.firmware_dir(), &findings.release);
-        let (failures, compressed) = Default::default();
-        Self { findings, trees, kernel, firmware, ignored, failures, compressed }
+        let (failures, compressed, signatures) = Default::default();
+        Self { findings, trees, kernel, firmware, ignored, failures, compressed, signatures }
     }
 
     /// Inspects all steps of a plan, in order.
@@ -139,6 +141,10 @@ impl<'i> Inspection<'i> {
             };
             self.findings.notes.push(Remark::new(Topic::Compression, None, text));
         }
+        for (text, count) in &self.signatures {
+            let modules = if *count == 1 { "module" } else { "modules" };
+            self.findings.notes.push(Remark::new(Topic::Signature, None, format!("{count} {modules}: {text}")));
+        }
         self.failures
     }
 
@@ -156,8 +162,12 @@ impl<'i> Inspection<'i> {
             *self.compressed.entry(format).or_default() += 1;
         }
         let contents = file.contents(&step.module)?;
-        if let Some(text) = self.kernel.verdict(&step.module, &contents)? {
+        let verdict = self.kernel.verdict(&step.module, &contents)?;
+        if let Some(text) = verdict.warning {
             self.warn(Topic::Release, step, text);
+        }
+        if let Some(text) = verdict.signature {
+            *self.signatures.entry(text).or_default() += 1;
         }
         if let Some(info) = ModInfo::find(&contents) {
             self.parameters(step, Some(&info));

@@ -7,6 +7,7 @@ mod findings;
 mod inspection;
 mod kernel_image;
 mod kernel_verdict;
+mod signature;
 pub mod vm_options;
 
 use anyhow::Result;
@@ -36,6 +37,11 @@ Examples:
 /// of the plan is a step of PID 1, with the parameters from modprobe.d, the kernel command line and the list. Warnings
 /// and notes follow: parameters that a module does not have, with those that it has; modules that the kernel would
 /// refuse; firmware files that are missing. Nothing is loaded, and nothing is changed.
+///
+/// With --kernel the signature of each module is verified with the certificates in the kernel's image. A module whose
+/// signature is malformed or wrong is a failure. So is one that is unsigned, or signed by another key, if the kernel
+/// requires signatures: because of its configuration (CONFIG_MODULE_SIG_FORCE), of module.sig_enforce or of lockdown=
+/// in --cmdline. Else it is a note. Keys that are enrolled at run time, in MOK or in UEFI's db, can't be seen.
 ///
 /// Failures are printed as the guest would log them. To learn more about a code, run `guest-image explain CODE`.
 ///

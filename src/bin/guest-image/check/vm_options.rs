@@ -51,7 +51,8 @@ pub struct VmOptions {
     #[arg(long, value_name = "DISK=FILE")]
     pub disk: Vec<DiskFile>,
     /// The VM's kernel image: bzImage of x86_64 or s390x, Image of aarch64 or riscv64, vmlinux, or a unified kernel
-    /// image, compressed in any format that the kernel has. Modules that were not built for it are failures
+    /// image, compressed in any format that the kernel has. Modules that were not built for it are failures, and the
+    /// signatures of modules are verified with its certificates
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
     /// Exit with status 1 if there are warnings

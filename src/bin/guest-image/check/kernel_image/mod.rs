@@ -1,6 +1,7 @@
-//! A kernel image: its release, the version magic that its modules must have, its configuration, and the versions of
-//! its symbols.
+//! A kernel image: its release, the version magic that its modules must have, its configuration, the versions of
+//! its symbols, and the certificates of those who may sign modules.
 
+mod certificates;
 mod layers;
 
 use std::fs;
@@ -12,6 +13,7 @@ use memchr::memmem::{find, find_iter};
 
 use crate::shared::decompress;
 use crate::shared::symbol_versions::SymbolVersions;
+pub use certificates::Certificate;
 use layers::{BootImage, Layer, machine_of, uncompressed};
 
 /// The start of the banner that every uncompressed kernel contains (`linux_banner`).
@@ -32,6 +34,8 @@ pub struct KernelImage {
     pub config: Option<Vec<u8>>,
     /// The versions of its symbols, if it has them and is an ELF file.
     pub versions: Option<SymbolVersions>,
+    /// The certificates whose keys it accepts for modules, if they were found.
+    pub keys: Option<Vec<Certificate>>,
     /// Why the kernel in the image could not be read.
     pub unread: Option<String>,
 }
@@ -83,6 +87,7 @@ impl KernelImage {
                 vermagic: None,
                 config: None,
                 versions: None,
+                keys: None,
                 unread: Some(format!("{error:#}")),
             }),
         }
@@ -93,7 +98,9 @@ impl KernelImage {
         let vermagic = vermagic(image, &release);
         let unread = vermagic.is_none().then(|| "it has no version magic".into());
         let versions = SymbolVersions::of_kernel(image);
-        Self { machine, vermagic, config: embedded_config(image), versions, unread, release }
+        let is_big_endian = machine.is_some_and(|machine| machine.big_endian);
+        let keys = certificates::builtin_trusted_keys(image, is_big_endian);
+        Self { machine, vermagic, config: embedded_config(image), versions, keys, unread, release }
     }
 }
 
