@@ -9,6 +9,7 @@ mod debian;
 mod modules;
 mod programs;
 mod real;
+mod whole_root;
 pub mod work;
 
 use std::fs;

@@ -63,8 +63,7 @@ fn an_unreadable_file_is_no_verdict() {
 fn wrong_arguments_are_status_2() {
     let place = Place::new();
     for arguments in [
-        &["check", "--root", "root", "--module-dir", "x"][..],
-        &["check", "--share", "x"],
+        &["check", "--share", "x"][..],
         &["check", "--lists", "x"],
         &["explain", "--all", "0x42"],
         &["explain", "0x7f"],

@@ -10,9 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use cpio::NewcReader;
 
 use crate::shared::decompress::{self, Packing, first_stream};
+use crate::shared::links::follow;
 
-/// The most links on the way to a file (MAXSYMLINKS of the kernel).
-const MOST_LINKS: usize = 40;
 /// The file type's bits of a mode (S_IFMT).
 const TYPE: u32 = 0o170_000;
 
@@ -129,33 +128,6 @@ impl ExistingImage {
             }
         }
     }
-}
-
-/// A path of an image with the links on the way followed, and with `last` also a link at its end. `link_at` returns the
-/// target of the link at a path.
-///
-/// Error: a loop of links.
-pub fn follow<'l>(path: &'l str, last: bool, link_at: &dyn Fn(&str) -> Option<&'l str>) -> Result<String> {
-    let mut rest: Vec<_> = path.rsplit('/').collect();
-    let mut done: Vec<&str> = Vec::new();
-    let mut links = 0;
-    while let Some(part) = rest.pop() {
-        match part {
-            "" | "." => continue,
-            ".." => {
-                done.pop();
-                continue;
-            }
-            _ => done.push(part),
-        }
-        if let (Some(target), true) = (link_at(&done.join("/")), last || !rest.is_empty()) {
-            links += 1;
-            ensure!(links <= MOST_LINKS, "/{path}: a loop of symbolic links");
-            done.truncate(if target.starts_with('/') { 0 } else { done.len() - 1 });
-            rest.extend(target.rsplit('/'));
-        }
-    }
-    Ok(done.join("/"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod module_tree;
 pub mod modules;
 mod report;
 mod selection;
+mod whole_root;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ use guest_init::machine::Machine;
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Progress;
-use crate::cli::stderr::{Failures, warn};
+use crate::cli::stderr::{self, Failures, warn};
 use crate::shared::decompress;
 use crate::shared::lists::Lists;
 use crate::shared::program;
@@ -43,6 +44,7 @@ Examples:
   guest-image build --init guest-init --agent agent --release 6.1.0-56-amd64 'e1000e; i915'
   guest-image build --init guest-init --agent agent --root rootfs --file pod.list -o initramfs.img
   guest-image build --init guest-init --agent agent --root rootfs --modalias devices @devices
+  docker export app | guest-image build --init guest-init --root - --whole-root --module-dir /lib/modules virtio_net
   guest-image build --init guest-init --append /boot/initrd.img-6.1.0-56-amd64 -o both.img";
 
 /// Makes an initramfs with guest-init, the agent, and the modules of module lists.
@@ -85,6 +87,11 @@ pub struct Arguments {
     /// Use this layout instead of guest-image's own, initramfs/layout.toml
     #[arg(long, value_name = "FILE")]
     layout: Option<PathBuf>,
+    /// Copy all files of --root into the image, with their modes, links and devices, and the owners that a tar file has.
+    /// guest-init's own files replace those of the same paths. The modules of the lists replace its lib/modules. The
+    /// image needs no --agent: name the root's own program with guest_init.agent= at boot
+    #[arg(long, requires = "root", conflicts_with = "append")]
+    whole_root: bool,
     #[arg(long, value_name = "IMAGE", help = append_help())]
     append: Option<PathBuf>,
     /// The compression of the image
@@ -115,14 +122,21 @@ fn append_help() -> String {
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let init = arguments.modules.tree.on_host(&arguments.init);
     let machine = init::check(&init)?;
+    let tree = &arguments.modules.tree;
+    tree.unpack_root(machine)?;
     let existing = arguments.append.as_deref().map(ExistingImage::read).transpose()?;
     let mut archive = Archive::append_to(existing.unwrap_or_default());
     let layout = Layout::read(arguments.layout.as_deref())?;
-    let agent = arguments.agent.as_deref().map(|agent| arguments.modules.tree.on_host(agent));
-    layout.add_to(&mut archive, &init, agent.as_deref(), arguments.no_agent)?;
-    let added = arguments.modules.add_to(&mut archive, &arguments.lists.read()?, &arguments.config, Some(machine))?;
-    add_config(&mut archive, &arguments.config, &arguments.modules.tree)?;
-    arguments.add.iter().try_for_each(|addition| addition.add_to(&mut archive, &arguments.modules.tree))?;
+    let agent = arguments.agent.as_deref().map(|agent| tree.on_host(agent));
+    let mut config = arguments.config.clone();
+    if arguments.whole_root {
+        whole_root::add_to(&mut archive, tree)?;
+        config.extend(whole_root::config(tree));
+    }
+    layout.add_to(&mut archive, &init, agent.as_deref(), arguments.no_agent || arguments.whole_root)?;
+    let added = arguments.modules.add_to(&mut archive, &arguments.lists.read()?, &config, Some(machine))?;
+    add_config(&mut archive, &arguments.config, tree)?;
+    arguments.add.iter().try_for_each(|addition| addition.add_to(&mut archive, tree))?;
     if let (Some(_), Some(path)) = (agent, layout.agent()) {
         check_agent(&archive, path, machine, arguments.modules.allow_missing)?;
     }
@@ -139,6 +153,12 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     drop(progress);
     let written = Written { path: &arguments.output, sizes, compression, reason };
     report::print(arguments.report_format(), &written, &archive, &added)?;
+    if arguments.whole_root
+        && arguments.report_format() == ReportFormat::Text
+        && let Some(words) = whole_root::agent_words(&archive, tree, layout.agent())
+    {
+        stderr::print(format_args!("{}: boot with {words}", arguments.output.display()));
+    }
     Ok(Exit::Done)
 }
 

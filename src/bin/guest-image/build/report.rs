@@ -7,7 +7,7 @@ use anyhow::Result;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use super::archive::{Archive, Item};
+use super::archive::{Archive, Item, WHOLE_ROOT};
 use super::image_file::{Compression, STDOUT, Sizes};
 use super::selection::ALL;
 use crate::cli::stderr;
@@ -95,7 +95,7 @@ pub fn print(format: ReportFormat, written: &Written<'_>, archive: &Archive, add
     }
 }
 
-/// A line for each file. All files of `--all-modules` share one.
+/// A line for each file. All files of `--all-modules` share one, and so do those of `--whole-root`.
 fn listing(files: &[Item<'_>]) -> String {
     let width = files.iter().map(|file| file.why.len()).max().unwrap_or_default();
     let mut text = String::new();
@@ -103,11 +103,13 @@ fn listing(files: &[Item<'_>]) -> String {
         let size = HumanBytes(size).to_string();
         let _ = writeln!(text, "{size:>11}  {}  {what}", styled(NOTE, format_args!("{why:width$}")));
     };
-    let (whole, others): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.why == ALL);
-    others.into_iter().for_each(|file| line(file.size, file.why, file.path));
-    if !whole.is_empty() {
-        let size = whole.iter().map(|file| file.size).sum();
-        line(size, ALL, &format!("{} modules", whole.len()));
+    let is_single = |file: &&Item<'_>| !matches!(file.why, ALL | WHOLE_ROOT);
+    files.iter().filter(is_single).for_each(|file| line(file.size, file.why, file.path));
+    for (why, noun) in [(ALL, "modules"), (WHOLE_ROOT, "files")] {
+        let sizes: Vec<_> = files.iter().filter(|file| file.why == why).map(|file| file.size).collect();
+        if !sizes.is_empty() {
+            line(sizes.iter().sum(), why, &format!("{} {noun}", sizes.len()));
+        }
     }
     text
 }

@@ -61,7 +61,8 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    lists(arguments.lists.read(), &arguments.vm)
+    let root = arguments.vm.tree.unpack_root(MACHINE);
+    lists(root.and_then(|()| arguments.lists.read()), &arguments.vm)
 }
 
 /// The machine of a VM: this computer's, unless an option says more. A kernel image that can't be read says nothing.

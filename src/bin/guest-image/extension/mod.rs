@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use guest_init::bare::start::MACHINE;
 use indicatif::HumanBytes;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -112,6 +113,7 @@ impl Target {
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let target = &arguments.target;
     word::warning_about_serial(&target.disk()).iter().for_each(stderr::warn);
+    arguments.options.tree.unpack_root(MACHINE)?;
     let draft = Draft::beside(&arguments.output)?;
     let work = tempfile::Builder::new().prefix(".extension").tempdir_in(folder_of(&arguments.output));
     let work = work.with_context(|| arguments.output.display().to_string())?;

@@ -51,6 +51,10 @@ impl Staging {
                 mknodat(CWD, path, kind, Mode::empty(), makedev(*major, *minor))?;
                 set_mode(path, mode)?;
             }
+            Node::Fifo => {
+                mknodat(CWD, path, FileType::Fifo, Mode::empty(), 0)?;
+                set_mode(path, mode)?;
+            }
             Node::Bytes(bytes) => {
                 fs::write(path, bytes)?;
                 set_mode(path, mode)?;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Arg, Args};
+use guest_init::bare::start::MACHINE;
 use serde::Serialize;
 
 use crate::check;
@@ -104,6 +105,7 @@ struct Input {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
+    arguments.vm.tree.unpack_root(MACHINE)?;
     let input = Input::read(&arguments.files, arguments.pod.as_deref())?;
     let configuration = input.configuration.unwrap_or_default();
     configuration.warnings.iter().for_each(stderr::warn);

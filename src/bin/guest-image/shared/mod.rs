@@ -1,6 +1,8 @@
 //! Arguments and files that several commands read, and rules that several commands apply: module lists, modaliases,
-//! the module tree, firmware, programs, logs, compressed files, hash trees, output files, what the kernel compares.
+//! the module tree, containers, firmware, programs, logs, compressed files, hash trees, output files, what the kernel
+//! compares.
 
+pub mod container_root;
 pub mod decompress;
 pub mod draft;
 pub mod firmware;
@@ -8,6 +10,7 @@ pub mod folder;
 pub mod hash_tree;
 pub mod hex;
 pub mod kernel_config;
+pub mod links;
 pub mod lists;
 pub mod log_file;
 pub mod machine;

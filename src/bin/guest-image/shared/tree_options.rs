@@ -2,26 +2,35 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use guest_init::guest::modules::config_files::ConfigPath;
 use guest_init::guest::modules::tree::MODULES;
 use guest_init::guest::system::files::Directory;
+use guest_init::machine::Machine;
 
+use super::container_root::{self, UnpackedRoot};
 use super::firmware::FIRMWARE;
 use super::folder::Folder;
 
 /// The arguments for a module tree.
 #[derive(Debug, Args)]
 pub struct TreeOptions {
-    /// The guest's root file system as a folder: its modules are in DIR/lib/modules or DIR/usr/lib/modules, its
-    /// firmware in lib/firmware beside them. Absolute links below DIR begin at DIR. check also reads its modprobe.d
-    #[arg(long, value_name = "DIR")]
+    /// The guest's root file system: a folder, a tar file such as that of `docker export`, or an OCI image layout as a
+    /// folder or a tar file; `-` is a tar file on standard input. Modules are looked up in its lib/modules or
+    /// usr/lib/modules, firmware in lib/firmware beside them, and files of other options that lie below ROOT. Absolute
+    /// links in it begin at ROOT. build copies nothing else of it, unless --whole-root says so. check also reads its
+    /// modprobe.d
+    #[arg(long, value_name = "ROOT")]
     root: Option<PathBuf>,
+    /// The root, if it had to be unpacked.
+    #[arg(skip)]
+    unpacked: OnceLock<UnpackedRoot>,
     /// The folder that holds RELEASE/modules.dep. check takes several, and the first that has a module counts; build
     /// and extension take one, and the others as --base [default: lib/modules of --root, or else /lib/modules]
-    #[arg(long, value_name = "DIR", conflicts_with = "root")]
+    #[arg(long, value_name = "DIR")]
     module_dir: Vec<PathBuf>,
     /// The kernel's release, as `uname -r` prints it in the guest [default: the only one in the module folder]
     #[arg(long)]
@@ -32,9 +41,32 @@ pub struct TreeOptions {
 }
 
 impl TreeOptions {
+    /// Unpacks the root if it is a tar file or an image for several machines. Every command calls this first.
+    pub fn unpack_root(&self, machine: &Machine) -> Result<()> {
+        if let Some(root) =
+            self.root.as_deref().map(|path| container_root::unpack(path, machine)).transpose()?.flatten()
+        {
+            let _ = self.unpacked.set(root);
+        }
+        Ok(())
+    }
+
+    /// The root, if it had to be unpacked.
+    pub fn unpacked_root(&self) -> Option<&UnpackedRoot> {
+        self.unpacked.get()
+    }
+
+    /// The path that `--root` names. Paths of other options that begin with it mean files of the root.
+    pub fn root_path(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
     /// The guest's root, if `--root` names it.
     pub fn root(&self) -> Option<Folder> {
-        self.root.as_deref().map(Folder::of_guest)
+        let path = self.root_path()?;
+        let folder = self.unpacked_root().map(|root| Folder::of_guest(&root.path()));
+        // Messages name the root as its option does.
+        Some(folder.map_or_else(|| Folder::of_guest(path), |folder| Folder { path: path.into(), ..folder }))
     }
 
     /// The release that `--release` names.

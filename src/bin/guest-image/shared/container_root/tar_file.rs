@@ -1,0 +1,108 @@
+//! Tar files: what `docker export` writes, and the layers of a container image.
+
+use std::io::{BufRead, Read};
+
+use anyhow::{Context, Result, bail};
+use guest_init::guest::modules::unpack::Format;
+use tar::{Archive, Entry, EntryType};
+
+use super::super::decompress::Packing;
+use super::files::{Attributes, MOST_BYTES, RootFiles, RootNode};
+
+/// The start of the names that stand for removed files (OCI image specification, layer.md, Whiteouts).
+const WHITEOUT: &str = ".wh.";
+/// The name that hides everything that earlier layers have in its directory.
+const OPAQUE: &str = ".wh..wh..opq";
+/// The key of an extended attribute in a header of pax.
+const XATTR: &str = "SCHILY.xattr.";
+/// The most bytes of a decompressed tar file: its contents, and as much again for headers.
+const LONGEST_TAR: u64 = 2 * MOST_BYTES;
+
+/// What a tar file is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// All files of a root.
+    Whole,
+    /// The changes of a layer, with whiteouts.
+    Layer,
+}
+
+/// Adds the entries of a tar file to a root. The file may be compressed.
+pub fn read(files: &mut RootFiles, file: impl BufRead, form: Form) -> Result<()> {
+    let mut archive = Archive::new(decompressed(file)?);
+    for entry in archive.entries()? {
+        let mut entry = entry.context("not a tar file, or a damaged one")?;
+        let name = text(&entry.path_bytes())?;
+        add(files, &mut entry, &name, form).with_context(|| format!("/{}", name.trim_start_matches(['.', '/'])))?;
+    }
+    Ok(())
+}
+
+fn add<R: Read>(files: &mut RootFiles, entry: &mut Entry<'_, R>, name: &str, form: Form) -> Result<()> {
+    let (directory, last) = name.trim_end_matches('/').rsplit_once('/').unwrap_or(("", name));
+    if form == Form::Layer && last.starts_with(WHITEOUT) {
+        return match last.strip_prefix(WHITEOUT) {
+            _ if last == OPAQUE => files.white_out_below(directory),
+            // Data of AUFS itself.
+            Some(hidden) if hidden.starts_with(WHITEOUT) => Ok(()),
+            Some("" | "." | "..") | None => bail!("a whiteout without a name"),
+            Some(hidden) => files.white_out(&format!("{directory}/{hidden}")),
+        };
+    }
+    let header = entry.header();
+    let id = |id: std::io::Result<u64>| u32::try_from(id?).context("a user or group of more than 32 bits");
+    let (uid, gid) = (id(header.uid())?, id(header.gid())?);
+    let attributes = Attributes { mode: header.mode()? & 0o7777, uid, gid };
+    let device = || Ok::<_, std::io::Error>((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0)));
+    let node = match header.entry_type() {
+        EntryType::XGlobalHeader => return Ok(()),
+        EntryType::Link => return files.place_hard_link(name, &target(entry)?),
+        EntryType::Directory => RootNode::Directory,
+        // Before POSIX, a slash at the end was the mark of a directory.
+        EntryType::Regular if name.ends_with('/') => RootNode::Directory,
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => files.store(entry.size(), entry)?,
+        EntryType::Symlink => RootNode::Link(target(entry)?),
+        EntryType::Char => device().map(|(major, minor)| RootNode::CharDevice(major, minor))?,
+        EntryType::Block => device().map(|(major, minor)| RootNode::BlockDevice(major, minor))?,
+        EntryType::Fifo => RootNode::Fifo,
+        other => bail!("an entry of a type that an image can't hold: {:?}", char::from(other.as_byte())),
+    };
+    note_xattrs(files, entry, name)?;
+    files.place(name, node, attributes)
+}
+
+/// The target of a link.
+fn target<R: Read>(entry: &Entry<'_, R>) -> Result<String> {
+    let target = text(&entry.link_name_bytes().context("a link without a target")?)?;
+    // The kernel passes over a longer link.
+    anyhow::ensure!(!target.is_empty() && target.len() < 4096, "a link of {} bytes", target.len());
+    Ok(target)
+}
+
+/// Counts the files with extended attributes, which an initramfs can't hold.
+fn note_xattrs<R: Read>(files: &mut RootFiles, entry: &mut Entry<'_, R>, name: &str) -> Result<()> {
+    let Some(extensions) = entry.pax_extensions()? else { return Ok(()) };
+    let has = extensions.flatten().any(|extension| extension.key_bytes().starts_with(XATTR.as_bytes()));
+    if has {
+        files.with_xattrs.get_or_insert_with(|| (name.into(), 0)).1 += 1;
+    }
+    Ok(())
+}
+
+fn text(bytes: &[u8]) -> Result<String> {
+    String::from_utf8(bytes.into()).map_err(|_| anyhow::anyhow!("{}: not UTF-8", String::from_utf8_lossy(bytes)))
+}
+
+/// The tar file itself, decompressed while it is read.
+fn decompressed<'f>(mut file: impl BufRead + 'f) -> Result<Box<dyn Read + 'f>> {
+    let plain: Box<dyn Read + 'f> = match Packing::of(file.fill_buf()?) {
+        None => Box::new(file),
+        Some(Packing::Module(Format::Gzip)) => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+        Some(Packing::Module(Format::Zstd)) => Box::new(zstd::Decoder::with_buffer(file)?),
+        Some(Packing::Bzip2) => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
+        Some(other) => {
+            bail!("compressed with {}; decompress it first, for instance into a pipe to --root -", other.name())
+        }
+    };
+    Ok(Box::new(plain.take(LONGEST_TAR)))
+}
