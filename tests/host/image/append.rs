@@ -162,6 +162,30 @@ fn without_a_list_the_indexes_have_the_other_images_modules() {
 }
 
 #[test]
+fn a_file_with_several_names_is_unlinked_before_it_is_replaced() {
+    let work = super::with_tree();
+    // dracut makes equal files one file. The kernel would write each new index into all of them.
+    let names = ["modules.alias.bin", "modules.dep.bin"].map(|name| format!("lib/modules/1.0/{name}"));
+    let mut base =
+        archive(&[("lib", DIRECTORY, ""), ("lib/modules", DIRECTORY, ""), ("lib/modules/1.0", DIRECTORY, "")]);
+    base.extend({
+        let mut bytes = Vec::new();
+        for name in &names {
+            Builder::new(name).mode(FILE).nlink(2).ino(9).write(&mut bytes, 0).finish().unwrap();
+        }
+        trailer(bytes).unwrap()
+    });
+    fs::write(work.path("other.img"), &base).unwrap();
+    work.build(&[&ARGUMENTS[..], &["base"]].concat());
+    let entries = read_entries(&appended(&work, &base));
+    for name in &names {
+        let modes: Vec<_> = entries.iter().filter(|entry| entry.path == *name).map(|entry| entry.mode).collect();
+        assert_eq!(modes, [LINK, FILE], "{name}");
+    }
+    assert_eq!(entries.iter().filter(|entry| entry.path.ends_with("modules.symbols.bin")).count(), 1);
+}
+
+#[test]
 fn a_file_that_is_no_image_or_of_another_tree_is_refused() {
     let work = super::with_tree();
     let printed = |bytes: &[u8], arguments: &[&str]| {

@@ -20,6 +20,8 @@ const TYPE: u32 = 0o170_000;
 enum NodeKind {
     Directory,
     Link(String),
+    /// A regular file that has other names as well.
+    HardLink,
     Other,
 }
 
@@ -59,6 +61,11 @@ impl ExistingImage {
         self.entries.get(path) == Some(&NodeKind::Directory)
     }
 
+    /// Whether a file with several names stands at such a path.
+    pub fn has_hard_link(&self, path: &str) -> bool {
+        self.entries.get(path) == Some(&NodeKind::HardLink)
+    }
+
     /// The paths below a directory.
     pub fn below<'a>(&'a self, directory: &'a str) -> impl Iterator<Item = &'a str> {
         self.entries.keys().filter_map(move |path| path.strip_prefix(directory)?.strip_prefix('/'))
@@ -74,7 +81,7 @@ impl ExistingImage {
     pub fn link(&self, path: &str) -> Option<&str> {
         match self.entries.get(path)? {
             NodeKind::Link(target) => Some(target),
-            NodeKind::Directory | NodeKind::Other => None,
+            NodeKind::Directory | NodeKind::HardLink | NodeKind::Other => None,
         }
     }
 
@@ -120,6 +127,7 @@ impl ExistingImage {
             let kind = match entry.mode() & TYPE {
                 0o040_000 => NodeKind::Directory,
                 0o120_000 => NodeKind::Link(String::from_utf8(content)?),
+                0o100_000 if entry.nlink() > 1 => NodeKind::HardLink,
                 _ => NodeKind::Other,
             };
             let path = entry.name().trim_start_matches("./").trim_matches('/');

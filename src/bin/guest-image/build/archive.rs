@@ -250,6 +250,9 @@ impl Archive {
                 }
                 None => content = placed.content()?,
             }
+            if self.existing.has_hard_link(path) {
+                unlink(path, output)?;
+            }
             let size = u32::try_from(content.len()).with_context(|| format!("{path}: a file of 4 GiB or more"))?;
             record.clear();
             let mut entry = header.write(&mut record, size);
@@ -301,6 +304,19 @@ impl Archive {
             None => self.existing.link(path),
         }
     }
+}
+
+/// Has the kernel unlink the file at a path. It only writes into a file that exists, and so into all of the file's
+/// names, unless the file's type changes (`clean_path` in init/initramfs.c).
+fn unlink(path: &str, output: &mut dyn Write) -> Result<()> {
+    let target = b"/";
+    let link = Builder::new(path).mode(0o777).set_mode_file_type(ModeFileType::Symlink);
+    let mut record = Vec::new();
+    let mut entry = link.write(&mut record, target.len() as u32);
+    entry.write_all(target)?;
+    entry.finish()?;
+    output.write_all(&record)?;
+    Ok(())
 }
 
 impl Placed {
