@@ -63,7 +63,7 @@ fn longest_command_lines() -> String {
 #[test]
 fn the_documented_limits_of_command_lines_are_those_of_the_machines() {
     let expected = longest_command_lines();
-    let page = include_str!("../../src/bin/guest-image/docs/man/guest_init.rs");
+    let page = include_str!("../../src/bin/guest-image/docs/man/guest_init/introduction.rs");
     let page = page.split_whitespace().filter(|word| *word != "\\").collect::<Vec<_>>().join(" ");
     for text in [prose(), page] {
         assert!(text.contains(&format!(": {expected}. ")), "{expected}");

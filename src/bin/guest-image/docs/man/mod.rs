@@ -4,6 +4,7 @@
 //! code.
 
 mod guest_init;
+mod markup;
 
 use std::path::PathBuf;
 use std::{fs, io};
@@ -29,7 +30,9 @@ pub fn run(arguments: &Arguments, tool: Command) -> Result<Exit> {
     fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     let mut tool = tool.disable_help_subcommand(true);
     tool.build();
-    let mut pages = vec![("guest-init.8".to_string(), guest_init::page().into_bytes())];
+    let mut pages = vec![
+        ("guest-init.8".to_string(), guest_init::page().into_bytes()),
+    ];
     for command in [&tool].into_iter().chain(tool.get_subcommands()) {
         let man = Man::new(command.clone()).source(concat!("guest-image ", env!("CARGO_PKG_VERSION")));
         pages.push((man.get_filename(), page(&man, command)?));
@@ -57,7 +60,14 @@ fn page(man: &Man, command: &Command) -> io::Result<Vec<u8>> {
         ending.control("SH", [heading.to_uppercase().as_str()]).control("nf", []);
         ending.text([roman(lines)]).control("fi", []);
     }
-    ending.control("SH", ["SEE ALSO"]).text([bold("guest-image"), roman("(1), "), bold("guest-init"), roman("(8)")]);
+    ending.control("SH", ["SEE ALSO"]).text([
+        bold("guest-image"),
+        roman("(1), "),
+        bold("guest-init"),
+        roman("(8), "),
+        bold("guest-init-recipes"),
+        roman("(7)"),
+    ]);
     ending.to_writer(&mut page)?;
     Ok(page)
 }
