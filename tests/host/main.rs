@@ -1,5 +1,5 @@
 //! guest-image, the host's tool: `build`, `check`, `explain`, `extension`, `kata`, `listen` and `timeline`, the
-//! manual pages and the completions.
+//! manual pages with their recipes, and the completions.
 
 mod check;
 mod explain;
@@ -8,6 +8,7 @@ mod image;
 mod kata;
 mod listen;
 mod pages;
+mod recipes;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeline;

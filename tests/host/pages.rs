@@ -71,7 +71,7 @@ fn every_command_has_a_page() {
     let names = commands.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
     let mut expected: BTreeSet<_> = names.map(|name| format!("guest-image-{name}.1")).collect();
     assert!(expected.len() > 4, "{help}");
-    expected.extend(["guest-image.1".to_string(), "guest-init.8".to_string()]);
+    expected.extend(["guest-image.1", "guest-init.8", "guest-init-recipes.7"].map(String::from));
     let files = fs::read_dir(pages.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<_> = files.collect();
     assert_eq!(files, expected);

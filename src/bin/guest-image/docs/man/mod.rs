@@ -1,10 +1,11 @@
 //! `guest-image man`: writes the manual pages.
 //!
 //! The pages of guest-image are made from its help texts. [`guest_init`] makes guest-init(8), from the tables of the
-//! code.
+//! code, and [`recipes`] makes guest-init-recipes(7).
 
 mod guest_init;
 mod markup;
+mod recipes;
 
 use std::path::PathBuf;
 use std::{fs, io};
@@ -16,7 +17,7 @@ use roff::{Roff, bold, roman};
 
 use crate::cli::exit::{self, Exit};
 
-/// Writes the manual pages guest-init(8), guest-image(1) and one for each of its commands.
+/// Writes the manual pages guest-init(8), guest-init-recipes(7), guest-image(1) and one for each of its commands.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The folder for the pages. It is made if it does not exist
@@ -32,6 +33,7 @@ pub fn run(arguments: &Arguments, tool: Command) -> Result<Exit> {
     tool.build();
     let mut pages = vec![
         ("guest-init.8".to_string(), guest_init::page().into_bytes()),
+        ("guest-init-recipes.7".to_string(), recipes::page().into_bytes()),
     ];
     for command in [&tool].into_iter().chain(tool.get_subcommands()) {
         let man = Man::new(command.clone()).source(concat!("guest-image ", env!("CARGO_PKG_VERSION")));
