@@ -103,7 +103,7 @@ fn a_containers_root_reaches_its_program() {
 #[test]
 fn mkosi_takes_the_configuration() {
     let (_, printed) = run("mkosi");
-    assert!(printed.contains("linux-image-amd64") && printed.contains("cpio"), "{printed}");
+    assert!(printed.contains("linux-image-cloud-amd64") && printed.contains("cpio"), "{printed}");
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Tar {
 }
 
 /// Writes a blob of an OCI image layout and returns its descriptor.
-fn blob(layout: &Path, media_type: &str, content: &[u8]) -> Value {
+pub fn blob(layout: &Path, media_type: &str, content: &[u8]) -> Value {
     let digest: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
     let folder = layout.join("blobs/sha256");
     fs::create_dir_all(&folder).expect("a folder");

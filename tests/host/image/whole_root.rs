@@ -207,6 +207,45 @@ fn the_layers_of_an_oci_image_lie_one_over_the_other() {
     assert!(work.fails(&["--root", "layout", "--whole-root"]).contains("No such file"));
 }
 
+#[test]
+fn an_oci_layout_without_one_image_for_the_machine_is_refused() {
+    let work = Work::new();
+    work.file("layout/x", "");
+    let layout = work.path("layout");
+    let tar = |name: &str| Tar::new().file(name, 0o644, "").bytes();
+    let named = |mut image: serde_json::Value, name: &str| {
+        image["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+        image
+    };
+    let image =
+        |architecture: &str, name: &str| named(container::image(&layout, architecture, &[tar(name)], &[]), name);
+    let mut encrypted = image("amd64", "e");
+    let [first, second, foreign] = [image("amd64", "1"), image("amd64", "2"), image("arm64", "f")];
+    let mut too_long = first.clone();
+    too_long["size"] = 9.into();
+    let manifest = layout.join("blobs/sha256").join(&encrypted["digest"].as_str().unwrap()["sha256:".len()..]);
+    let changed = fs::read_to_string(manifest).unwrap().replace("layer.v1.tar", "layer.v1.tar+encrypted");
+    encrypted = container::blob(&layout, "application/vnd.oci.image.manifest.v1+json", changed.as_bytes());
+    let mut outside = first.clone();
+    outside["digest"] = "sha256:../../../init".into();
+    let cases = [
+        (vec![first.clone(), second], "it has several images: ["),
+        (vec![foreign], "the image is for arm64, not for amd64"),
+        (vec![], "it has no image for linux/amd64"),
+        (vec![too_long], "bytes, and its descriptor has 9"),
+        (vec![encrypted], " is encrypted"),
+        (vec![outside], "is no digest of SHA-256 or SHA-512"),
+    ];
+    for (manifests, expected) in cases {
+        container::index(&layout, &manifests);
+        let printed = work.fails(&["--root", "layout", "--whole-root"]);
+        assert!(printed.starts_with("guest-image: layout: ") && printed.contains(expected), "{expected}: {printed}");
+    }
+    // One image with two names is one image.
+    container::index(&layout, &[first.clone(), named(first, "another")]);
+    work.build(&["--root", "layout", "--whole-root"]);
+}
+
 /// The first part of the path in a line of [`listing`].
 fn top(line: &str) -> &str {
     line[7..].split(['/', ' ']).next().unwrap()
@@ -227,6 +266,11 @@ fn a_folder_is_copied_with_links_and_hard_links() {
         (same.inode, (0, 0), &b"app"[..], &b""[..])
     );
     assert_eq!(entry(&image, "dangling").content, b"/nowhere");
+
+    work.remove_image();
+    std::os::unix::net::UnixListener::bind(work.path("root/socket")).unwrap();
+    let printed = work.fails(&["--root", "root", "--whole-root"]);
+    assert_eq!(printed, "guest-image: root/socket: a socket, which an image can't hold\n");
 }
 
 #[test]

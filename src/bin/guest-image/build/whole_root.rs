@@ -86,14 +86,18 @@ impl FolderWalk {
             let source = entry?.path();
             let name = utf8(Path::new(source.file_name().unwrap_or_default()))?;
             let path = if path.is_empty() { name.into() } else { format!("{path}/{name}") };
-            if !is_of_module_tree(&path) {
-                self.add_node(archive, &source, &path).with_context(|| source.display().to_string())?;
+            if is_of_module_tree(&path) {
+                continue;
+            }
+            if self.add_node(archive, &source, &path).with_context(|| source.display().to_string())? {
+                self.add(archive, &source, &path)?;
             }
         }
         Ok(())
     }
 
-    fn add_node(&mut self, archive: &mut Archive, source: &Path, path: &str) -> Result<()> {
+    /// Adds a node. Returns whether it is a directory.
+    fn add_node(&mut self, archive: &mut Archive, source: &Path, path: &str) -> Result<bool> {
         let metadata = fs::symlink_metadata(source)?;
         let mut attributes = RootAttributes { mode: metadata.mode() & 0o7777, ..RootAttributes::default() };
         let kind = metadata.file_type();
@@ -116,7 +120,7 @@ impl FolderWalk {
         };
         let is_directory = matches!(node, Node::Directory);
         archive.add_of_root(path, node, attributes);
-        if is_directory { self.add(archive, source, path) } else { Ok(()) }
+        Ok(is_directory)
     }
 }
 

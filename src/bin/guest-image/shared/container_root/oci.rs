@@ -79,6 +79,8 @@ pub fn read(files: &mut RootFiles, layout: &Folder, machine: &Machine) -> Result
     let architecture = architecture(machine);
     let mut images = Vec::new();
     collect(layout, index, architecture, DEEPEST, &mut images)?;
+    // One image may have several names.
+    images.sort_by(|a, b| a.digest.cmp(&b.digest));
     images.dedup_by(|a, b| a.digest == b.digest);
     let image = match &images[..] {
         [image] => image,

@@ -106,3 +106,39 @@ fn decompressed<'f>(mut file: impl BufRead + 'f) -> Result<Box<dyn Read + 'f>> {
     };
     Ok(Box::new(plain.take(LONGEST_TAR)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tar::{Builder, Header};
+
+    #[test]
+    fn a_tar_file_that_is_cut_short_or_damaged_is_an_error_at_most() {
+        let mut tar = Builder::new(Vec::new());
+        let names = ["a/b", ".wh.a", "a/.wh..wh..opq", "link", "hard"];
+        let types = [EntryType::Regular, EntryType::Regular, EntryType::Regular, EntryType::Symlink, EntryType::Link];
+        for (name, kind) in names.into_iter().zip(types) {
+            let mut header = Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_size(4);
+            header.set_link_name("a").unwrap();
+            tar.append_data(&mut header, name, &b"text"[..]).unwrap();
+        }
+        let whole = tar.into_inner().unwrap();
+        for at in (0..whole.len()).step_by(7) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            let cut = &whole[..at];
+            for bytes in [cut, &damaged] {
+                let mut files = RootFiles::new().unwrap();
+                files.begin_layer();
+                if read(&mut files, bytes, Form::Layer).is_ok() {
+                    files.unpack().unwrap();
+                }
+            }
+        }
+    }
+}
