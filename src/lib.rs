@@ -11,8 +11,8 @@
 //! | 2 | [`resolve`] | names, indexes, configuration | a [`Plan`](resolve::plan::Plan): the files to load, in order |
 //! | 3 | [`guest`] | a request and a plan | system calls: mounts, loaded modules, the agent |
 //!
-//! Five modules are used on every floor: [`failure`], [`notification`], [`text`], [`elf`] and [`machine`]. [`bare`] is
-//! the run-time of guest-init, which has neither a C library nor std.
+//! Six modules are used on every floor: [`failure`], [`notification`], [`text`], [`elf`], [`machine`] and [`version`].
+//! [`bare`] is the run-time of guest-init, which has neither a C library nor std.
 //!
 //! `request` and `resolve` decide, and `guest` acts. The whole plan is made before the first module is loaded, so a
 //! mistake in a list fails before anything is done. `request` and `resolve` make no system calls and allocate nothing.
@@ -70,13 +70,12 @@ pub mod notification;
 pub mod request;
 pub mod resolve;
 pub mod text;
+pub mod version;
 
-/// The text that guest-init prints if a person starts it.
-pub const ABOUT: &str = concat!(
-    "guest-init ",
-    env!("CARGO_PKG_VERSION"),
-    ": the init of a microVM. As PID 1 it loads the kernel modules that guest_init.modules= on the\n\
-     kernel command line asks for, becomes the agent of guest_init.agent=, and panics the VM, with a reason, if any of\n\
-     that fails. To use it, boot with rdinit=/sbin/guest-init (initramfs) or init=/sbin/guest-init (disk).\n\
-     If its name is modprobe, it works as modprobe. By any other name it only prints this text."
-);
+/// The text that guest-init prints below its version if a person starts it.
+pub const ABOUT: &str = "\
+The init of a microVM. As PID 1 it loads the kernel modules that guest_init.modules= on the kernel command line asks for,
+becomes the agent of guest_init.agent=, and panics the VM, with a reason, if any of that fails. To use it, boot with
+rdinit=/sbin/guest-init (initramfs) or init=/sbin/guest-init (disk). If its name is modprobe, it works as modprobe. By
+any other name it only prints this text, or with --version the first line.
+";

@@ -24,6 +24,10 @@ use guest_init::guest::system::initramfs;
 use guest_init::guest::system::invocation::Strings;
 use guest_init::guest::watch::{deadline, logger};
 use guest_init::request::Request;
+use guest_init::version::Version;
+
+/// scripts/build names the commit.
+const VERSION: Version = Version::of_guest_init(option_env!("GUEST_INIT_COMMIT"));
 
 /// The entry of the program. `bare::start` calls it, or the C library's start in a build that is not bare. There is no
 /// Rust `main`, because std's start aborts if descriptors 0 to 2 are closed and there is no /dev/null.
@@ -39,7 +43,7 @@ extern "C" fn main(_count: c_int, arguments: *const *const c_char, environment: 
             last_word::report_failure(&failure, request.as_deref())
         }
         Role::ContainerInit => modprobe::refuse_container(),
-        Role::Program => modprobe::answer(arguments, environment),
+        Role::Program => modprobe::answer(arguments, environment, VERSION),
     }
 }
 
@@ -64,6 +68,7 @@ fn init(environment: Strings, asked: &mut Option<Box<Request<'static>>>) -> Resu
     let mut report = Report::new(&mut log);
     let request = asked.insert(command_line::parse(line, &mut report));
     logger::set_level(request.log);
+    log::debug!("version {VERSION}");
     command_line::warn_of_misplaced(request);
     sysctl::restart_after_panic(&request.kernel);
     sysctl::serve_module_requests(&request.kernel);

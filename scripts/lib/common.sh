@@ -33,6 +33,20 @@ first() {
   return 1
 }
 
+# package_version: print the version of Cargo's package.
+package_version() { sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml; }
+
+# commit: print the commit of this clone, with -dirty if a file differs from it, or nothing for sources without git. The
+# length is fixed, because git's own abbreviations get longer as a clone grows.
+commit() {
+  local id
+  if [[ -e .git ]] && id=$(git rev-parse HEAD 2>/dev/null); then
+    id=${id:0:12}
+    [[ ! $(git status --porcelain --untracked-files=no) ]] || id+=-dirty
+    printf '%s\n' "$id"
+  fi
+}
+
 # cache_dir: print the folder for files that can be fetched again.
 cache_dir() {
   local home=${GUEST_INIT_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/guest-init}

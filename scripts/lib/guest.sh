@@ -24,7 +24,8 @@ guest() {
     every_pattern_matches scripts/lib/guest.ld "$(linker_map "$target" decompress)"
   fi
   say "$init is static, $(stat -c %s "$init") bytes"
-  [[ $(run "$init") == 'guest-init '* ]] || fail "$init does not print its name"
+  run "$init" --version | grep -qxF "guest-init $(package_version) ($(commit), decompress)" ||
+    fail "$init does not print its version"
   diff <(crates "$target") tests/support/guest-crates || fail "tests/support/guest-crates does not list the guest's crates"
 }
 
@@ -35,9 +36,9 @@ crates() (
     awk '{ print $1 }' | sort -u
 )
 
-# run PROGRAM: run a program of the architecture of use_arch on this machine.
+# run PROGRAM ARGUMENT…: run a program of the architecture of use_arch on this machine.
 run() {
-  if [[ $qemu_user == "$(uname -m)" ]]; then "$1"; else "qemu-$qemu_user" "$1"; fi
+  if [[ $qemu_user == "$(uname -m)" ]]; then "$@"; else "qemu-$qemu_user" "$@"; fi
 }
 
 # needs_no_preparation FILE ARCH: fail if something would have to prepare the program before its first instruction.

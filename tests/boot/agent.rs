@@ -42,6 +42,8 @@ fn without_a_list_the_agent_starts_at_once() {
 #[test]
 fn a_built_in_module_counts_as_loaded() {
     let console = boot(small(), "guest_init.log=debug guest_init.modules=tcp-cubic;dummy").agent_ran();
+    // The first line of level debug. The commit behind the version is not known here.
+    let console = console.has(concat!("guest-init: version ", env!("CARGO_PKG_VERSION")));
     let console = console.has("guest-init: builtin tcp_cubic").has("guest-init: modules loaded: 1, for the list");
     assert_eq!(console.modules(), ["dummy"]);
 }

@@ -26,14 +26,21 @@ mod listen;
 mod shared;
 mod timeline;
 
+use std::sync::LazyLock;
+
 use clap::{CommandFactory, Parser, Subcommand};
+use guest_init::version::Version;
 
 use cli::exit::{self, Exit};
 use docs::{completions, explain, man};
 
+/// The version and, if scripts/install or scripts/package made this program, the commit.
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| Version::of_guest_image(option_env!("GUEST_INIT_COMMIT")).to_string());
+
 /// Builds images that guest-init boots, checks module lists for them, listens to VMs, and explains their failures.
 #[derive(Debug, Parser)]
-#[command(name = "guest-image", version, arg_required_else_help = true, after_help = exit::STATUS)]
+#[command(name = "guest-image", version = VERSION.as_str(), arg_required_else_help = true, after_help = exit::STATUS)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -40,18 +40,21 @@ use crate::request::{MOST_TREES, Request};
 use crate::resolve::plan::Plan;
 use crate::resolve::tree::Sources;
 use crate::text::Shown;
+use crate::version::Version;
 
-/// Runs guest-init as an ordinary program: as modprobe if its name is modprobe. By any other name it prints what it is.
-/// Returns the exit status.
-pub fn answer(arguments: Strings, environment: Strings) -> c_int {
+/// Runs guest-init as an ordinary program: as modprobe if its name is modprobe. By any other name it prints what it is,
+/// or with --version that alone. Returns the exit status.
+pub fn answer(arguments: Strings, environment: Strings, version: Version) -> c_int {
     match arguments.program() {
         b"modprobe" => {
-            let status = serve(arguments, environment);
+            let status = serve(arguments, environment, version);
             reaping_parent::wait_for();
             status as c_int
         }
         _ => {
-            Output::of_this_process().print(format!("{}\n", crate::ABOUT).as_bytes());
+            let only_version = arguments.strings().nth(1).is_some_and(|argument| argument == c"--version");
+            let about = if only_version { "" } else { crate::ABOUT };
+            Output::of_this_process().print(format!("guest-init {version}\n{about}").as_bytes());
             Status::Success as c_int
         }
     }
@@ -72,7 +75,7 @@ enum Status {
 }
 
 /// Runs modprobe with these arguments, and with those of the environment variable MODPROBE_OPTIONS before them.
-fn serve(arguments: Strings, environment: Strings) -> Status {
+fn serve(arguments: Strings, environment: Strings, version: Version) -> Status {
     let mut words = Vec::new();
     let options = environment.strings().find_map(|variable| variable.to_bytes().strip_prefix(b"MODPROBE_OPTIONS="));
     let mut options = options.map(Vec::from).unwrap_or_default();
@@ -86,7 +89,7 @@ fn serve(arguments: Strings, environment: Strings) -> Status {
             return run(&call, &output, environment);
         }
         Ok(Asked::Help) => output.print(HELP.as_bytes()),
-        Ok(Asked::Version) => output.print(concat!("guest-init ", env!("CARGO_PKG_VERSION"), "\n").as_bytes()),
+        Ok(Asked::Version) => output.print(format!("guest-init {version}\n").as_bytes()),
         Err(error) if error.is_getopts() => {
             let mut text = arguments.strings().next().map_or_else(Vec::new, |path| path.to_bytes().into());
             text.extend_from_slice(b": ");
