@@ -146,7 +146,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         warn("the kernel can't read this image: its configuration has no CONFIG_RD_ZSTD; use --compress none");
     }
     let mtime = source_date_epoch::read()?;
-    let progress = Progress::new(archive.to_copy());
+    let progress = Progress::of_bytes(archive.to_copy());
     let sizes = image_file::write(&arguments.output, &archive.existing.bytes, compression, |output| {
         archive.write(output, mtime, &mut |bytes| progress.advance(bytes))
     })?;

@@ -23,6 +23,7 @@ use rustix::io::Errno;
 use super::archive::{Archive, Node};
 use super::index_writer::Entries;
 use super::selection::{SelectedModule, Selection};
+use crate::cli::progress::Progress;
 use crate::cli::stderr::{Failures, warn};
 use crate::shared::firmware::{FIRMWARE, Firmware};
 use crate::shared::machine::check_module;
@@ -113,7 +114,9 @@ pub fn look_into(
     selection: &Selection,
 ) -> Result<()> {
     let mut added = BTreeSet::new();
+    let progress = Progress::of(selection.len(), "modules");
     for (path, _) in selection.files() {
+        progress.advance(1);
         let module = Module::in_file(path);
         let file = ModuleFile::open(directory, path).map_err(Failures::from)?;
         let contents = file.contents(&module).map_err(Failures::from)?;

@@ -22,6 +22,7 @@ use guest_init::text::Shown;
 use super::findings::{Findings, Parameter, PlannedStep, Remark, Topic};
 use super::kernel_verdict::KernelFacts;
 use super::vm_options::VmOptions;
+use crate::cli::progress::Progress;
 use crate::shared::firmware::Firmware;
 
 /// An inspection in progress.
@@ -59,7 +60,9 @@ impl<'i> Inspection<'i> {
     pub fn steps(&mut self, plan: &Plan<'_>, loader: &Loader<'_, '_>, entries: &[Entry<'_>]) {
         let mut given_up = PassedOver::default();
         let mut is_done = vec![false; plan.steps().len()];
+        let progress = Progress::of(plan.steps().len(), "steps");
         for (number, step) in plan.steps().iter().enumerate() {
+            progress.advance(1);
             // An optional entry has a step of its own for a module that an earlier one loads. PID 1 finds it loaded.
             let is_same = |other: &Step<'_>| step.entry_parameters.is_empty() && other.action == step.action;
             if plan.earlier_steps(step).any(|(earlier, other)| is_done[earlier] && is_same(other)) {

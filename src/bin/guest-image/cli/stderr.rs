@@ -5,6 +5,8 @@ use std::io::Write;
 
 use guest_init::failure::{Code, Failure};
 
+use super::progress;
+
 /// Failures of the library as one error. Its text has a line for each.
 #[derive(Debug)]
 pub struct Failures(pub Vec<Failure>);
@@ -56,5 +58,5 @@ pub fn warn(text: impl fmt::Display) {
 
 /// Prints a line, or several. Nothing happens if standard error is closed.
 pub fn print(line: impl fmt::Display) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let _ = progress::apart(|| writeln!(anstream::stderr(), "{line}"));
 }

@@ -8,6 +8,8 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use super::progress;
+
 /// The style of a failure, which ends a VM.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 /// The style of a warning: the VM starts, but something is not as the list asks for.
@@ -25,7 +27,7 @@ pub fn styled(style: Style, text: impl Display) -> impl Display {
 /// Prints a text. EPIPE is success: `head` has read enough.
 pub fn print(text: &str) -> Result<()> {
     let mut output = anstream::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match progress::apart(|| output.write_all(text.as_bytes()).and_then(|()| output.flush())) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result.context("standard output"),
     }
