@@ -9,6 +9,7 @@ mod kata;
 mod listen;
 mod pages;
 mod recipes;
+mod scale;
 #[path = "../support/mod.rs"]
 mod support;
 mod timeline;

@@ -62,7 +62,7 @@ impl From<anyhow::Error> for Stop {
 
 /// Plans the command line and the lists, and inspects every module file of the plan.
 pub fn run(lists: &[List], vm: &VmOptions) -> Answer {
-    let kernel = match vm.kernel.as_deref().map(KernelImage::read).transpose() {
+    let kernel = match vm.kernel_image() {
         Ok(kernel) => kernel,
         Err(error) => return Answer::Unknown(error),
     };
@@ -70,7 +70,7 @@ pub fn run(lists: &[List], vm: &VmOptions) -> Answer {
     let mut logged = Vec::new();
     let mut log = |failure: &Failure| logged.push(failure.clone());
     let mut report = Report::new(&mut log);
-    let machine = machine_of(vm, kernel.as_ref());
+    let machine = machine_of(vm, kernel);
     let outcome = DryRun { vm, kernel, machine }.walk(lists, &mut report, &mut findings);
     let end = match outcome {
         Ok(load_failures) => {
@@ -97,7 +97,7 @@ pub fn machine_of(vm: &VmOptions, kernel: Option<&KernelImage>) -> Option<&'stat
 
 struct DryRun<'v> {
     vm: &'v VmOptions,
-    kernel: Option<KernelImage>,
+    kernel: Option<&'v KernelImage>,
     /// The VM's machine, if it is known.
     machine: Option<&'static Machine>,
 }
@@ -158,7 +158,7 @@ impl DryRun<'_> {
         }
         report.verdict()?;
 
-        let kernel = KernelFacts::new(self.vm, self.machine, self.kernel.as_ref(), words, &trees, findings);
+        let kernel = KernelFacts::new(self.vm, self.machine, self.kernel, words, &trees, findings);
         findings.warnings.extend(kernel.unread());
         findings.notes.extend(kernel.without_config().into_iter().chain(kernel.without_keys()));
         let mut inspection = Inspection::new(self.vm, kernel, &trees, ignored, findings);

@@ -17,11 +17,10 @@ use guest_init::machine::Machine;
 
 use crate::cli::exit::{self, Exit};
 use crate::cli::stderr;
-use crate::cli::stdout::{print, print_json};
+use crate::cli::stdout::{json, print};
 use crate::shared::lists::{List, Lists};
 
 use dry_run::Answer;
-use kernel_image::KernelImage;
 use vm_options::VmOptions;
 
 const EXAMPLES: &str = "\
@@ -62,17 +61,26 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
     let root = arguments.vm.tree.unpack_root(MACHINE);
-    lists(root.and_then(|()| arguments.lists.read()), &arguments.vm)
+    let report = lists(root.and_then(|()| arguments.lists.read()), &arguments.vm)?;
+    print(&report.text).map(|()| report.exit)
 }
 
 /// The machine of a VM: this computer's, unless an option says more. A kernel image that can't be read says nothing.
 pub fn machine(vm: &VmOptions) -> &'static Machine {
-    let kernel = vm.kernel.as_deref().and_then(|image| KernelImage::read(image).ok());
-    dry_run::machine_of(vm, kernel.as_ref()).unwrap_or(MACHINE)
+    dry_run::machine_of(vm, vm.kernel_image().ok().flatten()).unwrap_or(MACHINE)
 }
 
-/// Checks lists and prints the findings.
-pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Exit> {
+/// The report of a check.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The findings, as they are printed. Empty if nothing is known about the VM.
+    pub text: String,
+    /// The exit status.
+    pub exit: Exit,
+}
+
+/// Checks lists. Reports the reason if nothing is known about the VM.
+pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Report> {
     let answer = match lists {
         Ok(lists) => dry_run::run(&lists, vm),
         Err(error) => Answer::Unknown(error),
@@ -83,12 +91,8 @@ pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Exit> {
         Answer::Fails(findings) => (findings, Exit::Failed),
         Answer::Unknown(error) => {
             stderr::report(&error);
-            return Ok(Exit::Usage);
+            return Ok(Report { text: String::new(), exit: Exit::Usage });
         }
     };
-    match vm.json {
-        true => print_json(&findings)?,
-        false => print(&findings.to_string())?,
-    }
-    Ok(exit)
+    Ok(Report { text: if vm.json { json(&findings)? } else { findings.to_string() }, exit })
 }

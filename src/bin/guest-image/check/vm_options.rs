@@ -1,6 +1,7 @@
 //! The options that describe a VM, and the places of its files on this host: below `--root`, in the folder of a
 //! `--share`, or where another option says.
 
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use guest_init::request::kernel::root::Root;
 use guest_init::request::location::{Location, Place};
 
 use super::disks::{DiskFile, Disks};
+use super::kernel_image::KernelImage;
 use crate::shared::folder::Folder;
 use crate::shared::modaliases::ModaliasOptions;
 use crate::shared::tree_options::TreeOptions;
@@ -55,6 +57,9 @@ pub struct VmOptions {
     /// signatures of modules are verified with its certificates
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
+    /// What was read of the kernel image. kata checks many lists for one kernel.
+    #[arg(skip)]
+    kernel_image: OnceCell<KernelImage>,
     /// Exit with status 1 if there are warnings
     #[arg(long)]
     pub deny_warnings: bool,
@@ -82,6 +87,15 @@ impl FromStr for Share {
 }
 
 impl VmOptions {
+    /// The kernel image, if an option names one. It is read once.
+    pub fn kernel_image(&self) -> Result<Option<&KernelImage>> {
+        let Some(path) = &self.kernel else { return Ok(None) };
+        if self.kernel_image.get().is_none() {
+            let _ = self.kernel_image.set(KernelImage::read(path)?);
+        }
+        Ok(self.kernel_image.get())
+    }
+
     /// Reads the list at a location of the kernel command line.
     ///
     /// The outer error: no option says where the location is on this host. The inner one: the failure of PID 1.

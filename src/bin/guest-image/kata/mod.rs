@@ -10,6 +10,8 @@ mod runtime;
 mod syntax;
 mod target;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,9 +21,10 @@ use clap::{Arg, Args};
 use guest_init::bare::start::MACHINE;
 use serde::Serialize;
 
-use crate::check;
 use crate::check::vm_options::VmOptions;
+use crate::check::{self, Report};
 use crate::cli::exit::{self, Exit};
+use crate::cli::progress::Progress;
 use crate::cli::stderr;
 use crate::cli::stdout::{self, print_json};
 use crate::shared::lists::List;
@@ -130,15 +133,30 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         None => targets.iter().map(|target| printed(target, arguments, targets.len() > 1)).collect::<Result<_>>()?,
     };
     let mut exit = Exit::Done;
+    let mut reports = HashMap::new();
+    let progress = Progress::of(if *check { targets.len() } else { 0 }, "lists");
     for (target, text) in targets.iter().zip(texts) {
         stdout::print(&text)?;
         if *check {
-            let list = List { name: target.title.clone(), text: Ok(target.file().into()) };
-            let found = check::lists(Ok(vec![list]), vm)?;
-            exit = if found.status() > exit.status() { found } else { exit };
+            let report = report(target, vm, &mut reports)?;
+            stdout::print(&report.text)?;
+            exit = if report.exit.status() > exit.status() { report.exit } else { exit };
+            progress.advance(1);
         }
     }
     Ok(exit)
+}
+
+/// The report on a list. Pods with equal lists share it. It does not name the pod, because only a mistake in an entry
+/// does, and those ended the command before.
+fn report<'r>(target: &Target, vm: &VmOptions, reports: &'r mut HashMap<String, Report>) -> Result<&'r Report> {
+    Ok(match reports.entry(target.file()) {
+        Entry::Occupied(entry) => entry.into_mut(),
+        Entry::Vacant(entry) => {
+            let list = List { name: target.title.clone(), text: Ok(target.file().into()) };
+            entry.insert(check::lists(Ok(vec![list]), vm)?)
+        }
+    })
 }
 
 /// The object that `--json` prints.

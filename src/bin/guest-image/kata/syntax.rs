@@ -4,7 +4,7 @@
 use anyhow::{Error, Result, anyhow};
 use guest_init::text::Shown;
 use serde_json::Value;
-use serde_saphyr::{MessageFormatter, UserMessageFormatter};
+use serde_saphyr::{MessageFormatter, Options, UserMessageFormatter};
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -51,7 +51,7 @@ impl<'a> Source<'a> {
 
     /// The documents of a YAML file.
     pub fn yaml(&self) -> Result<Vec<Value>> {
-        serde_saphyr::from_multiple(self.text).map_err(|error| {
+        serde_saphyr::from_multiple_with_options(self.text, limits()).map_err(|error| {
             let error = error.without_snippet();
             let line = error.location().and_then(|location| usize::try_from(location.line()).ok());
             self.error("YAML", line, &UserMessageFormatter.format_message(error))
@@ -74,6 +74,13 @@ impl<'a> Source<'a> {
         let quote = if quote.is_empty() { quote } else { format!(": `{}`", Shown(quote.as_bytes())) };
         anyhow!("{title}{line}: not valid {format}: {reason}{quote}{hint}")
     }
+}
+
+/// The limits of a YAML file. The file's size bounds the number of its parts, so that a file may have some thousand
+/// pods. The limits of aliases, which make much of little text, stay.
+fn limits() -> Options {
+    let most = super::LONGEST as usize;
+    serde_saphyr::options! { budget: serde_saphyr::budget! { max_documents: most, max_events: most, max_nodes: most } }
 }
 
 /// Whether a text is one character in backticks.
