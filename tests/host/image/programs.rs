@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use guest_init::machine::{self, Machine, PPC64LE, X86_64};
 
@@ -57,6 +58,19 @@ fn an_image_whose_agent_is_on_another_root_has_none() {
     work.build(&["--no-agent"]);
     let lines = listing(&work.image());
     assert!(lines.contains("sbin/guest-init\n") && !lines.contains("agent"), "{lines}");
+}
+
+#[test]
+fn without_init_the_installed_one_is_taken() {
+    let work = Work::new();
+    fs::create_dir_all(work.path("prefix/bin")).unwrap();
+    fs::create_dir_all(work.path("prefix/sbin")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_guest-image"), work.path("prefix/bin/guest-image")).unwrap();
+    fs::rename(work.path("init"), work.path("prefix/sbin/guest-init")).unwrap();
+    let mut build = Command::new(work.path("prefix/bin/guest-image"));
+    let output = build.current_dir(work.path("")).args(["build", "--no-agent", "--quiet"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(listing(&work.image()).contains("sbin/guest-init\n"));
 }
 
 #[test]

@@ -1,13 +1,34 @@
-//! The file of `--init`: only a guest-init that scripts/build made can be PID 1.
+//! The guest-init of an image: the file of `--init`, or the one that was installed with guest-image. Only a guest-init
+//! that scripts/build made can be PID 1.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use guest_init::bare::note::{OWNER, SECTION};
 use guest_init::elf::Elf;
 use guest_init::guest::system::files::map;
 use guest_init::machine::Machine;
+
+/// Where packages install guest-init.
+const INSTALLED: [&str; 2] = ["/usr/sbin/guest-init", "/usr/local/sbin/guest-init"];
+
+/// Finds the guest-init that was installed with this program, or else by a package.
+pub fn installed() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    let beside = program.parent().and_then(Path::parent).map(|prefix| prefix.join("sbin/guest-init"));
+    let places: Vec<PathBuf> = beside.into_iter().chain(INSTALLED.map(PathBuf::from)).collect();
+    if let Some(found) = places.iter().find(|path| path.exists()) {
+        return Ok(found.clone());
+    }
+    let mut places: Vec<String> = places.iter().map(|path| path.display().to_string()).collect();
+    places.dedup();
+    bail!(
+        "no guest-init is installed: none of {} exists; install the package guest-init, or run scripts/install in its \
+         source, or name the file that scripts/build makes with --init",
+        places.join(", ")
+    )
+}
 
 /// Refuses a file that is not guest-init, and Cargo's ordinary build of guest-init, which would refuse to be PID 1.
 /// Returns the machine that the file is for.

@@ -26,6 +26,7 @@ use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Progress;
 use crate::cli::stderr::{self, Failures, warn};
 use crate::shared::decompress;
+use crate::shared::folder::require_proc;
 use crate::shared::lists::Lists;
 use crate::shared::program;
 use crate::shared::source_date_epoch;
@@ -41,11 +42,12 @@ use report::{ReportFormat, Written};
 
 const EXAMPLES: &str = "\
 Examples:
-  guest-image build --init guest-init --agent agent --release 6.1.0-56-amd64 'e1000e; i915'
-  guest-image build --init guest-init --agent agent --root rootfs --file pod.list -o initramfs.img
-  guest-image build --init guest-init --agent agent --root rootfs --modalias devices @devices
-  docker export app | guest-image build --init guest-init --root - --whole-root --module-dir /lib/modules virtio_net
-  guest-image build --init guest-init --append /boot/initrd.img-6.1.0-56-amd64 -o both.img";
+  guest-image build --agent agent --release 6.1.0-56-amd64 'e1000e; i915'
+  guest-image build --agent agent --root rootfs --file pod.list -o initramfs.img
+  guest-image build --agent agent --root rootfs --modalias devices @devices
+  guest-image build --init aarch64/guest-init --agent aarch64/agent --root aarch64/rootfs --file pod.list
+  docker export app | guest-image build --root - --whole-root --module-dir /lib/modules virtio_net
+  guest-image build --append /boot/initrd.img-6.1.0-56-amd64 -o both.img";
 
 /// Makes an initramfs with guest-init, the agent, and the modules of module lists.
 ///
@@ -63,9 +65,11 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::STATUS))]
 pub struct Arguments {
-    /// The guest-init that scripts/build makes. It becomes /sbin/guest-init
+    /// The guest-init of the image; it becomes /sbin/guest-init. Without this option it is the one that was installed
+    /// with guest-image: ../sbin/guest-init beside the folder of this program, /usr/sbin/guest-init, or
+    /// /usr/local/sbin/guest-init. For an image of another architecture, name its guest-init
     #[arg(long, value_name = "FILE")]
-    init: PathBuf,
+    init: Option<PathBuf>,
     /// The agent. It becomes /sbin/agent
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
@@ -120,7 +124,11 @@ fn append_help() -> String {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    let init = arguments.modules.tree.on_host(&arguments.init);
+    require_proc()?;
+    let init = match &arguments.init {
+        Some(init) => arguments.modules.tree.on_host(init),
+        None => init::installed()?,
+    };
     let machine = init::check(&init)?;
     let tree = &arguments.modules.tree;
     tree.unpack_root(machine)?;

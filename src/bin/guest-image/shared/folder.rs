@@ -5,6 +5,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, ensure};
 use guest_init::guest::system::files::{Directory, open_directory};
 use rustix::io;
 
@@ -54,6 +55,12 @@ impl Folder {
         let file = self.directory.as_ref().map_err(|error| *error)?.regular(path.as_ref())?;
         path_of(file)
     }
+}
+
+/// Fails unless /proc is mounted, which [`path_of`] reads. A chroot may lack it, and each file would seem to be missing.
+pub fn require_proc() -> Result<()> {
+    ensure!(Path::new("/proc/self/fd").exists(), "/proc is not mounted here; run mount -t proc proc /proc");
+    Ok(())
 }
 
 /// The path on this host of an open file or folder. No part of it is a link (proc_pid_fd(5)).
