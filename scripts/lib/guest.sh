@@ -16,8 +16,7 @@ guest() {
   fi
   init=$(scripts/build --target "$target")/guest-init
   needs_no_preparation "$init" "$rust"
-  ! grep -qaF -e "$PWD" -e "${CARGO_HOME:-$HOME/.cargo}" -e "${RUSTUP_HOME:-$HOME/.rustup}" -e "$(cache_dir)" "$init" ||
-    fail "$init contains the path of a folder of this machine"
+  ! has_path_of_folder "$init" || fail "$init contains the path of a folder of this machine"
   # The patterns stand for modules of the source, so one target is enough: for another, a compiler inlines other
   # functions and names some sections otherwise.
   if [[ $target == "$(uname -m)-unknown-linux-gnu" ]] && has_lld "$target"; then
@@ -27,6 +26,11 @@ guest() {
   run "$init" --version | grep -qxF "guest-init $(package_version) ($(commit), decompress)" ||
     fail "$init does not print its version"
   diff <(crates "$target") tests/support/guest-crates || fail "tests/support/guest-crates does not list the guest's crates"
+}
+
+# has_path_of_folder PATH: whether a file, or a file below a folder, has the path of a folder of this machine in it.
+has_path_of_folder() {
+  grep -rqaF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}" -e "${RUSTUP_HOME:-$HOME/.rustup}" -e "$(cache_dir)" "$1"
 }
 
 # crates TARGET: print the names of the crates that guest-init is made of.

@@ -6,8 +6,8 @@
 # builds browsers. It is unpacked in the cache, with the libraries that it needs, std for x86_64 and aarch64, and the
 # source of std, which is built for other architectures and against musl.
 
-# use_toolchain TARGET: set the environment, $cargo_flags, $rust_flags and $link_flags so that cargo builds for the
-# target, and the variables of its architecture (use_arch). CARGO_ENCODED_RUSTFLAGS must hold $rust_flags too.
+# use_toolchain TARGET: set the environment, $cargo_flags, $rust_flags, $path_flags and $link_flags so that cargo builds
+# for the target, and the variables of its architecture (use_arch). CARGO_ENCODED_RUSTFLAGS must hold $rust_flags too.
 use_toolchain() {
   local target=$1 variable
   use_target "$target"
@@ -18,6 +18,10 @@ use_toolchain() {
     [[ $target != *-musl ]] || use_musl
     has_std "$target" || build_std
   fi
+  # The source paths that panics print are those of crates and of the compiler, without this machine's folders.
+  # shellcheck disable=SC2034 # the caller uses it
+  path_flags=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src=crates"
+    "--remap-path-prefix=$("${RUSTC:-rustc}" --print sysroot)=rust")
   need "$gnu-gcc"
   variable=CARGO_TARGET_${target^^}
   export "${variable//-/_}_LINKER=$gnu-gcc"
