@@ -78,7 +78,7 @@ fn an_exported_container_is_the_root_of_the_image() {
     let printed = String::from_utf8(output.stderr).unwrap();
     let words = "initramfs.img: boot with guest_init.agent=PATH, the path of a program of the root\n";
     assert!(output.status.success() && printed.ends_with(words), "{printed}");
-    assert!(String::from_utf8(output.stdout).unwrap().contains("--whole-root  4 files"));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("       37 B  --whole-root  4 files"));
     let image = work.image();
     assert_eq!(listing(&image), EXPECTED);
     assert_eq!((entry(&image, "etc/app.conf").owner, entry(&image, "etc").owner), ((1000, 1001), (0, 0)));

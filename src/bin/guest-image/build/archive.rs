@@ -1,19 +1,11 @@
-//! The archive: the paths of the image, and the newc file that the kernel unpacks
-//! (Documentation/driver-api/early-userspace/buffer-format.rst).
-//!
-//! The same content always makes the same bytes. Entries are sorted by path, so a directory comes before its files.
-//! Inodes are numbered in that order, and all times are equal. Everything belongs to root, except files of `--whole-root`
-//! whose owners are known.
+//! The archive: the paths of the image, sorted, so that a directory comes before its files. [`super::newc`] writes it.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use cpio::newc::{Builder, ModeFileType, trailer};
 use serde::Serialize;
 
 use super::append_to::ExistingImage;
@@ -75,20 +67,28 @@ pub struct RootAttributes {
     pub hard_links: Option<usize>,
 }
 
+/// A node at a path.
 #[derive(Debug)]
-struct Placed {
-    node: Node,
-    mode: u32,
+pub struct Placed {
+    /// The node.
+    pub node: Node,
+    /// Its permissions.
+    pub mode: u32,
     /// Why it is in the image. `None` for a directory that is made because a path leads through it.
     why: Option<String>,
     /// Its other attributes, if it is of `--whole-root`. Other nodes may take its place.
-    of_root: Option<RootAttributes>,
+    pub of_root: Option<RootAttributes>,
 }
 
 impl Placed {
     /// A node that is not of `--whole-root`.
     fn new(node: Node, mode: u32, why: Option<String>) -> Self {
         Self { node, mode, why, of_root: None }
+    }
+
+    /// The number that all hard links of the file have.
+    pub fn hard_links(&self) -> Option<usize> {
+        self.of_root.and_then(|attributes| attributes.hard_links)
     }
 }
 
@@ -210,68 +210,29 @@ impl Archive {
         self.placed.iter().map(|(path, placed)| (&path[..], placed.mode, &placed.node))
     }
 
-    /// The files, by path.
+    /// What stands at each path.
+    pub fn placed(&self) -> impl ExactSizeIterator<Item = (&str, &Placed)> {
+        self.placed.iter().map(|(path, placed)| (&path[..], placed))
+    }
+
+    /// The files, by path. Of the names of a file, only the first has the file's size.
     pub fn files(&self) -> impl Iterator<Item = Item<'_>> {
-        self.placed.iter().filter_map(|(path, placed)| {
+        let mut seen = BTreeSet::new();
+        self.placed.iter().filter_map(move |(path, placed)| {
             let size = match &placed.node {
                 Node::Bytes(bytes) => bytes.len() as u64,
                 Node::Copy(_, size) => *size,
                 Node::Directory | Node::Link(_) | Node::Device(..) | Node::Fifo => return None,
             };
+            let is_first = placed.hard_links().is_none_or(|number| seen.insert(number));
+            let size = if is_first { size } else { 0 };
             Some(Item { path, size, why: placed.why.as_deref().unwrap_or_default() })
         })
-    }
-
-    /// The size of all copies of the host's files, in bytes.
-    pub fn to_copy(&self) -> u64 {
-        let size = |placed: &Placed| if let Node::Copy(_, size) = placed.node { size } else { 0 };
-        self.placed.values().map(size).sum()
     }
 
     /// The size of all files, in bytes.
     pub fn content_size(&self) -> u64 {
         self.files().map(|file| file.size).sum()
-    }
-
-    /// Writes the archive. `copied` is called with the size of each copy that is written.
-    pub fn write(&self, output: &mut dyn Write, mtime: u32, copied: &mut dyn FnMut(u64)) -> Result<()> {
-        let mut record = Vec::new();
-        let mut hard_links = self.hard_links();
-        for ((path, placed), inode) in self.placed.iter().zip(1..) {
-            let mut header = placed.header(path).ino(inode).mtime(mtime);
-            let mut content = Cow::default();
-            match placed.hard_links().and_then(|number| hard_links.get_mut(&number)) {
-                // Only the first name of a file has its content (`maybe_link` in init/initramfs.c).
-                Some((count, Some(first))) => header = header.ino(*first).nlink(*count),
-                Some((count, first)) => {
-                    *first = Some(inode);
-                    header = header.nlink(*count);
-                    content = placed.content()?;
-                }
-                None => content = placed.content()?,
-            }
-            if self.existing.has_hard_link(path) {
-                unlink(path, output)?;
-            }
-            let size = u32::try_from(content.len()).with_context(|| format!("{path}: a file of 4 GiB or more"))?;
-            record.clear();
-            let mut entry = header.write(&mut record, size);
-            entry.write_all(&content)?;
-            entry.finish()?;
-            output.write_all(&record)?;
-            if let Node::Copy(..) = placed.node {
-                copied(content.len() as u64);
-            }
-        }
-        trailer(output)?;
-        Ok(())
-    }
-
-    /// The numbers of names of files that have several, and a place for the inode of the first.
-    fn hard_links(&self) -> BTreeMap<usize, (u32, Option<u32>)> {
-        let mut counts: BTreeMap<usize, (u32, Option<u32>)> = BTreeMap::new();
-        self.placed.values().filter_map(Placed::hard_links).for_each(|number| counts.entry(number).or_default().0 += 1);
-        counts
     }
 
     /// Makes the directories on the way to a path. Returns the path without its leading `/` and with the links of the
@@ -303,54 +264,6 @@ impl Archive {
             Some(_) => None,
             None => self.existing.link(path),
         }
-    }
-}
-
-/// Has the kernel unlink the file at a path. It only writes into a file that exists, and so into all of the file's
-/// names, unless the file's type changes (`clean_path` in init/initramfs.c).
-fn unlink(path: &str, output: &mut dyn Write) -> Result<()> {
-    let target = b"/";
-    let link = Builder::new(path).mode(0o777).set_mode_file_type(ModeFileType::Symlink);
-    let mut record = Vec::new();
-    let mut entry = link.write(&mut record, target.len() as u32);
-    entry.write_all(target)?;
-    entry.finish()?;
-    output.write_all(&record)?;
-    Ok(())
-}
-
-impl Placed {
-    fn hard_links(&self) -> Option<usize> {
-        self.of_root.and_then(|attributes| attributes.hard_links)
-    }
-
-    /// The header, without inode and time.
-    fn header(&self, path: &str) -> Builder {
-        let (user, group) = self.of_root.unwrap_or_default().owner;
-        let header = Builder::new(path).mode(self.mode).uid(user).gid(group);
-        match &self.node {
-            // A directory has at least two links: its name, and `.`.
-            Node::Directory => header.nlink(2).set_mode_file_type(ModeFileType::Directory),
-            Node::Link(_) => header.set_mode_file_type(ModeFileType::Symlink),
-            Node::Device(kind, major, minor) => {
-                let kind = match kind {
-                    DeviceKind::Char => ModeFileType::Char,
-                    DeviceKind::Block => ModeFileType::Block,
-                };
-                header.rdev_major(*major).rdev_minor(*minor).set_mode_file_type(kind)
-            }
-            Node::Fifo => header.set_mode_file_type(ModeFileType::Fifo),
-            Node::Bytes(_) | Node::Copy(..) => header.set_mode_file_type(ModeFileType::Regular),
-        }
-    }
-
-    fn content(&self) -> Result<Cow<'_, [u8]>> {
-        Ok(match &self.node {
-            Node::Directory | Node::Device(..) | Node::Fifo => Cow::default(),
-            Node::Link(target) => target.as_bytes().into(),
-            Node::Bytes(bytes) => bytes.into(),
-            Node::Copy(source, _) => fs::read(source).with_context(|| source.display().to_string())?.into(),
-        })
     }
 }
 

@@ -9,6 +9,7 @@ mod init;
 mod layout;
 mod module_tree;
 pub mod modules;
+mod newc;
 mod report;
 mod selection;
 mod whole_root;
@@ -91,9 +92,9 @@ pub struct Arguments {
     /// Use this layout instead of guest-image's own, initramfs/layout.toml
     #[arg(long, value_name = "FILE")]
     layout: Option<PathBuf>,
-    /// Copy all files of --root into the image, with their modes, links and devices, and the owners that a tar file has.
-    /// guest-init's own files replace those of the same paths. The modules of the lists replace its lib/modules. The
-    /// image needs no --agent: name the root's own program with guest_init.agent= at boot
+    /// Copy all files of --root into the image, with their modes, links and devices, and the owners that a tar file
+    /// has. guest-init's own files replace those of the same paths. The modules of the lists replace its lib/modules.
+    /// The image needs no --agent: name the root's own program with guest_init.agent= at boot
     #[arg(long, requires = "root", conflicts_with = "append")]
     whole_root: bool,
     #[arg(long, value_name = "IMAGE", help = append_help())]
@@ -154,9 +155,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
         warn("the kernel can't read this image: its configuration has no CONFIG_RD_ZSTD; use --compress none");
     }
     let mtime = source_date_epoch::read()?;
-    let progress = Progress::of_bytes(archive.to_copy());
+    let progress = Progress::of_bytes(archive.content_size());
     let sizes = image_file::write(&arguments.output, &archive.existing.bytes, compression, |output| {
-        archive.write(output, mtime, &mut |bytes| progress.advance(bytes))
+        newc::write(&archive, output, mtime, &mut |bytes| progress.advance(bytes))
     })?;
     drop(progress);
     let written = Written { path: &arguments.output, sizes, compression, reason };

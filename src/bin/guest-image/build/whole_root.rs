@@ -1,8 +1,8 @@
-//! `--whole-root`: all files of the root in the image, except its module trees, in whose place the image has the modules
-//! of the lists.
+//! `--whole-root`: all files of the root in the image, except its module trees, in whose place the image has the
+//! modules of the lists.
 //!
-//! Files of a folder belong to root in the image, because only root could give them another owner on this host. Those of
-//! a tar file and of a container image keep their owners.
+//! Files of a folder belong to root in the image, because only root could give them another owner on this host. Those
+//! of a tar file and of a container image keep their owners.
 
 use std::collections::BTreeMap;
 use std::fs;

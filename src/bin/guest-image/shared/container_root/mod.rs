@@ -1,5 +1,5 @@
-//! The root of a container as `--root`: the tar file that `docker export` writes, or an OCI image layout, as a folder or
-//! as a tar file. It is unpacked into a temporary folder, without privileges.
+//! The root of a container as `--root`: the tar file that `docker export` writes, or an OCI image layout, as a folder
+//! or as a tar file. It is unpacked into a temporary folder, without privileges.
 
 mod files;
 mod oci;
@@ -24,7 +24,8 @@ const STDIN: &str = "-";
 /// The file that older versions of `docker save` write in place of a layout.
 const DOCKER_MANIFEST: &str = "manifest.json";
 
-/// Unpacks the root at a path, for a machine. `None`: the path is a folder that is the root itself, or nothing is there.
+/// Unpacks the root at a path, for a machine. `None`: the path is a folder that is the root itself, or nothing is
+/// there.
 pub fn unpack(path: &Path, machine: &Machine) -> Result<Option<UnpackedRoot>> {
     if path == Path::new(STDIN) {
         return unpack_tar(BufReader::new(io::stdin().lock()), machine).context("standard input").map(Some);

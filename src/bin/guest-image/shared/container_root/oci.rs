@@ -1,5 +1,5 @@
-//! OCI image layouts (OCI image specification: image-layout.md, image-index.md, manifest.md, config.md): the folder that
-//! skopeo, buildah, docker buildx and `docker save` write.
+//! OCI image layouts (OCI image specification: image-layout.md, image-index.md, manifest.md, config.md): the folder
+//! that skopeo, buildah, docker buildx and `docker save` write.
 //!
 //! The layers of one manifest are the root. Every blob must have the size and the digest of its descriptor.
 
