@@ -33,18 +33,26 @@ fn two_boots_take_equally_many_instructions() {
     assert_eq!(instructions(&image, &list, "guest-init"), instructions(&image, &list, "guest-init"));
 }
 
+/// A tick of the kernel's timer changes such a boot by 4 million instructions, and whether it does depends on the image.
+/// So the median of several images counts.
 #[test]
 fn a_parameter_of_a_compressed_module_costs_at_most_a_hundredth() {
     let kernel = Kernel::version("6.12");
-    let image = Image::of(&kernel).modules("e1000e").build();
-    let cost = |list: &str| {
-        let words = format!("quiet guest_init.keep_modules=1 guest_init.modules=\"{list}\"");
-        let console = Vm::of(&kernel, &image).options(["--icount"]).append(&words).run().agent_ran();
-        assert_eq!(console.modules(), ["e1000e"]);
-        to_agent(&console)
-    };
-    let (without, with) = (cost("e1000e"), cost("e1000e InterruptThrottleRate=3000"));
-    println!("e1000e on 6.12: {without} k, with a parameter: {with} k");
+    let costs = FILLERS.map(|filler| {
+        let image = Image::of(&kernel).modules("e1000e").file("/filler", vec![0; filler], 0o644).build();
+        ["e1000e", "e1000e InterruptThrottleRate=3000"].map(|list| {
+            let words = format!("quiet guest_init.keep_modules=1 guest_init.modules=\"{list}\"");
+            let console = Vm::of(&kernel, &image).options(["--icount"]).append(&words).run().agent_ran();
+            assert_eq!(console.modules(), ["e1000e"]);
+            to_agent(&console)
+        })
+    });
+    println!("e1000e on 6.12, k instructions without and with a parameter: {costs:?}");
+    let [without, with] = [0, 1].map(|which| {
+        let mut costs = costs.map(|pair| pair[which]);
+        costs.sort_unstable();
+        costs[1]
+    });
     assert!(with * 100 <= without * 101, "{with} k instructions with a parameter, {without} k without");
 }
 
