@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::time::Duration;
 
+use rustix::fs::fstat;
 use rustix::io::{self, Errno};
 use rustix::system::{finit_module, init_module};
 
@@ -55,6 +56,11 @@ impl ModuleFile {
     /// The compression, by the file's first bytes. `None` also for `*.ko`.
     pub const fn format(&self) -> Option<Format> {
         self.format
+    }
+
+    /// The size of the file, in bytes; 0 if it can't be asked for.
+    pub fn size(&self) -> u64 {
+        fstat(&self.file).map_or(0, |file| file.st_size.try_into().unwrap_or(0))
     }
 
     /// Whether the file is compressed, by its first bytes, whatever its name is.

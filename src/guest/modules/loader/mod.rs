@@ -211,23 +211,32 @@ impl<'p, 'a> Loader<'p, 'a> {
     /// Does steps until no more will begin. Each thread runs this function.
     fn do_steps(&self, schedule: &Schedule<'_, 'a>, thread: usize) {
         let mut messages = if thread == 0 { KernelMessages::shared() } else { KernelMessages::open() };
-        while let Some((number, step, prepared)) = schedule.next() {
+        while let Some((number, step, mut prepared)) = schedule.next() {
             set_thread_activity(thread, format_args!("loading {}", step.module));
             let start = log::log_enabled!(Level::Debug).then(now);
-            let outcome = self.do_step(step, prepared, &mut messages);
+            let outcome = self.do_step(step, &mut prepared, &mut messages);
             if let Some(start) = start {
                 // Logged before the steps that wait for this one can begin, so that their lines are behind this line.
                 let took = Microseconds(now().saturating_sub(start));
                 log::debug!("{}: done in {took} us by thread {thread}", step.module);
             }
             schedule.done(number, step, outcome);
+            // Behind that, because the steps that wait for this one need not wait until the file's memory is free.
+            if let Some(file) = prepared.file {
+                self.remove_file(step, file);
+            }
             set_thread_activity(thread, "");
         }
     }
 
-    /// Does one step. Returns whether the step loaded a module.
-    fn do_step(&self, step: &Step<'a>, prepared: PreparedStep, messages: &mut KernelMessages) -> Result<bool, Failure> {
-        let PreparedStep { file, parameters, parameters_checked, is_loaded } = prepared;
+    /// Does one step. Returns whether the step loaded a module. Leaves the file in `prepared` if it was loaded.
+    fn do_step(
+        &self,
+        step: &Step<'a>,
+        prepared: &mut PreparedStep,
+        messages: &mut KernelMessages,
+    ) -> Result<bool, Failure> {
+        let PreparedStep { file, parameters, parameters_checked, is_loaded } = core::mem::take(prepared);
         let path = match step.action {
             Action::Load(path) => path,
             Action::BuiltIn | Action::Adjust => return self.adjust(step, &parameters).map(|()| false),
@@ -260,13 +269,23 @@ impl<'p, 'a> Loader<'p, 'a> {
         };
         let was_loaded = inserted?;
         checked?;
-        if !self.options.keep_modules && self.trees.tree(path.tree).is_in_initramfs() {
-            remove_file(self.trees.directory_of(path), path.path);
-        }
+        prepared.file = Some(file);
         match was_loaded {
             true => Ok(true),
             false => self.adjust(step, &parameters).map(|()| false),
         }
+    }
+
+    /// Removes the file of a module that is loaded, if the file is in an initramfs. The memory is free when the file is
+    /// closed.
+    fn remove_file(&self, step: &Step<'a>, file: ModuleFile) {
+        if let Action::Load(path) = step.action
+            && !self.options.keep_modules
+            && self.trees.tree(path.tree).is_in_initramfs()
+        {
+            remove_file(self.trees.directory_of(path), path.path);
+        }
+        drop(file);
     }
 
     /// The one format that the kernel decompresses itself. `None`: there is none.

@@ -1,10 +1,13 @@
-//! The schedule: which step of a plan a thread does next. A step begins when the steps that it depends on are done.
+//! The schedule: which step of a plan a thread does next. A step begins when the steps that it depends on are done. Of
+//! several that can begin, the one with the longest chain of steps behind it begins first.
 //!
 //! The result does not depend on the number of threads. A failure that ends the VM keeps the later steps of the plan
 //! from beginning, and the earlier steps are still done. So the failure that is reported is always the first in the
 //! order of the plan. One thread does all steps in the order of the plan.
 
 extern crate alloc;
+
+mod progress;
 
 use alloc::vec::Vec;
 
@@ -13,10 +16,10 @@ use rustix_futex_sync::{Condvar, Mutex, MutexGuard};
 use crate::failure::Failure;
 use crate::guest::modules::file::ModuleFile;
 use crate::guest::watch::logger::log_passed_over;
-use crate::resolve::plan::calls::PassedOver;
 use crate::resolve::plan::consequence::Consequence;
 use crate::resolve::plan::waits::each_dependency;
 use crate::resolve::plan::{Action, Plan, Step};
+use progress::Progress;
 
 /// The files and waits of a step, found before the first step begins.
 #[derive(Debug, Default)]
@@ -39,57 +42,17 @@ pub struct Schedule<'p, 'a> {
     step_done: Condvar,
 }
 
-/// The progress of a plan.
-struct Progress {
-    states: Vec<StepState>,
-    /// All steps before this number have begun.
-    first: usize,
-    /// No step from this number on begins.
-    end: usize,
-    /// The failure that ends the VM.
-    failure: Option<Failure>,
-    /// The wanted modules that are passed over.
-    passed_over: PassedOver,
-    /// The number of modules that were loaded.
-    loaded: usize,
-    /// The number of threads that wait for a step to begin.
-    idle: usize,
-}
-
-/// The state of a step.
-struct StepState {
-    prepared: PreparedStep,
-    has_begun: bool,
-    /// The number of steps that must be done before this one begins.
-    waits_for: usize,
-    /// The steps that wait for this one.
-    dependents: Vec<usize>,
-    /// Whether the step is done, and loaded its module or found it loaded.
-    is_loaded: bool,
-}
-
 impl<'p, 'a> Schedule<'p, 'a> {
     /// Creates the schedule of a plan. Nothing is done yet. One thread keeps the order of the plan, so no step waits
     /// for another.
     ///
     /// Failures: those of [`each_dependency`].
     pub fn new(plan: &'p Plan<'a>, steps: Vec<PreparedStep>, threads: usize) -> Result<Self, Failure> {
-        let state =
-            |prepared| StepState { prepared, has_begun: false, waits_for: 0, dependents: Vec::new(), is_loaded: false };
-        let mut states: Vec<_> = steps.into_iter().map(state).collect();
+        let mut progress = Progress::new(steps);
         if threads > 1 {
-            each_dependency(plan, &mut |earlier, later| {
-                if let Some(state) = states.get_mut(earlier) {
-                    state.dependents.push(later);
-                }
-                if let Some(state) = states.get_mut(later) {
-                    state.waits_for += 1;
-                }
-            })?;
+            each_dependency(plan, &mut |earlier, later| progress.add_wait(earlier, later))?;
+            progress.measure_chains();
         }
-        let end = states.len();
-        let passed_over = PassedOver::default();
-        let progress = Progress { states, first: 0, end, failure: None, passed_over, loaded: 0, idle: 0 };
         Ok(Self { plan, progress: Mutex::new(progress), step_done: Condvar::new() })
     }
 
@@ -123,9 +86,7 @@ impl<'p, 'a> Schedule<'p, 'a> {
         match outcome {
             Ok(was_loaded) => {
                 progress.loaded += usize::from(was_loaded);
-                if let Some(state) = progress.states.get_mut(number) {
-                    state.is_loaded = matches!(step.action, Action::Load(_));
-                }
+                progress.set_loaded(number, matches!(step.action, Action::Load(_)));
             }
             Err(failure) => match self.plan.fail(step, &mut progress.passed_over) {
                 Consequence::Nothing => log::info!("{failure}: a soft dependency, passed over"),
@@ -152,55 +113,6 @@ impl<'p, 'a> Schedule<'p, 'a> {
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock()
-    }
-}
-
-impl Progress {
-    /// Whether no more steps will begin.
-    fn is_over(&mut self) -> bool {
-        while self.states.get(self.first).is_some_and(|state| state.has_begun) {
-            self.first += 1;
-        }
-        self.first >= self.end
-    }
-
-    /// The first step that can begin: all steps that it waits for are done. A step for an entry's own module also waits
-    /// until those of all earlier entries have begun, so that they begin in the order of the list.
-    fn next_ready(&self, plan: &Plan<'_>) -> Option<usize> {
-        let mut others_have_begun = true;
-        for (number, (state, step)) in self.states.iter().zip(plan.steps()).enumerate().take(self.end).skip(self.first)
-        {
-            if state.has_begun {
-                continue;
-            }
-            if state.waits_for == 0 && (others_have_begun || !step.asked_for) {
-                return Some(number);
-            }
-            others_have_begun &= !step.asked_for;
-        }
-        None
-    }
-
-    /// Whether a step loaded its module, or found it loaded.
-    fn is_loaded(&self, number: usize) -> bool {
-        self.states.get(number).is_some_and(|state| state.is_loaded)
-    }
-
-    /// Begins a step.
-    fn begin(&mut self, number: usize) -> PreparedStep {
-        let Some(state) = self.states.get_mut(number) else { return PreparedStep::default() };
-        state.has_begun = true;
-        core::mem::take(&mut state.prepared)
-    }
-
-    /// Notes for each step that waits for this one that this one is done.
-    fn release_dependents(&mut self, number: usize) {
-        let dependents = self.states.get_mut(number).map(|state| core::mem::take(&mut state.dependents));
-        for later in dependents.into_iter().flatten() {
-            if let Some(state) = self.states.get_mut(later) {
-                state.waits_for -= 1;
-            }
-        }
     }
 }
 
@@ -246,6 +158,11 @@ mod tests {
         Err(Failure::new(Code::InitFailed, name, "x"))
     }
 
+    /// Gives the steps these chains, in place of those that sizes make.
+    fn set_chains(schedule: &Schedule<'_, '_>, chains: &[u64]) {
+        schedule.progress().set_chains(chains);
+    }
+
     fn can_begin(schedule: &Schedule<'_, '_>) -> bool {
         schedule.progress().next_ready(schedule.plan).is_some()
     }
@@ -284,6 +201,27 @@ mod tests {
             }
         });
         assert_eq!(loaded, Ok(6));
+    }
+
+    #[test]
+    fn the_longest_chain_begins_first_and_the_order_of_the_list_stays() {
+        // The plan is a, e, c with s before it and t after it.
+        let names = ["a", "e", "s", "c", "t"];
+        let begin = |chains: [u64; 5], expected: &[&str]| {
+            let loaded = with_schedule("a; e; c", 4, |schedule| {
+                set_chains(schedule, &chains);
+                for name in expected {
+                    let (number, next) = next(schedule);
+                    assert_eq!((next, next), (names[number], *name), "{chains:?}");
+                    done(schedule, number, Ok(true));
+                }
+            });
+            assert_eq!(loaded, Ok(5));
+        };
+        begin([1, 1, 1, 1, 1], &["a", "e", "s", "c", "t"]);
+        // s is no entry of the list, so it begins before those.
+        begin([1, 1, 9, 8, 1], &["s", "a", "e", "c", "t"]);
+        begin([3, 1, 2, 1, 1], &["a", "s", "e", "c", "t"]);
     }
 
     #[test]
