@@ -16,6 +16,9 @@ make_deb() {
   dpkg-deb --root-owner-group --threads-max=1 -Zxz --build "$root" "$2" >/dev/null
 }
 
+# deb_version: print the version in Debian's form, in which a `~` lets 0.2.0-rc.1 come before 0.2.0 (deb-version(7)).
+deb_version() { printf '%s\n' "${version/-/\~}"; }
+
 # control ROOT: print the package's control file.
 control() {
   local size
@@ -23,7 +26,7 @@ control() {
   size=$(find "$1/usr" -type f -printf '%s\n' | awk '{ n += int(($1 + 1023) / 1024) } END { print n }')
   cat <<END
 Package: guest-init
-Version: $version
+Version: $(deb_version)
 Architecture: $debian
 Maintainer: $DEBFULLNAME <$DEBEMAIL>
 Installed-Size: $size
@@ -59,7 +62,7 @@ END
 
 # changelog: print the newest section of CHANGELOG.md in Debian's format (deb-changelog(5)).
 changelog() {
-  printf 'guest-init (%s) unstable; urgency=medium\n\n' "$version"
+  printf 'guest-init (%s) unstable; urgency=medium\n\n' "$(deb_version)"
   # One item a line, without the marks of Markdown; then lines of at most 79 columns.
   awk '/^## / { if (found++) exit; next } !found || /^$/ { next }
     /^- / { print line; line = "  * " substr($0, 3); next }
@@ -78,8 +81,7 @@ overrides_for() {
 
 # copyright: print the licences, in Debian's format, with those of the crates in the programs.
 copyright() {
-  local holder features=()
-  [[ $arch == "$(uname -m)" ]] || features=(--no-default-features --features "bare,decompress")
+  local holder
   holder=$(sed -n 's/^Copyright (c) //p' LICENSE-MIT)
   cat <<END
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
@@ -91,7 +93,7 @@ License: Expat or Apache-2.0
 Comment:
  The programs are linked statically.$([[ $arch != "$(uname -m)" ]] ||
     printf ' guest-image contains the GNU C library (LGPL-2.1+),\n whose source is in the source package glibc.')
- These crates from crates.io are in them, under these licences:
+ These crates are in them, under these licences:
  .
 END
   cargo tree --locked --target "$rust-unknown-linux-gnu" -e normal,no-proc-macro --prefix none -f '{p}: {l}' \

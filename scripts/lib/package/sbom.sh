@@ -3,8 +3,7 @@
 
 # make_sbom FILE: write the SBOM for the programs of the package.
 make_sbom() {
-  local folder=$work/sbom target=$rust-unknown-linux-gnu features=()
-  [[ $arch == "$(uname -m)" ]] || features=(--no-default-features --features "bare,decompress")
+  local folder=$work/sbom target=$rust-unknown-linux-gnu
   # The tool writes into the source, beside Cargo.toml. In the copy are the files that Cargo needs for its answer, without
   # the tests, whose features would count as well.
   mkdir -p "$folder"

@@ -12,7 +12,7 @@ package() {
   say 'the crate'
   published_crate
   say 'the packages'
-  packages=$(scripts/package --profile quick)
+  packages=$(scripts/package --profile quick --output "$scratch/packages")
   version=$(package_version)
   deb=$packages/guest-init_${version}_$debian.deb
   lintian --tag-display-limit 0 --fail-on error,warning "$deb" || fail 'lintian found faults'
