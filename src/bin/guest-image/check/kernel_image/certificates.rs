@@ -35,11 +35,8 @@ pub fn builtin_trusted_keys(kernel: &[u8], big_endian: bool) -> Option<Vec<Certi
             end += size;
             first = if first == 0 { size } else { first };
         }
-        let is_keyring = ALIGNMENTS.into_iter().any(|alignment| {
-            let numbers = Numbers { kernel, big_endian, alignment };
-            numbers.follow(start..end, first)
-        });
-        (is_keyring && !certificates.is_empty()).then_some(certificates)
+        let is_keyring = |alignment| Numbers { kernel, big_endian, alignment }.follow(start..end, first);
+        (!certificates.is_empty() && ALIGNMENTS.into_iter().any(is_keyring)).then_some(certificates)
     })
 }
 
