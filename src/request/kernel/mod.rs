@@ -76,7 +76,6 @@ impl<'a> KernelWords<'a> {
             (b"console", Some(value)) => self.has_virtio_console |= value.starts_with(b"hvc"),
             (b"nomodule", _) => self.modules.forbids_all = true,
             (b"module_blacklist", Some(names)) => self.modules.blacklist = names,
-            (b"module.sig_enforce", None | Some(b"1" | b"y" | b"Y")) => self.modules.enforces_signatures = true,
             (name, Some(_)) if same(name, b"virtio_mmio.device") => self.announces_virtio_mmio = true,
             _ => {}
         }
@@ -90,12 +89,11 @@ pub struct ModuleWords<'a> {
     line: &'a [u8],
     forbids_all: bool,
     blacklist: &'a [u8],
-    enforces_signatures: bool,
 }
 
 impl<'a> ModuleWords<'a> {
     /// The words of an empty command line.
-    pub const NONE: Self = Self { line: b"", forbids_all: false, blacklist: b"", enforces_signatures: false };
+    pub const NONE: Self = Self { line: b"", forbids_all: false, blacklist: b"" };
 
     /// The words of a whole command line that are about modules.
     pub fn of(line: &'a [u8]) -> Self {
@@ -122,17 +120,25 @@ impl<'a> ModuleWords<'a> {
         }
     }
 
-    /// Whether the kernel refuses modules without a valid signature because of `module.sig_enforce`.
-    pub const fn enforces_signatures(&self) -> bool {
-        self.enforces_signatures
+    /// Whether the kernel refuses modules without a valid signature because of `module.sig_enforce`. A later word does
+    /// not take that back (`param_set_bool_enable_only` in kernel/module/main.c).
+    ///
+    /// The words are read again here and in [`Self::locks_down`], because PID 1 needs neither: the kernel's message
+    /// says what it requires.
+    pub fn enforces_signatures(&self) -> bool {
+        self.words().any(|word| same(word.name, b"module.sig_enforce") && word.value.is_none_or(is_true))
     }
 
-    /// Whether `lockdown=` has a level that the kernel knows (`lockdown_param` in security/lockdown/lockdown.c). The
-    /// words are read again, because PID 1 does not need this one: the kernel's message says that it is locked down.
+    /// Whether `lockdown=` has a level that the kernel knows (`lockdown_param` in security/lockdown/lockdown.c).
     pub fn locks_down(&self) -> bool {
         let is_level = |value: Option<&[u8]>| matches!(value, Some(b"integrity" | b"confidentiality"));
         self.words().any(|word| word.name == b"lockdown" && is_level(word.value))
     }
+}
+
+/// Whether the kernel takes a value for true. It looks at no more than two bytes (`kstrtobool` in lib/kstrtox.c).
+const fn is_true(value: &[u8]) -> bool {
+    matches!(value, [b'1' | b'y' | b'Y' | b't' | b'T', ..] | [b'o' | b'O', b'n' | b'N', ..])
 }
 
 #[cfg(test)]
@@ -171,5 +177,18 @@ mod tests {
             [false, false, true, true, true]
         );
         assert!(read(b"nomodule").modules.refuse(b"any").is_some());
+    }
+
+    #[test]
+    fn each_value_that_is_true_enforces_signatures_and_no_later_word_takes_that_back() {
+        let enforces = |line: &str| read(line.as_bytes()).modules.enforces_signatures();
+        for value in ["", "=1", "=y", "=Yes", "=on", "=ON", "=true", "=1 module.sig_enforce=0"] {
+            assert!(enforces(&std::format!("module.sig_enforce{value}")), "{value}");
+        }
+        assert!(enforces("module.sig-enforce=1"));
+        for value in ["=", "=0", "=n", "=off", "=o", "=2", "d=1"] {
+            assert!(!enforces(&std::format!("module.sig_enforce{value}")), "{value}");
+        }
+        assert!(!enforces("sig_enforce -- module.sig_enforce=1"));
     }
 }
