@@ -20,7 +20,7 @@ const MOST_PLAIN: u64 = 64 << 20;
 
 /// The compression that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Choice {
+pub enum CompressionChoice {
     /// None up to 64 MiB, which boots fastest: Linux 6.1 unpacks 25 modules, 12 MiB, in 35 million instructions, and in
     /// zstd in 200. zstd for more, because without it the VM needs three times the size in memory while it boots
     Auto,
@@ -40,7 +40,7 @@ pub enum Compression {
     None,
 }
 
-impl Choice {
+impl CompressionChoice {
     /// The compression of an archive of `size` bytes, for a kernel that can decompress zstd or not, and the reason if
     /// it was chosen here.
     pub fn for_archive(self, size: u64, kernel_has_zstd: bool) -> (Compression, Option<&'static str>) {

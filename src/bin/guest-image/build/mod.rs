@@ -36,7 +36,7 @@ use crate::shared::tree_options::TreeOptions;
 use additions::Addition;
 use append_to::ExistingImage;
 use archive::{Archive, Node};
-use image_file::{Choice, Compression};
+use image_file::{Compression, CompressionChoice};
 use layout::Layout;
 use modules::ModuleOptions;
 use report::{ReportFormat, Written};
@@ -101,7 +101,7 @@ pub struct Arguments {
     append: Option<PathBuf>,
     /// The compression of the image
     #[arg(long, value_enum, default_value = "auto")]
-    compress: Choice,
+    compress: CompressionChoice,
     /// The file for the image; `-` is standard output. The report then goes to standard error
     #[arg(long, short, value_name = "FILE", default_value = "initramfs.img")]
     output: PathBuf,

@@ -70,9 +70,9 @@ pub fn machine(vm: &VmOptions) -> &'static Machine {
     dry_run::machine_of(vm, vm.kernel_image().ok().flatten()).unwrap_or(MACHINE)
 }
 
-/// The report of a check.
+/// The output of a check.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct CheckOutput {
     /// The findings, as they are printed. Empty if nothing is known about the VM.
     pub text: String,
     /// The exit status.
@@ -80,7 +80,7 @@ pub struct Report {
 }
 
 /// Checks lists. Reports the reason if nothing is known about the VM.
-pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Report> {
+pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<CheckOutput> {
     let answer = match lists {
         Ok(lists) => dry_run::run(&lists, vm),
         Err(error) => Answer::Unknown(error),
@@ -91,8 +91,8 @@ pub fn lists(lists: Result<Vec<List>>, vm: &VmOptions) -> Result<Report> {
         Answer::Fails(findings) => (findings, Exit::Failed),
         Answer::Unknown(error) => {
             stderr::report(&error);
-            return Ok(Report { text: String::new(), exit: Exit::Usage });
+            return Ok(CheckOutput { text: String::new(), exit: Exit::Usage });
         }
     };
-    Ok(Report { text: if vm.json { json(&findings)? } else { findings.to_string() }, exit })
+    Ok(CheckOutput { text: if vm.json { json(&findings)? } else { findings.to_string() }, exit })
 }

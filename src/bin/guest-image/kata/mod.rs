@@ -22,7 +22,7 @@ use guest_init::bare::start::MACHINE;
 use serde::Serialize;
 
 use crate::check::vm_options::VmOptions;
-use crate::check::{self, Report};
+use crate::check::{self, CheckOutput};
 use crate::cli::exit::{self, Exit};
 use crate::cli::progress::Progress;
 use crate::cli::stderr;
@@ -149,7 +149,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
 
 /// The report on a list. Pods with equal lists share it. It does not name the pod, because only a mistake in an entry
 /// does, and those ended the command before.
-fn report<'r>(target: &Target, vm: &VmOptions, reports: &'r mut HashMap<String, Report>) -> Result<&'r Report> {
+fn report<'r>(
+    target: &Target,
+    vm: &VmOptions,
+    reports: &'r mut HashMap<String, CheckOutput>,
+) -> Result<&'r CheckOutput> {
     Ok(match reports.entry(target.file()) {
         Entry::Occupied(entry) => entry.into_mut(),
         Entry::Vacant(entry) => {
