@@ -5,6 +5,7 @@
 //! folder states the rules of modprobe that the code follows.
 
 pub mod command;
+pub mod der;
 pub mod lookup;
 pub mod modinfo;
 pub mod nearest;

@@ -9,6 +9,7 @@
 
 use core::fmt::{self, Display, Formatter, Write};
 
+use crate::resolve::der::{Elements, FIRST, INTEGER, KEY_ID, SEQUENCE, SET, elements, take};
 use crate::text::Shown;
 
 /// The last bytes of a signed module (MODULE_SIGNATURE_MARKER).
@@ -117,7 +118,7 @@ impl Display for Signer<'_> {
 
 /// Why a kernel refuses the signature of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal<'a> {
+pub enum SignatureRefusal<'a> {
     /// There is none, and the kernel requires one.
     Missing,
     /// The signature, or the message in it, can't be read.
@@ -130,7 +131,7 @@ pub enum Refusal<'a> {
     Wrong(Signer<'a>),
 }
 
-impl<'a> Refusal<'a> {
+impl<'a> SignatureRefusal<'a> {
     /// The reason for which a kernel without any key refuses a signature.
     pub fn without_key(signature: Signature<'a>) -> Self {
         match signature {
@@ -142,7 +143,7 @@ impl<'a> Refusal<'a> {
     }
 }
 
-impl Display for Refusal<'_> {
+impl Display for SignatureRefusal<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (signer, text) = match self {
             Self::Missing => (None, "it has no signature, and this kernel requires one"),
@@ -162,13 +163,6 @@ impl Display for Refusal<'_> {
     }
 }
 
-/// The tags of DER that a signature has (X.690, 8.1.2).
-const INTEGER: u8 = 0x02;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-/// `[0]` that contains elements, and `[0]` in place of an octet string.
-const FIRST: u8 = 0xa0;
-const KEY_ID: u8 = 0x80;
 /// The object identifier 2.5.4.3, id-at-commonName.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
@@ -183,55 +177,6 @@ fn common_name(name: &[u8]) -> Option<&[u8]> {
         }
     }
     None
-}
-
-/// The first two elements of `bytes`.
-fn elements(bytes: &[u8]) -> Option<[Element<'_>; 2]> {
-    let mut elements = Elements(bytes);
-    Some([elements.next()?, elements.next()?])
-}
-
-/// The content of the first element of `bytes`, which must have this tag.
-fn take(bytes: &[u8], tag: u8) -> Option<&[u8]> {
-    Elements(bytes).next()?.expect(tag)
-}
-
-/// An element of DER.
-#[derive(Clone, Copy)]
-struct Element<'a> {
-    tag: u8,
-    content: &'a [u8],
-}
-
-impl<'a> Element<'a> {
-    /// The content, if the element has this tag.
-    fn expect(self, tag: u8) -> Option<&'a [u8]> {
-        (self.tag == tag).then_some(self.content)
-    }
-}
-
-/// The elements of DER that stand one behind another. It ends at the first that is not whole.
-struct Elements<'a>(&'a [u8]);
-
-impl<'a> Iterator for Elements<'a> {
-    type Item = Element<'a>;
-
-    fn next(&mut self) -> Option<Element<'a>> {
-        /// The bit of a length that says that the other bits are the number of its bytes.
-        const LONG: u8 = 0x80;
-        let (&[tag, first], mut rest) = self.0.split_first_chunk()?;
-        let length = if first < LONG {
-            first.into()
-        } else {
-            let (number, behind) =
-                rest.split_at_checked(usize::from(first - LONG)).filter(|(number, _)| number.len() <= 4)?;
-            rest = behind;
-            number.iter().fold(0, |length, byte| length << 8 | usize::from(*byte))
-        };
-        let (content, behind) = rest.split_at_checked(length)?;
-        self.0 = behind;
-        Some(Element { tag, content })
-    }
 }
 
 #[cfg(test)]
@@ -323,10 +268,13 @@ mod tests {
         let message = message(&issuer_and_serial_number(b"x"));
         let signer = Signer::of(&message).unwrap();
         for (refusal, text) in [
-            (Refusal::Missing, "it has no signature, and this kernel requires one"),
-            (Refusal::UnknownKey(signer), "signed by \"x\" (serial 00:AB:07), a key that this kernel does not have"),
+            (SignatureRefusal::Missing, "it has no signature, and this kernel requires one"),
             (
-                Refusal::Unsupported(Some(signer)),
+                SignatureRefusal::UnknownKey(signer),
+                "signed by \"x\" (serial 00:AB:07), a key that this kernel does not have",
+            ),
+            (
+                SignatureRefusal::Unsupported(Some(signer)),
                 "signed by \"x\" (serial 00:AB:07), with an algorithm that this kernel lacks",
             ),
         ] {

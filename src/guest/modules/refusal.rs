@@ -17,7 +17,7 @@ use crate::guest::watch::kernel_messages::KernelMessages;
 use crate::request::kernel::ModuleWords;
 use crate::resolve::modinfo::ModInfo;
 use crate::resolve::plan::Step;
-use crate::resolve::signature::{Refusal, Signature};
+use crate::resolve::signature::{Signature, SignatureRefusal};
 use crate::text::{Shown, Text};
 
 /// The end of the kernel's message about a module whose signature it can't verify (`security_locked_down`).
@@ -124,23 +124,27 @@ fn not_a_module(file: &[u8]) -> &'static str {
 /// (`module_sig_check` in kernel/module/signing.c). The kernel logs nothing if the signature does not fit.
 fn bad_signature(errno: Errno, file: &[u8], message: &str) -> Reason {
     let is_about = |end: &str| message.ends_with(end);
-    let refusal = match Refusal::without_key(Signature::of(file)) {
-        Refusal::UnknownKey(_) if errno == Errno::EBADMSG => Refusal::Malformed,
-        Refusal::UnknownKey(signer) if errno == Errno::ENOPKG || is_about("unsupported crypto is rejected") => {
-            Refusal::Unsupported(Some(signer))
+    let refusal = match SignatureRefusal::without_key(Signature::of(file)) {
+        SignatureRefusal::UnknownKey(_) if errno == Errno::EBADMSG => SignatureRefusal::Malformed,
+        SignatureRefusal::UnknownKey(signer)
+            if errno == Errno::ENOPKG || is_about("unsupported crypto is rejected") =>
+        {
+            SignatureRefusal::Unsupported(Some(signer))
         }
-        Refusal::UnknownKey(signer) if errno == Errno::EKEYREJECTED && !is_about("unavailable key is rejected") => {
-            Refusal::Wrong(signer)
+        SignatureRefusal::UnknownKey(signer)
+            if errno == Errno::EKEYREJECTED && !is_about("unavailable key is rejected") =>
+        {
+            SignatureRefusal::Wrong(signer)
         }
         other => other,
     };
-    let is_silent = matches!(refusal, Refusal::Wrong(_)) && !message.starts_with("PKCS7: ");
+    let is_silent = matches!(refusal, SignatureRefusal::Wrong(_)) && !message.starts_with("PKCS7: ");
     refused(format_args!("{refusal}"), if is_silent { "" } else { message })
 }
 
 /// The reason of [`Code::Forbidden`] if the kernel is locked down. It refuses a module whose signature it can't verify.
 fn locked_down(file: &[u8], message: &str) -> Reason {
-    refused(format_args!("lockdown: {}", Refusal::without_key(Signature::of(file))), message)
+    refused(format_args!("lockdown: {}", SignatureRefusal::without_key(Signature::of(file))), message)
 }
 
 #[inline(never)]

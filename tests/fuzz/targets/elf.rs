@@ -4,7 +4,7 @@ use guest_init::elf::Elf;
 use guest_init::failure::Code;
 use guest_init::resolve::modinfo::ModInfo;
 use guest_init::resolve::parameters::unknown;
-use guest_init::resolve::signature::{Refusal, Signature, Signer};
+use guest_init::resolve::signature::{Signature, SignatureRefusal, Signer};
 use guest_init::resolve::tree::module::Module;
 
 use super::{check_failure, check_printable, check_within, first_line};
@@ -32,9 +32,9 @@ fn check_signature(file: &[u8]) {
         check_within(module, file);
         check_within(message, file);
     }
-    let of_message = Signer::of(file).map_or(Refusal::Missing, Refusal::Wrong);
-    for refusal in [Refusal::without_key(Signature::of(file)), of_message] {
-        if let Refusal::UnknownKey(signer) | Refusal::Wrong(signer) = refusal {
+    let of_message = Signer::of(file).map_or(SignatureRefusal::Missing, SignatureRefusal::Wrong);
+    for refusal in [SignatureRefusal::without_key(Signature::of(file)), of_message] {
+        if let SignatureRefusal::UnknownKey(signer) | SignatureRefusal::Wrong(signer) = refusal {
             check_within(signer.name.unwrap_or_default(), file);
             check_within(signer.number, file);
         }

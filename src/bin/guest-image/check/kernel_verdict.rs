@@ -9,7 +9,7 @@ use guest_init::guest::modules::unpack::Format;
 use guest_init::machine::Machine;
 use guest_init::request::kernel::ModuleWords;
 use guest_init::resolve::modinfo::ModInfo;
-use guest_init::resolve::signature::Refusal;
+use guest_init::resolve::signature::SignatureRefusal;
 use guest_init::resolve::tree::module::Module;
 use syscalls::Errno;
 
@@ -102,15 +102,15 @@ impl<'k> KernelFacts<'k> {
             Err(refusal) => refusal,
         };
         let reason = match refusal {
-            Refusal::UnknownKey(_) => format!("{refusal}; {ENROLLED}"),
+            SignatureRefusal::UnknownKey(_) => format!("{refusal}; {ENROLLED}"),
             _ => refusal.to_string(),
         };
         match refusal {
-            Refusal::Malformed => failure(Code::BadSignature, Errno::EBADMSG, &reason),
-            Refusal::Wrong(_) => failure(Code::BadSignature, Errno::EKEYREJECTED, &reason),
+            SignatureRefusal::Malformed => failure(Code::BadSignature, Errno::EBADMSG, &reason),
+            SignatureRefusal::Wrong(_) => failure(Code::BadSignature, Errno::EKEYREJECTED, &reason),
             _ if self.enforces_signatures() => failure(Code::BadSignature, Errno::EKEYREJECTED, &reason),
             _ if self.is_locked_down() => failure(Code::Forbidden, Errno::EPERM, &format_args!("lockdown: {reason}")),
-            Refusal::Missing => Ok(Some("no signature: the kernel takes it, and is tainted".into())),
+            SignatureRefusal::Missing => Ok(Some("no signature: the kernel takes it, and is tainted".into())),
             _ => Ok(Some(format!("{reason}: the kernel takes it, and is tainted"))),
         }
     }

@@ -4,7 +4,7 @@
 use cms::cert::IssuerAndSerialNumber;
 use cms::content_info::ContentInfo;
 use cms::signed_data::{SignedData, SignerIdentifier, SignerInfo};
-use guest_init::resolve::signature::{Refusal, Signature, Signer};
+use guest_init::resolve::signature::{Signature, SignatureRefusal, Signer};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use rsa::pkcs1v15::Pkcs1v15Sign;
 use sha2::{Digest, Sha256, Sha384, Sha512};
@@ -35,32 +35,32 @@ const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
 /// Checks the signature of a module's file. Without the kernel's certificates only its form is checked.
-pub fn check<'a>(file: &'a [u8], keys: Option<&[Certificate]>) -> Result<Trust, Refusal<'a>> {
+pub fn check<'a>(file: &'a [u8], keys: Option<&[Certificate]>) -> Result<Trust, SignatureRefusal<'a>> {
     let (module, message) = match Signature::of(file) {
-        Signature::None => return Err(Refusal::Missing),
-        Signature::Malformed => return Err(Refusal::Malformed),
-        Signature::OtherType(_) => return Err(Refusal::Unsupported(None)),
+        Signature::None => return Err(SignatureRefusal::Missing),
+        Signature::Malformed => return Err(SignatureRefusal::Malformed),
+        Signature::OtherType(_) => return Err(SignatureRefusal::Unsupported(None)),
         Signature::Cms { module, message } => (module, message),
     };
-    let name = Signer::of(message).ok_or(Refusal::Malformed)?;
+    let name = Signer::of(message).ok_or(SignatureRefusal::Malformed)?;
     let Some(data) = signed_data(message) else {
         return Ok(Trust::Unverified("its message has a form that only the kernel may read".into()));
     };
     if data.encap_content_info.econtent.is_some() {
-        return Err(Refusal::Malformed);
+        return Err(SignatureRefusal::Malformed);
     }
-    let signer = data.signer_infos.0.get(0).ok_or(Refusal::Malformed)?;
+    let signer = data.signer_infos.0.get(0).ok_or(SignatureRefusal::Malformed)?;
     if data.encap_content_info.econtent_type != ID_DATA || signer.signed_attrs.is_some() {
-        return Err(Refusal::Wrong(name));
+        return Err(SignatureRefusal::Wrong(name));
     }
     let Some(keys) = keys else { return Ok(Trust::Unverified("the kernel's keys are not known".into())) };
     if data.signer_infos.0.len() > 1 || data.certificates.is_some() {
         return Ok(Trust::Unverified("it has several signers, or brings certificates".into()));
     }
-    let key = keys.iter().find(|key| is_of(key, &signer.sid)).ok_or(Refusal::UnknownKey(name))?;
+    let key = keys.iter().find(|key| is_of(key, &signer.sid)).ok_or(SignatureRefusal::UnknownKey(name))?;
     match verify(key.tbs_certificate().subject_public_key_info(), signer, module) {
         Some(true) => Ok(Trust::Verified),
-        Some(false) => Err(Refusal::Wrong(name)),
+        Some(false) => Err(SignatureRefusal::Wrong(name)),
         None => Ok(Trust::Unverified(format!("{}, {}", signer.digest_alg.oid, signer.signature_algorithm.oid))),
     }
 }
