@@ -22,6 +22,8 @@ use crate::text::{Shown, Text};
 
 /// The end of the kernel's message about a module whose signature it can't verify (`security_locked_down`).
 const LOCKDOWN: &str = "unsigned module loading is restricted; see man kernel_lockdown.7";
+/// The reason for a refused signature if the file can't be read here. The kernel may have decompressed it.
+const SIGNER_UNREAD: &str = "the kernel refuses its signature; the file can't be read to name the signer";
 
 /// The failure for an error of finit_module or init_module. `file` and `parameters` are what was loaded. `words` are
 /// the words of the command line about modules. `messages` are the kernel's since the load began.
@@ -123,6 +125,9 @@ fn not_a_module(file: &[u8]) -> &'static str {
 /// The reason of [`Code::BadSignature`]. EKEYREJECTED has several causes, which the kernel's message tells apart
 /// (`module_sig_check` in kernel/module/signing.c). The kernel logs nothing if the signature does not fit.
 fn bad_signature(errno: Errno, file: &[u8], message: &str) -> Reason {
+    if file.is_empty() {
+        return kernel_says(SIGNER_UNREAD, message);
+    }
     let is_about = |end: &str| message.ends_with(end);
     let refusal = match SignatureRefusal::without_key(Signature::of(file)) {
         SignatureRefusal::UnknownKey(_) if errno == Errno::EBADMSG => SignatureRefusal::Malformed,
@@ -144,6 +149,9 @@ fn bad_signature(errno: Errno, file: &[u8], message: &str) -> Reason {
 
 /// The reason of [`Code::Forbidden`] if the kernel is locked down. It refuses a module whose signature it can't verify.
 fn locked_down(file: &[u8], message: &str) -> Reason {
+    if file.is_empty() {
+        return refused(format_args!("lockdown: {SIGNER_UNREAD}"), message);
+    }
     refused(format_args!("lockdown: {}", SignatureRefusal::without_key(Signature::of(file))), message)
 }
 
@@ -173,4 +181,22 @@ fn init_failed(errno: Errno, parameters: &CStr, message: &str) -> Reason {
     };
     let reason = Text::<300>::of(format_args!("its init function failed{with}: {}", strerror(errno)));
     kernel_says(reason.as_str(), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_only_the_kernel_can_read_is_not_called_unsigned() {
+        let message = "Loading of module with unavailable key is rejected";
+        let reason = bad_signature(Errno::EKEYREJECTED, b"", message);
+        assert_eq!(
+            reason.as_str(),
+            "the kernel refuses its signature; the file can't be read to name the signer; the kernel says: Loading of \
+             module with unavailable key is rejected"
+        );
+        let reason = locked_down(b"", "");
+        assert!(reason.as_str().starts_with("lockdown: the kernel refuses its signature; "), "{reason}");
+    }
 }
