@@ -64,7 +64,7 @@ fn modules_that_the_kernel_would_refuse_are_reported() {
     assert_eq!(first(&["bus"]), unsigned);
     let signed = Key::on_curve("any", "P-256").sign(&module(&[MAGIC], b""), "sha256");
     place.tree("kernel/bus.ko", signed);
-    assert_eq!(first(&["bus"]), "insmod kernel/bus.ko", "nobody knows the kernel's keys");
+    assert_eq!(first(&["bus"]), "insmod kernel/bus.ko", "the kernel's keys are not known");
 }
 
 #[test]
@@ -79,7 +79,8 @@ fn the_kernel_image_chooses_the_module_tree() {
             "insmod kernel/bus.ko",
             "warning: the kernel in --kernel can't be read: its payload is missing or not whole; only its release is \
              compared, no version magic",
-            "note: the configuration of the kernel was not found: nobody knows whether it requires signatures",
+            "note: the configuration of the kernel was not found, so guest-image can't know whether it requires \
+             signatures",
             "1.0: the VM would load 1 module and start its agent",
         ],
     );

@@ -92,9 +92,18 @@ fn modules_signed_by_the_kernels_keys_are_taken() {
     let by_key_id = append(&module, 2, &rsa.message(&module, "sha256", &["-noattr", "-keyid"]));
     place.tree("kernel/bus.ko", by_key_id);
     assert_eq!(check(&place, "module.sig_enforce"), (vec![], true));
-    place.tree("kernel/bus.ko", rsa.sign(&module, "sha3-256"));
-    let note = "note: 1 module: signature not verified: 2.16.840.1.101.3.4.2.8, 1.2.840.113549.1.1.1".to_string();
-    assert_eq!(check(&place, "module.sig_enforce"), (vec![note], true));
+    let pss = rsa.message(&module, "sha256", &["-noattr", "-keyopt", "rsa_padding_mode:pss"]);
+    for (message, digest, signature) in [
+        (rsa.message(&module, "sha3-256", &["-noattr"]), "2.16.840.1.101.3.4.2.8", "1.2.840.113549.1.1.1"),
+        (pss, "2.16.840.1.101.3.4.2.1", "1.2.840.113549.1.1.10"),
+    ] {
+        place.tree("kernel/bus.ko", append(&module, 2, &message));
+        let note = format!(
+            "note: 1 module: signature not verified: guest-image lacks its algorithms, digest {digest} and signature \
+             {signature}"
+        );
+        assert_eq!(check(&place, "module.sig_enforce"), (vec![note], true));
+    }
 }
 
 #[test]
@@ -146,8 +155,8 @@ fn certificates_that_are_no_keyring_are_passed_over() {
     place.tree("kernel/bus.ko", module);
     // A list of revoked certificates has its own size behind it, and not that of the first.
     kernel_with(&place, &[&key], 5);
-    let note = "note: the keys of the kernel were not found: nobody knows whose signatures it accepts".to_string();
-    assert_eq!(check(&place, "module.sig_enforce"), (vec![note], true));
+    let note = "note: the keys of the kernel were not found, so guest-image can't know which signatures it accepts";
+    assert_eq!(check(&place, "module.sig_enforce"), (vec![note.into()], true));
     // A kernel whose build made no key has 0 there.
     kernel_with(&place, &[&key], 0);
     assert_eq!(check(&place, "module.sig_enforce"), (vec![], true));

@@ -156,15 +156,16 @@ impl<'k> KernelFacts<'k> {
         Some(Remark::new(Topic::Kernel, None, text))
     }
 
-    /// The note that nobody knows the configuration of the kernel in the image.
+    /// The note that the configuration of the kernel in the image is not known.
     pub fn without_config(&self) -> Option<Remark> {
-        let text = "the configuration of the kernel was not found: nobody knows whether it requires signatures";
+        let text =
+            "the configuration of the kernel was not found, so guest-image can't know whether it requires signatures";
         (self.has_image && self.config.is_none()).then(|| Remark::new(Topic::Kernel, None, text.into()))
     }
 
-    /// The note that nobody knows the keys of the kernel in the image, although that could be read.
+    /// The note that the keys of the kernel in the image are not known, although that could be read.
     pub fn without_keys(&self) -> Option<Remark> {
-        let text = "the keys of the kernel were not found: nobody knows whose signatures it accepts";
+        let text = "the keys of the kernel were not found, so guest-image can't know which signatures it accepts";
         let is_unknown = self.has_image && self.unread.is_none() && self.keys.is_none();
         (is_unknown && self.checks_signatures()).then(|| Remark::new(Topic::Kernel, None, text.into()))
     }

@@ -31,6 +31,8 @@ const ID_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101
 const ID_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.3");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+/// The parent of ecdsa-with-SHA224 to ecdsa-with-SHA512.
+const ECDSA_WITH_SHA2: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 
@@ -61,7 +63,10 @@ pub fn check<'a>(file: &'a [u8], keys: Option<&[Certificate]>) -> Result<Trust, 
     match verify(key.tbs_certificate().subject_public_key_info(), signer, module) {
         Some(true) => Ok(Trust::Verified),
         Some(false) => Err(SignatureRefusal::Wrong(name)),
-        None => Ok(Trust::Unverified(format!("{}, {}", signer.digest_alg.oid, signer.signature_algorithm.oid))),
+        None => Ok(Trust::Unverified(format!(
+            "guest-image lacks its algorithms, digest {} and signature {}",
+            signer.digest_alg.oid, signer.signature_algorithm.oid
+        ))),
     }
 }
 
@@ -84,7 +89,8 @@ fn is_of(certificate: &Certificate, id: &SignerIdentifier) -> bool {
     }
 }
 
-/// Whether a key signed a module. `None`: an algorithm that guest-image does not have.
+/// Whether a key signed a module. `None`: an algorithm that guest-image does not have. The kernel knows a signature by
+/// RSA only under the identifier of RSA keys (`pkcs7_sig_note_pkey_algo` in pkcs7_parser.c).
 fn verify(key: &SubjectPublicKeyInfoOwned, signer: &SignerInfo, module: &[u8]) -> Option<bool> {
     let signature = signer.signature.as_bytes();
     let (digest, padding) = match signer.digest_alg.oid {
@@ -95,9 +101,9 @@ fn verify(key: &SubjectPublicKeyInfoOwned, signer: &SignerInfo, module: &[u8]) -
     };
     let curve = || key.algorithm.parameters.as_ref()?.decode_as::<ObjectIdentifier>().ok();
     let key = key.owned_to_ref();
-    match key.algorithm.oid {
-        RSA => Some(rsa::PublicKey::try_from(key).ok()?.verify(padding, &digest, signature).is_ok()),
-        EC => match curve()? {
+    match (key.algorithm.oid, signer.signature_algorithm.oid) {
+        (RSA, RSA) => Some(rsa::PublicKey::try_from(key).ok()?.verify(padding, &digest, signature).is_ok()),
+        (EC, algorithm) if algorithm.parent() == Some(ECDSA_WITH_SHA2) => match curve()? {
             P256 => ecdsa::<p256::ecdsa::VerifyingKey, p256::ecdsa::DerSignature>(key, &digest, signature),
             P384 => ecdsa::<p384::ecdsa::VerifyingKey, p384::ecdsa::DerSignature>(key, &digest, signature),
             _ => None,
