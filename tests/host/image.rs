@@ -5,6 +5,7 @@
 mod additions;
 mod append;
 mod compression;
+mod container_image;
 mod debian;
 mod modules;
 mod programs;

@@ -1,17 +1,16 @@
-//! guest-image build --whole-root: the root of a container as the root of the image, from a tar file, an OCI image
-//! layout and a folder; and roots that are hostile.
+//! guest-image build --whole-root: the root of a container as the root of the image, from a tar file and a folder; and
+//! roots that are hostile.
 
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use serde_json::json;
 use tar::EntryType;
 
 use super::with_tree;
 use super::work::{Entry, Work, listing, text_of};
-use crate::support::container::{self, Tar};
+use crate::support::container::Tar;
 use crate::support::program::init;
 
 /// A root as `docker export` writes it, with /usr merged, and an init and a modprobe of its own.
@@ -133,125 +132,6 @@ fn without_whole_root_a_tar_file_is_looked_into_and_nothing_else() {
 }
 
 #[test]
-fn the_layers_of_an_oci_image_lie_one_over_the_other() {
-    let first = Tar::new()
-        .file("a/kept", 0o644, "1")
-        .file("a/removed", 0o644, "1")
-        .file("b/old", 0o644, "1")
-        .directory("b/folder", 0o755)
-        .file("b/folder/old", 0o644, "1")
-        .file("c", 0o644, "1")
-        .file("d/file", 0o644, "1")
-        .link("usr-bin", "bin");
-    let second = Tar::new()
-        .file("a/.wh.removed", 0o644, "")
-        .file("b/new", 0o644, "2")
-        // Everything that earlier layers have in b, whatever stands before it in this layer.
-        .file("b/.wh..wh..opq", 0o644, "")
-        .directory("c", 0o750)
-        .file("c/below", 0o644, "2")
-        .file(".wh.d", 0o644, "")
-        .file("usr-bin/tool", 0o755, "2");
-    let third = Tar::new().file("d", 0o600, "3").entry(EntryType::Link, "a/same", 0, "a/kept", b"");
-    let gzip = |bytes: Vec<u8>| {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(&bytes).unwrap();
-        encoder.finish().unwrap()
-    };
-    let layers = [first.bytes(), gzip(second.bytes()), zstd::encode_all(&third.bytes()[..], 1).unwrap()];
-
-    let work = Work::new();
-    work.file("layout/x", "");
-    let layout = work.path("layout");
-    let mut other = container::image(&layout, "arm64", &[Tar::new().file("arm", 0o644, "").bytes()], &[]);
-    other["platform"] = json!({ "os": "linux", "architecture": "arm64" });
-    let mut own = container::image(&layout, "amd64", &layers, &["/usr-bin/tool", "-v"]);
-    own["platform"] = json!({ "os": "linux", "architecture": "amd64" });
-    container::index(&layout, &[other, own]);
-    let tar = Command::new("tar").args(["-C", "layout", "-cf", "layout.tar", "."]).current_dir(work.path("")).status();
-    assert!(tar.unwrap().success());
-
-    for root in ["layout", "layout.tar"] {
-        let output = work.command(&["--root", root, "--whole-root"]).output().unwrap();
-        let printed = String::from_utf8(output.stderr).unwrap();
-        assert!(printed.ends_with("boot with guest_init.agent=/usr-bin/tool -- -v\n"), "{printed}");
-        let image = work.image();
-        let listed = listing(&image);
-        let own: Vec<_> =
-            listed.lines().filter(|line| ["a", "b", "c", "d", "bin", "usr-bin"].contains(&top(line))).collect();
-        let expected = [
-            "d 0755 a",
-            "f 0644 a/kept",
-            "f 0644 a/same",
-            "d 0755 b",
-            "f 0644 b/new",
-            "d 0755 bin",
-            "f 0755 bin/tool",
-            "d 0750 c",
-            "f 0644 c/below",
-            "f 0600 d",
-            "l 0777 usr-bin -> bin",
-        ];
-        assert_eq!(own, expected);
-        work.remove_image();
-    }
-
-    let blobs = fs::read_dir(layout.join("blobs/sha256")).unwrap().map(|blob| blob.unwrap().path());
-    let layer = blobs.into_iter().find(|path| fs::read(path).unwrap() == layers[0]).unwrap();
-    let mut changed = layers[0].clone();
-    changed[600] ^= 1;
-    fs::write(&layer, &changed).unwrap();
-    let printed = work.fails(&["--root", "layout", "--whole-root"]);
-    assert!(printed.contains(": its digest is sha256:") && printed.ends_with("; copy the image again\n"), "{printed}");
-    fs::remove_file(&layer).unwrap();
-    assert!(work.fails(&["--root", "layout", "--whole-root"]).contains("No such file"));
-}
-
-#[test]
-fn an_oci_layout_without_one_image_for_the_machine_is_refused() {
-    let work = Work::new();
-    work.file("layout/x", "");
-    let layout = work.path("layout");
-    let tar = |name: &str| Tar::new().file(name, 0o644, "").bytes();
-    let named = |mut image: serde_json::Value, name: &str| {
-        image["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
-        image
-    };
-    let image =
-        |architecture: &str, name: &str| named(container::image(&layout, architecture, &[tar(name)], &[]), name);
-    let mut encrypted = image("amd64", "e");
-    let [first, second, foreign] = [image("amd64", "1"), image("amd64", "2"), image("arm64", "f")];
-    let mut too_long = first.clone();
-    too_long["size"] = 9.into();
-    let manifest = layout.join("blobs/sha256").join(&encrypted["digest"].as_str().unwrap()["sha256:".len()..]);
-    let changed = fs::read_to_string(manifest).unwrap().replace("layer.v1.tar", "layer.v1.tar+encrypted");
-    encrypted = container::blob(&layout, "application/vnd.oci.image.manifest.v1+json", changed.as_bytes());
-    let mut outside = first.clone();
-    outside["digest"] = "sha256:../../../init".into();
-    let cases = [
-        (vec![first.clone(), second], "it has several images: ["),
-        (vec![foreign], "the image is for arm64, not for amd64"),
-        (vec![], "it has no image for linux/amd64"),
-        (vec![too_long], "bytes, and its descriptor has 9"),
-        (vec![encrypted], " is encrypted"),
-        (vec![outside], "is no digest of SHA-256 or SHA-512"),
-    ];
-    for (manifests, expected) in cases {
-        container::index(&layout, &manifests);
-        let printed = work.fails(&["--root", "layout", "--whole-root"]);
-        assert!(printed.starts_with("guest-image: layout: ") && printed.contains(expected), "{expected}: {printed}");
-    }
-    // One image with two names is one image.
-    container::index(&layout, &[first.clone(), named(first, "another")]);
-    work.build(&["--root", "layout", "--whole-root"]);
-}
-
-/// The first part of the path in a line of [`listing`].
-fn top(line: &str) -> &str {
-    line[7..].split(['/', ' ']).next().unwrap()
-}
-
-#[test]
 fn a_folder_is_copied_with_links_and_hard_links() {
     let work = Work::new();
     work.file("root/usr/bin/app", "app");
@@ -270,7 +150,37 @@ fn a_folder_is_copied_with_links_and_hard_links() {
     work.remove_image();
     std::os::unix::net::UnixListener::bind(work.path("root/socket")).unwrap();
     let printed = work.fails(&["--root", "root", "--whole-root"]);
-    assert_eq!(printed, "guest-image: root/socket: a socket, which an image can't hold\n");
+    assert_eq!(printed, "guest-image: root/socket: a socket, which an image can't hold; remove it from the root\n");
+}
+
+#[test]
+fn a_name_that_ends_an_archive_is_refused_wherever_it_comes_from() {
+    let work = Work::new();
+    work.file("root.tar", Tar::new().file("TRAILER!!!", 0o644, "").bytes());
+    work.file("root/TRAILER!!!", "");
+    for arguments in [
+        &["--root", "root.tar", "--whole-root"][..],
+        &["--root", "root", "--whole-root"],
+        &["--no-agent", "--add", "agent:/TRAILER!!!"],
+    ] {
+        let expected = "guest-image: /TRAILER!!!: a file of this name would end the archive; rename it\n";
+        assert_eq!(work.fails(arguments), expected);
+    }
+    // Only the whole path is the mark.
+    work.file("root.tar", Tar::new().file("a/TRAILER!!!", 0o644, "1").bytes());
+    work.build(&["--root", "root.tar", "--whole-root"]);
+}
+
+#[test]
+fn an_earlier_image_in_the_root_is_no_part_of_the_next() {
+    let work = Work::new();
+    work.file("file", "1");
+    let [first, second] = [(); 2].map(|()| {
+        work.build(&["--root", ".", "--whole-root"]);
+        fs::read(work.path("initramfs.img")).unwrap()
+    });
+    assert!(first == second, "{} and {} bytes", first.len(), second.len());
+    assert_eq!(text_of(&work.image(), "file"), "1");
 }
 
 #[test]
@@ -282,11 +192,16 @@ fn a_hostile_tar_file_is_refused_or_stays_inside() {
         let bytes = Tar::new().file("big", 0o644, vec![1; 2000]).bytes();
         bytes[..1500].to_vec()
     };
+    let between = Tar::new().file("a", 0o644, "1").bytes()[..1024].to_vec();
+    let long_name = {
+        let name = Tar::new().entry(EntryType::GNULongName, "././@LongLink", 0, "", &vec![b'a'; 64 << 20]);
+        zstd::encode_all(&name.file("a", 0o644, "").bytes()[..], 1).unwrap()
+    };
     let mut huge = Tar::new().file("huge", 0o644, "").bytes();
     huge[124..136].copy_from_slice(b"77777777777\0");
     let sum = 8 * 32 + huge[..148].iter().chain(&huge[156..512]).map(|byte| u32::from(*byte)).sum::<u32>();
     huge[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let cases: [(Vec<u8>, &str); 11] = [
+    let cases: [(Vec<u8>, &str); 13] = [
         (file("../evil").bytes(), "/evil: the path has a part `..`"),
         (file("a/../../evil").bytes(), "/a/../../evil: the path has a part `..`"),
         (Tar::new().entry(EntryType::Link, "a", 0, "../../etc/passwd", b"").bytes(), "the path has a part `..`"),
@@ -299,10 +214,12 @@ fn a_hostile_tar_file_is_refused_or_stays_inside() {
             "a hard link to the directory /d",
         ),
         (Tar::new().link("a", "b").link("b", "a").file("a/x", 0o644, "").bytes(), "/a: a loop of symbolic links"),
-        (file("TRAILER!!!").bytes(), "an archive can't hold a file of this name"),
         (Tar::new().file("a", 0o644, "").file("a/b", 0o644, "").bytes(), "/a is not a directory"),
         (cut, "the tar file ends within it"),
-        (huge, "4 GiB or more"),
+        (between, "the tar file has no end mark, so it was cut short; export it again"),
+        (Vec::new(), "the tar file has no end mark"),
+        (long_name, "an entry has headers of more than 4 MiB"),
+        (huge, "4 GiB or more of files, replaced ones included; squash the image"),
         (long.into_bytes(), "not a tar file"),
     ];
     for (tar, expected) in cases {

@@ -210,7 +210,7 @@ impl Archive {
         self.placed.iter().map(|(path, placed)| (&path[..], placed.mode, &placed.node))
     }
 
-    /// What stands at each path.
+    /// The nodes with all attributes, by path.
     pub fn placed(&self) -> impl ExactSizeIterator<Item = (&str, &Placed)> {
         self.placed.iter().map(|(path, placed)| (&path[..], placed))
     }

@@ -139,7 +139,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit> {
     let agent = arguments.agent.as_deref().map(|agent| tree.on_host(agent));
     let mut config = arguments.config.clone();
     if arguments.whole_root {
-        whole_root::add_to(&mut archive, tree)?;
+        whole_root::add_to(&mut archive, tree, &arguments.output)?;
         config.extend(whole_root::config(tree));
     }
     layout.add_to(&mut archive, &init, agent.as_deref(), arguments.no_agent || arguments.whole_root)?;

@@ -8,13 +8,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cpio::newc::{Builder, ModeFileType, trailer};
 
 use super::archive::{Archive, DeviceKind, Node, Placed};
 
+/// The name that ends an archive (`do_name` in init/initramfs.c).
+const END: &str = "TRAILER!!!";
+
 /// Writes the archive. `written` is called with the size of each file.
 pub fn write(archive: &Archive, output: &mut dyn Write, mtime: u32, written: &mut dyn FnMut(u64)) -> Result<()> {
+    let ends = archive.placed().any(|(path, _)| path == END);
+    ensure!(!ends, "/{END}: a file of this name would end the archive; rename it");
     let mut record = Vec::new();
     let mut hard_links = names_of_hard_links(archive);
     for ((path, placed), inode) in archive.placed().zip(1..) {

@@ -14,6 +14,7 @@ use guest_init::guest::modules::config_files::CONFIG;
 use rustix::fs::{major, minor};
 
 use super::archive::{Archive, DeviceKind, Node, RootAttributes};
+use super::image_file::STDOUT;
 use crate::shared::container_root::{Attributes, RootNode, UnpackedRoot};
 use crate::shared::program::Found;
 use crate::shared::tree_options::{TreeOptions, utf8};
@@ -21,11 +22,15 @@ use crate::shared::tree_options::{TreeOptions, utf8};
 /// The folders of module trees.
 const MODULES: [&str; 2] = ["lib/modules", "usr/lib/modules"];
 
-/// Adds the files of the root.
-pub fn add_to(archive: &mut Archive, tree: &TreeOptions) -> Result<()> {
+/// Adds the files of the root, except the file of an earlier image at `output`.
+pub fn add_to(archive: &mut Archive, tree: &TreeOptions, output: &Path) -> Result<()> {
     match (tree.unpacked_root(), tree.root_path()) {
         (Some(root), _) => add_unpacked(archive, root),
-        (None, Some(folder)) => FolderWalk::default().add(archive, folder, ""),
+        (None, Some(folder)) => {
+            let output = Some(output).filter(|path| *path != Path::new(STDOUT)).and_then(|path| path.metadata().ok());
+            let output = output.map(|file| (file.dev(), file.ino()));
+            FolderWalk { output, ..FolderWalk::default() }.add(archive, folder, "")
+        }
         (None, None) => Ok(()),
     }
 }
@@ -77,6 +82,8 @@ fn add_unpacked(archive: &mut Archive, root: &UnpackedRoot) -> Result<()> {
 struct FolderWalk {
     /// The numbers of files with several names, by device and inode.
     hard_links: BTreeMap<(u64, u64), usize>,
+    /// The device and inode of an earlier image.
+    output: Option<(u64, u64)>,
 }
 
 impl FolderWalk {
@@ -101,6 +108,7 @@ impl FolderWalk {
         let metadata = fs::symlink_metadata(source)?;
         let mut attributes = RootAttributes { mode: metadata.mode() & 0o7777, ..RootAttributes::default() };
         let kind = metadata.file_type();
+        let identity = (metadata.dev(), metadata.ino());
         let device = |kind| Node::Device(kind, major(metadata.rdev()), minor(metadata.rdev()));
         let node = match () {
             () if kind.is_dir() => Node::Directory,
@@ -108,15 +116,16 @@ impl FolderWalk {
             () if kind.is_char_device() => device(DeviceKind::Char),
             () if kind.is_block_device() => device(DeviceKind::Block),
             () if kind.is_fifo() => Node::Fifo,
+            () if kind.is_file() && self.output == Some(identity) => return Ok(false),
             () if kind.is_file() => {
                 if metadata.nlink() > 1 {
                     let next = self.hard_links.len();
-                    let number = self.hard_links.entry((metadata.dev(), metadata.ino())).or_insert(next);
+                    let number = self.hard_links.entry(identity).or_insert(next);
                     attributes.hard_links = Some(*number);
                 }
                 Node::of_host(source)?
             }
-            () => bail!("a socket, which an image can't hold"),
+            () => bail!("a socket, which an image can't hold; remove it from the root"),
         };
         let is_directory = matches!(node, Node::Directory);
         archive.add_of_root(path, node, attributes);

@@ -21,8 +21,7 @@ pub struct TreeOptions {
     /// The guest's root file system: a folder, a tar file such as that of `docker export`, or an OCI image layout as a
     /// folder or a tar file; `-` is a tar file on standard input. Modules are looked up in its lib/modules or
     /// usr/lib/modules, firmware in lib/firmware beside them, and files of other options that lie below ROOT. Absolute
-    /// links in it begin at ROOT. build copies nothing else of it, unless --whole-root says so. check also reads its
-    /// modprobe.d
+    /// links in it begin at ROOT. build copies nothing else of it without --whole-root. check also reads its modprobe.d
     #[arg(long, value_name = "ROOT")]
     root: Option<PathBuf>,
     /// The root, if it had to be unpacked.
@@ -41,7 +40,8 @@ pub struct TreeOptions {
 }
 
 impl TreeOptions {
-    /// Unpacks the root if it is a tar file or an image for several machines. Every command calls this first.
+    /// Unpacks the root if it is a tar file or an OCI image layout, of which the image for `machine` counts. Every
+    /// command that reads the root calls this first.
     pub fn unpack_root(&self, machine: &Machine) -> Result<()> {
         if let Some(root) =
             self.root.as_deref().map(|path| container_root::unpack(path, machine)).transpose()?.flatten()

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use super::super::links::follow;
 
-/// The longest path and link that the kernel unpacks, in bytes (PATH_MAX, with the NUL at its end).
-const LONGEST_PATH: usize = 4095;
+/// The longest path and link that the kernel unpacks, in bytes (PATH_MAX, without the NUL at its end).
+pub const LONGEST_PATH: usize = 4095;
 /// The most bytes of all files together. A file of an initramfs has at most that.
 pub const MOST_BYTES: u64 = u32::MAX as u64;
 /// The most files, directories, links and devices.
@@ -53,7 +53,7 @@ pub struct Attributes {
 const IMPLIED: Attributes = Attributes { mode: 0o755, uid: 0, gid: 0 };
 
 #[derive(Clone, Debug)]
-struct Placed {
+struct RootEntry {
     node: RootNode,
     attributes: Attributes,
     /// The number of the layer that placed the node last.
@@ -64,7 +64,7 @@ struct Placed {
 #[derive(Debug)]
 pub struct RootFiles {
     folder: TempDir,
-    nodes: BTreeMap<String, Placed>,
+    nodes: BTreeMap<String, RootEntry>,
     layer: usize,
     /// The number of contents.
     contents: usize,
@@ -100,14 +100,14 @@ impl RootFiles {
             self.remove_below(&path, usize::MAX);
         }
         ensure!(self.nodes.len() < MOST_NODES, "more than {MOST_NODES} files");
-        self.nodes.insert(path, Placed { node, attributes, layer: self.layer });
+        self.nodes.insert(path, RootEntry { node, attributes, layer: self.layer });
         Ok(())
     }
 
     /// Places another name for the node at `target`.
     pub fn place_hard_link(&mut self, name: &str, target: &str) -> Result<()> {
         let target = self.resolve(target)?.with_context(|| format!("a hard link to {target:?}"))?;
-        let Some(Placed { node, attributes, .. }) = self.nodes.get(&target).cloned() else {
+        let Some(RootEntry { node, attributes, .. }) = self.nodes.get(&target).cloned() else {
             bail!("a hard link to /{target}, which does not exist");
         };
         ensure!(node != RootNode::Directory, "a hard link to the directory /{target}");
@@ -127,20 +127,20 @@ impl RootFiles {
 
     /// Removes what the layers before this one have below a directory.
     pub fn white_out_below(&mut self, directory: &str) -> Result<()> {
-        match self.resolve(directory)? {
-            Some(path) => self.remove_below(&path, self.layer),
-            None => {
-                let layer = self.layer;
-                self.nodes.retain(|_, placed| placed.layer >= layer);
-            }
-        }
+        // The directory may be the root itself, or a link to the directory.
+        let path = self.resolve(directory)?.unwrap_or_default();
+        let path = follow(&path, true, &|path| self.link_at(path))?;
+        self.remove_below(&path, self.layer);
         Ok(())
     }
 
     /// Stores the content of a file that has `size` bytes.
     pub fn store(&mut self, size: u64, content: &mut dyn Read) -> Result<RootNode> {
         self.bytes = self.bytes.saturating_add(size);
-        ensure!(self.bytes <= MOST_BYTES, "the files together have 4 GiB or more, which no initramfs holds");
+        ensure!(
+            self.bytes <= MOST_BYTES,
+            "the layers have 4 GiB or more of files, replaced ones included; squash the image"
+        );
         let number = self.contents;
         self.contents += 1;
         let path = self.content(number);
@@ -156,7 +156,7 @@ impl RootFiles {
         let root = self.folder.path().join("root");
         fs::create_dir(&root)?;
         let mut first_names: BTreeMap<usize, PathBuf> = BTreeMap::new();
-        for (path, Placed { node, attributes, .. }) in &self.nodes {
+        for (path, RootEntry { node, attributes, .. }) in &self.nodes {
             let place = root.join(path);
             match node {
                 RootNode::Directory => fs::create_dir(&place),
@@ -187,30 +187,32 @@ impl RootFiles {
         ensure!(!name.contains('\0') && name.len() <= LONGEST_PATH, "not a path that the kernel unpacks");
         let parts: Vec<_> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
         ensure!(!parts.contains(&".."), "the path has a part `..`");
-        // The kernel takes that name for the end of the archive (init/initramfs.c).
-        ensure!(parts != ["TRAILER!!!"], "an archive can't hold a file of this name");
         let Some((last, parents)) = parts.split_last() else { return Ok(None) };
-        let link_at = |path: &str| match &self.nodes.get(path)?.node {
-            RootNode::Link(target) => Some(&target[..]),
-            _ => None,
-        };
         let parents = parents.join("/");
-        let parent = follow(&parents, true, &link_at)?;
+        let parent = follow(&parents, true, &|path| self.link_at(path))?;
         Ok(Some(if parent.is_empty() { (*last).into() } else { format!("{parent}/{last}") }))
+    }
+
+    /// The target of the link at a path.
+    fn link_at(&self, path: &str) -> Option<&str> {
+        match &self.nodes.get(path)?.node {
+            RootNode::Link(target) => Some(target),
+            _ => None,
+        }
     }
 
     fn make_parents(&mut self, path: &str) -> Result<()> {
         for (end, _) in path.match_indices('/') {
-            let implied = Placed { node: RootNode::Directory, attributes: IMPLIED, layer: self.layer };
+            let implied = RootEntry { node: RootNode::Directory, attributes: IMPLIED, layer: self.layer };
             let parent = self.nodes.entry(path[..end].into()).or_insert(implied);
             ensure!(parent.node == RootNode::Directory, "/{} is not a directory", &path[..end]);
         }
         Ok(())
     }
 
-    /// The paths below a directory.
-    fn below(&self, directory: &str) -> impl Iterator<Item = (&String, &Placed)> {
-        let start = format!("{directory}/");
+    /// The paths below a directory. An empty one is the root.
+    fn below(&self, directory: &str) -> impl Iterator<Item = (&String, &RootEntry)> {
+        let start = if directory.is_empty() { String::new() } else { format!("{directory}/") };
         self.nodes.range(start.clone()..).take_while(move |(path, _)| path.starts_with(&start))
     }
 

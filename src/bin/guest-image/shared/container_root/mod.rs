@@ -17,7 +17,7 @@ pub use files::{Attributes, RootNode, UnpackedRoot};
 use super::folder::Folder;
 use crate::cli::stderr::warn;
 use files::RootFiles;
-use tar_file::Form;
+use tar_file::Entries;
 
 /// The name of standard input in place of a path.
 const STDIN: &str = "-";
@@ -43,7 +43,7 @@ pub fn unpack(path: &Path, machine: &Machine) -> Result<Option<UnpackedRoot>> {
 
 fn unpack_tar(file: impl io::BufRead, machine: &Machine) -> Result<UnpackedRoot> {
     let mut files = RootFiles::new()?;
-    tar_file::read(&mut files, file, Form::Whole)?;
+    tar_file::read(&mut files, file, Entries::Whole)?;
     ensure!(!files.is_empty(), "a tar file without files");
     let xattrs = files.with_xattrs.take();
     let root = files.unpack()?;

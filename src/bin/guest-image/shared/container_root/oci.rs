@@ -3,7 +3,7 @@
 //!
 //! The layers of one manifest are the root. Every blob must have the size and the digest of its descriptor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::super::folder::Folder;
 use super::super::hex::Hex;
 use super::files::RootFiles;
-use super::tar_file::{self, Form};
+use super::tar_file::{self, Entries};
 
 /// The file that marks a layout.
 pub const MARK: &str = "oci-layout";
@@ -25,6 +25,8 @@ const LONGEST_JSON: u64 = 4 << 20;
 const DEEPEST: usize = 4;
 /// The annotation of a manifest that is no image, but a statement about one.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+/// The advice if no image fits the guest-init.
+const NAME_INIT: &str = "name the guest-init of that architecture with --init, or for check its kernel with --kernel";
 /// The annotation with the name of an image.
 const NAME: &str = "org.opencontainers.image.ref.name";
 
@@ -40,6 +42,7 @@ struct Descriptor {
     annotations: BTreeMap<String, String>,
 }
 
+/// A platform that an image is for.
 #[derive(Clone, Debug, Deserialize)]
 struct Platform {
     os: String,
@@ -74,17 +77,16 @@ struct Execution {
 
 /// Adds the layers of the image for a machine to a root. Returns the image's command.
 pub fn read(files: &mut RootFiles, layout: &Folder, machine: &Machine) -> Result<Vec<String>> {
-    let index = layout.file("index.json").context("index.json")?;
-    let index: Index = serde_json::from_reader(File::open(index)?.take(LONGEST_JSON)).context("index.json")?;
     let architecture = architecture(machine);
-    let mut images = Vec::new();
-    collect(layout, index, architecture, DEEPEST, &mut images)?;
-    // One image may have several names.
-    images.sort_by(|a, b| a.digest.cmp(&b.digest));
-    images.dedup_by(|a, b| a.digest == b.digest);
-    let image = match &images[..] {
+    let mut images = Images { architecture, ..Images::default() };
+    images.collect(layout, top_index(layout).context("index.json")?, DEEPEST)?;
+    let image = match &images.found[..] {
         [image] => image,
-        [] => bail!("it has no image for linux/{architecture}"),
+        [] if images.others.is_empty() => bail!("it has no image; copy one into it, as `skopeo copy` does"),
+        [] => {
+            let others: Vec<_> = images.others.into_iter().collect();
+            bail!("it has no image for linux/{architecture}, but for {}; {NAME_INIT}", others.join(", "))
+        }
         several => {
             let names: Vec<_> =
                 several.iter().map(|image| image.annotations.get(NAME).unwrap_or(&image.digest)).collect();
@@ -94,37 +96,63 @@ pub fn read(files: &mut RootFiles, layout: &Folder, machine: &Machine) -> Result
     let manifest: Manifest = json(layout, image)?;
     let configuration: Configuration = json(layout, &manifest.config)?;
     let own = &configuration.architecture;
-    ensure!(own.is_empty() || own == architecture, "the image is for {own}, not for {architecture}");
+    ensure!(own.is_empty() || own == architecture, "the image is for {own}, not for {architecture}; {NAME_INIT}");
     for layer in &manifest.layers {
         ensure!(!layer.media_type.ends_with("+encrypted"), "the layer {} is encrypted", layer.digest);
         files.begin_layer();
         let blob = BufReader::new(blob(layout, layer)?);
-        tar_file::read(files, blob, Form::Layer).with_context(|| format!("the layer {}", layer.digest))?;
+        tar_file::read(files, blob, Entries::Layer).with_context(|| format!("the layer {}", layer.digest))?;
     }
     let execution = configuration.config.unwrap_or_default();
     Ok([execution.entrypoint, execution.cmd].into_iter().flatten().flatten().collect())
 }
 
-/// Collects the images of an index, and of the indexes in it, that fit the architecture or do not name theirs.
-fn collect(
-    layout: &Folder,
-    index: Index,
-    architecture: &str,
-    depth: usize,
-    images: &mut Vec<Descriptor>,
-) -> Result<()> {
-    ensure!(depth > 0, "more than {DEEPEST} indexes in one another");
-    for descriptor in index.manifests {
-        let fits = descriptor.platform.as_ref();
-        let fits = fits.is_none_or(|platform| platform.os == "linux" && platform.architecture == architecture);
-        let kind = descriptor.media_type.as_str();
-        if kind.ends_with("image.index.v1+json") || kind.ends_with("manifest.list.v2+json") {
-            collect(layout, json(layout, &descriptor)?, architecture, depth - 1, images)?;
-        } else if fits && !descriptor.annotations.contains_key(REFERENCE_TYPE) {
-            images.push(descriptor);
+/// The index that the layout begins with.
+fn top_index(layout: &Folder) -> Result<Index> {
+    let file = File::open(layout.file("index.json")?)?;
+    ensure!(file.metadata()?.len() <= LONGEST_JSON, "more than 4 MiB");
+    Ok(serde_json::from_reader(BufReader::new(file))?)
+}
+
+/// The images of a layout.
+#[derive(Default)]
+struct Images<'a> {
+    /// The architecture that is looked for.
+    architecture: &'a str,
+    /// The images that fit it or do not name theirs.
+    found: Vec<Descriptor>,
+    /// The platforms of the others.
+    others: BTreeSet<String>,
+    /// The digests that were seen. An image may have several names, and an index may be in several.
+    seen: HashSet<String>,
+}
+
+impl Images<'_> {
+    /// Collects the images of an index, and of the indexes in it.
+    fn collect(&mut self, layout: &Folder, index: Index, depth: usize) -> Result<()> {
+        ensure!(depth > 0, "more than {DEEPEST} indexes in one another");
+        for descriptor in index.manifests {
+            if !self.seen.insert(descriptor.digest.clone()) {
+                continue;
+            }
+            let kind = descriptor.media_type.as_str();
+            if kind.ends_with("image.index.v1+json") || kind.ends_with("manifest.list.v2+json") {
+                self.collect(layout, json(layout, &descriptor)?, depth - 1)?;
+            } else if !descriptor.annotations.contains_key(REFERENCE_TYPE) {
+                self.add(descriptor);
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, image: Descriptor) {
+        match &image.platform {
+            Some(Platform { os, architecture }) if os != "linux" || architecture != self.architecture => {
+                self.others.insert(format!("{os}/{architecture}"));
+            }
+            _ => self.found.push(image),
         }
     }
-    Ok(())
 }
 
 /// The contents of a blob of JSON.

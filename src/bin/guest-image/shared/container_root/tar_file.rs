@@ -1,13 +1,14 @@
 //! Tar files: what `docker export` writes, and the layers of a container image.
 
-use std::io::{BufRead, Read};
+use std::cell::Cell;
+use std::io::{self, BufRead, Read};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use guest_init::guest::modules::unpack::Format;
 use tar::{Archive, Entry, EntryType};
 
 use super::super::decompress::Packing;
-use super::files::{Attributes, MOST_BYTES, RootFiles, RootNode};
+use super::files::{Attributes, LONGEST_PATH, MOST_BYTES, RootFiles, RootNode};
 
 /// The start of the names that stand for removed files (OCI image specification, layer.md, Whiteouts).
 const WHITEOUT: &str = ".wh.";
@@ -17,10 +18,12 @@ const OPAQUE: &str = ".wh..wh..opq";
 const XATTR: &str = "SCHILY.xattr.";
 /// The most bytes of a decompressed tar file: its contents, and as much again for headers.
 const LONGEST_TAR: u64 = 2 * MOST_BYTES;
+/// The most bytes of an entry's headers, which are read into memory: long names, and what pax adds.
+const LONGEST_HEADERS: u64 = 4 << 20;
 
-/// What a tar file is read as.
+/// The meaning of a tar file's entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Entries {
     /// All files of a root.
     Whole,
     /// The changes of a layer, with whiteouts.
@@ -28,19 +31,53 @@ pub enum Form {
 }
 
 /// Adds the entries of a tar file to a root. The file may be compressed.
-pub fn read(files: &mut RootFiles, file: impl BufRead, form: Form) -> Result<()> {
-    let mut archive = Archive::new(decompressed(file)?);
-    for entry in archive.entries()? {
+pub fn read(files: &mut RootFiles, file: impl BufRead, entries: Entries) -> Result<()> {
+    let (allowance, at_end) = (Cell::new(0), Cell::new(false));
+    let mut archive = Archive::new(Metered { inner: decompressed(file)?, allowance: &allowance, at_end: &at_end });
+    let mut all = archive.entries()?;
+    loop {
+        allowance.set(LONGEST_HEADERS);
+        let Some(entry) = all.next() else { break };
+        ensure!(entry.is_ok() || allowance.get() > 0, "an entry has headers of more than 4 MiB");
         let mut entry = entry.context("not a tar file, or a damaged one")?;
+        allowance.set(allowance.get().saturating_add(entry.size()));
         let name = text(&entry.path_bytes())?;
-        add(files, &mut entry, &name, form).with_context(|| format!("/{}", name.trim_start_matches(['.', '/'])))?;
+        add(files, &mut entry, &name, entries).with_context(|| format!("/{}", name.trim_start_matches(['.', '/'])))?;
     }
+    // A layer has the digest of its descriptor, and so is whole.
+    ensure!(
+        entries == Entries::Layer || !at_end.get(),
+        "the tar file has no end mark, so it was cut short; export it again"
+    );
     Ok(())
 }
 
-fn add<R: Read>(files: &mut RootFiles, entry: &mut Entry<'_, R>, name: &str, form: Form) -> Result<()> {
+/// The tar file, of which no more is read than is allowed.
+struct Metered<'m, R> {
+    inner: R,
+    /// The bytes that may still be read.
+    allowance: &'m Cell<u64>,
+    /// Whether the file ended.
+    at_end: &'m Cell<bool>,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let allowance = self.allowance.get();
+        if allowance == 0 && !bytes.is_empty() {
+            return Err(io::Error::other("more bytes than an entry may have"));
+        }
+        let length = bytes.len().min(usize::try_from(allowance).unwrap_or(usize::MAX));
+        let count = self.inner.read(&mut bytes[..length])?;
+        self.allowance.set(allowance - count as u64);
+        self.at_end.set(count == 0 && length > 0);
+        Ok(count)
+    }
+}
+
+fn add<R: Read>(files: &mut RootFiles, entry: &mut Entry<'_, R>, name: &str, entries: Entries) -> Result<()> {
     let (directory, last) = name.trim_end_matches('/').rsplit_once('/').unwrap_or(("", name));
-    if form == Form::Layer && last.starts_with(WHITEOUT) {
+    if entries == Entries::Layer && last.starts_with(WHITEOUT) {
         return match last.strip_prefix(WHITEOUT) {
             _ if last == OPAQUE => files.white_out_below(directory),
             // Data of AUFS itself.
@@ -50,10 +87,10 @@ fn add<R: Read>(files: &mut RootFiles, entry: &mut Entry<'_, R>, name: &str, for
         };
     }
     let header = entry.header();
-    let id = |id: std::io::Result<u64>| u32::try_from(id?).context("a user or group of more than 32 bits");
+    let id = |id: io::Result<u64>| u32::try_from(id?).context("a user or group of more than 32 bits");
     let (uid, gid) = (id(header.uid())?, id(header.gid())?);
     let attributes = Attributes { mode: header.mode()? & 0o7777, uid, gid };
-    let device = || Ok::<_, std::io::Error>((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0)));
+    let device = || Ok::<_, io::Error>((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0)));
     let node = match header.entry_type() {
         EntryType::XGlobalHeader => return Ok(()),
         EntryType::Link => return files.place_hard_link(name, &target(entry)?),
@@ -75,7 +112,7 @@ fn add<R: Read>(files: &mut RootFiles, entry: &mut Entry<'_, R>, name: &str, for
 fn target<R: Read>(entry: &Entry<'_, R>) -> Result<String> {
     let target = text(&entry.link_name_bytes().context("a link without a target")?)?;
     // The kernel passes over a longer link.
-    anyhow::ensure!(!target.is_empty() && target.len() < 4096, "a link of {} bytes", target.len());
+    ensure!(!target.is_empty() && target.len() <= LONGEST_PATH, "a link of {} bytes", target.len());
     Ok(target)
 }
 
@@ -135,7 +172,7 @@ mod tests {
             for bytes in [cut, &damaged] {
                 let mut files = RootFiles::new().unwrap();
                 files.begin_layer();
-                if read(&mut files, bytes, Form::Layer).is_ok() {
+                if read(&mut files, bytes, Entries::Layer).is_ok() {
                     files.unpack().unwrap();
                 }
             }
