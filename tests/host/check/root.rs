@@ -3,10 +3,14 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::place::Place;
+use guest_init::machine::{AARCH64, X86_64};
+use serde_json::json;
+
+use super::place::{MAGIC, Place};
 use super::prints;
-use crate::support::module::module;
-use crate::support::program::init;
+use crate::support::container::{self, Tar};
+use crate::support::module::{elf, module, module_for};
+use crate::support::program::{init, init_for};
 
 /// Makes a link below the root, and the folders on the way.
 fn link(place: &Place, target: &str, path: &str) {
@@ -105,4 +109,30 @@ fn a_root_with_modules_and_firmware_below_usr_alone_is_found() {
     place.file("root/sbin/guest-init", init());
     let outcome = place.check(&["net"]);
     assert!(outcome.out.contains(&format!("warning: {remark}\n")), "{outcome:?}");
+}
+
+#[test]
+fn the_kernel_chooses_the_image_of_an_oci_layout() {
+    let place = Place::new();
+    place.file("layout/x", "");
+    let layout = place.path("layout");
+    let images = [(&X86_64, "amd64"), (&AARCH64, "arm64")].map(|(machine, name)| {
+        let tar = Tar::new()
+            .file("sbin/agent", 0o755, init_for(machine))
+            .file("lib/modules/1.0/modules.dep", 0o644, format!("{name}.ko:\n"))
+            .file(&format!("lib/modules/1.0/{name}.ko"), 0o644, module_for(machine, &[MAGIC], b""));
+        let mut image = container::image(&layout, name, &[tar.bytes()], &[]);
+        image["platform"] = json!({ "os": "linux", "architecture": name });
+        image
+    });
+    container::index(&layout, &images);
+    let kernel = elf(&AARCH64, 2, &[(".rodata", b"Linux version 1.0 (builder)\0")]);
+    place.file("vmlinux", kernel);
+    place.file("pod.toml", "[agent.kata]\nkernel_modules = [\"arm64\"]\n");
+    let options = ["--root", "layout", "--kernel", "vmlinux"];
+    for command in [&["check", "arm64"][..], &["kata", "pod.toml", "--check"]] {
+        let outcome = place.run(&[command, &options].concat());
+        let loads = outcome.out.lines().any(|line| line == "insmod arm64.ko");
+        assert!(loads && outcome.status == 0, "{outcome:?}");
+    }
 }

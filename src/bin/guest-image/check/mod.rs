@@ -60,7 +60,7 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    let root = arguments.vm.tree.unpack_root(MACHINE);
+    let root = arguments.vm.tree.unpack_root(machine(&arguments.vm));
     let report = lists(root.and_then(|()| arguments.lists.read()), &arguments.vm)?;
     print(&report.text).map(|()| report.exit)
 }

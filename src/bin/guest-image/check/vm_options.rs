@@ -57,7 +57,7 @@ pub struct VmOptions {
     /// signatures of modules are verified with its certificates
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
-    /// What was read of the kernel image. kata checks many lists for one kernel.
+    /// The kernel image, once it is read. kata checks many lists for one kernel.
     #[arg(skip)]
     kernel_image: OnceCell<KernelImage>,
     /// Exit with status 1 if there are warnings

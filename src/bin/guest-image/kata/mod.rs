@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Arg, Args};
-use guest_init::bare::start::MACHINE;
 use serde::Serialize;
 
 use crate::check::vm_options::VmOptions;
@@ -108,7 +107,7 @@ struct Input {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<Exit> {
-    arguments.vm.tree.unpack_root(MACHINE)?;
+    arguments.vm.tree.unpack_root(check::machine(&arguments.vm))?;
     let input = Input::read(&arguments.files, arguments.pod.as_deref())?;
     let configuration = input.configuration.unwrap_or_default();
     configuration.warnings.iter().for_each(stderr::warn);
