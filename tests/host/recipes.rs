@@ -48,7 +48,7 @@ fn the_page_begins_with_the_values_that_recipes_use() {
     let before = Recipe::read("before");
     let [block] = &before.blocks[..] else { panic!("{:?}", before.blocks) };
     let names: Vec<_> = block.text.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
-    assert_eq!(names, ["init", "agent", "root", "kernel", "accel", "jails"]);
+    assert_eq!(names, ["init", "agent", "root", "release", "kernel", "accel", "jails"]);
 }
 
 #[test]

@@ -19,13 +19,15 @@ pub struct Place {
     kernel: Kernel,
     /// The value of `$root`.
     root: PathBuf,
+    /// The value of `$release`.
+    release: String,
 }
 
 impl Place {
     pub fn for_recipe(name: &str) -> Self {
         let kernel = Kernel::of("x86_64", "6.1");
-        let root = kernel.directory.clone();
-        let mut place = Self { folder: Folder::new(), kernel, root };
+        let (root, release) = (kernel.directory.clone(), kernel.release.clone());
+        let mut place = Self { folder: Folder::new(), kernel, root, release };
         fs::create_dir(place.work()).unwrap();
         fs::create_dir(place.folder.path("bin")).unwrap();
         symlink(env!("CARGO_BIN_EXE_guest-image"), place.folder.path("bin/guest-image")).unwrap();
@@ -63,6 +65,7 @@ impl Place {
             ("init", text(built().join("guest-init"))),
             ("agent", text(built().join("demo-agent"))),
             ("root", text(self.root.clone())),
+            ("release", self.release.clone()),
             ("kernel", text(self.kernel.directory.join("vmlinuz"))),
             ("accel", "tcg,thread=single".into()),
             ("jails", text(self.folder.path("jails"))),
@@ -127,6 +130,7 @@ impl Place {
     /// A root with a module tree whose modules have the names, parameters and firmware of NVIDIA's, and no code.
     fn nvidia(&mut self) {
         self.root = self.folder.path("driver");
+        self.release = "6.1.0".into();
         let of_module = |strings: &[&str]| module(&[strings, &["vermagic=6.1.0 SMP"]].concat(), b"");
         let modules = [
             (

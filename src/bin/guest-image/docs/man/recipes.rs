@@ -32,7 +32,8 @@ pub fn page() -> String {
     section(&mut page, "DESCRIPTION", &[text]);
     RECIPES.iter().for_each(|recipe| add(&mut page, recipe));
     let status = "guest-image ends with 0 if all is well, with 1 if something failed, and with 2 if its arguments are \
-                  wrong. guest-init(8) has the codes with which a VM fails.";
+                  wrong or if `check` can't read a file. `guest-image listen` ends with the code of guest-init's \
+                  failure, see guest-image-listen(1).";
     section(&mut page, "EXIT STATUS", &[status]);
     section(
         &mut page,

@@ -27,7 +27,8 @@ pub fn page() -> String {
         let default = key.default.map_or(String::new(), |default| format!(" (default: `{default}`)"));
         entry(&mut page, &format!("`guest_init.{}=`", key.name), &format!("{}{default}", key.value));
     }
-    section(&mut page, "THE KERNEL'S OWN WORDS", &["These words of other programs count for guest-init as well:"]);
+    let words = "guest-init also heeds these words of the kernel, of systemd and of Kata Containers:";
+    section(&mut page, "OTHER WORDS", &[words]);
     kernel_words::WORDS.iter().for_each(|(word, meaning)| entry(&mut page, word, meaning));
     sections(&mut page, modules::MODULES);
     sections(&mut page, places::PLACES);
