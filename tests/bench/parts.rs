@@ -23,8 +23,8 @@ pub struct Choice<'a> {
 const SHOWN: &str = "eight";
 /// One CPU, whose clock counts its instructions.
 pub const COUNTED: [&str; 1] = ["--icount"];
-/// Two CPUs, whose clock is the host's.
-const TIMED: [&str; 2] = ["--smp", "2"];
+/// Two CPUs that run at the same time, whose clock is the host's.
+const TIMED: [&str; 3] = ["--smp", "2", "--parallel"];
 
 /// Measures the instructions from the start of PID 1 to the agent's, above the floor's.
 pub fn instructions(choice: &Choice<'_>) -> Option<Chart> {

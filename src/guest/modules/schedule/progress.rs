@@ -40,7 +40,8 @@ struct StepState {
     /// The steps that wait for this one.
     dependents: Vec<usize>,
     /// The sizes of this step's module and of those behind it on the longest chain of dependents, in bytes. The time
-    /// that the kernel takes for a module grows with its size. 0 with one thread.
+    /// that the kernel takes for a module grows with its size. Behind an entry's own module stands that of the next
+    /// entry, which begins later. 0 with one thread.
     chain: u64,
     /// Whether the step is done, and loaded its module or found it loaded.
     is_loaded: bool,
@@ -73,12 +74,17 @@ impl Progress {
     }
 
     /// Measures the chain of each step. Dependents are later steps, so their chains are measured before.
-    pub fn measure_chains(&mut self) {
-        for number in (0..self.states.len()).rev() {
+    pub fn measure_chains(&mut self, plan: &Plan<'_>) {
+        let mut next_own = 0;
+        for (number, step) in plan.steps().iter().enumerate().rev() {
             let Some(state) = self.states.get(number) else { continue };
             let chains = state.dependents.iter().filter_map(|later| self.states.get(*later)).map(|later| later.chain);
-            let own = state.prepared.file.as_ref().map_or(0, ModuleFile::size) + PER_LOAD;
-            let chain = chains.max().unwrap_or(0).saturating_add(own);
+            let longest = chains.max().unwrap_or(0).max(if step.asked_for { next_own } else { 0 });
+            let size = state.prepared.file.as_ref().map_or(0, ModuleFile::size);
+            let chain = longest.saturating_add(size).saturating_add(PER_LOAD);
+            if step.asked_for {
+                next_own = chain;
+            }
             if let Some(state) = self.states.get_mut(number) {
                 state.chain = chain;
             }
@@ -100,37 +106,27 @@ impl Progress {
     }
 
     /// The step that begins next: of those that can begin, the one with the longest chain, or the first of these. A
-    /// step can begin if all steps that it waits for are done.
-    ///
-    /// A step for an entry's own module also waits until those of all earlier entries have begun, so that they begin in
-    /// the order of the list. If it waits only for that, the first of these has its chain.
+    /// step can begin if all steps that it waits for are done. A step for an entry's own module also waits until those
+    /// of all earlier entries have begun, so that they begin in the order of the list.
     pub fn next_ready(&self, plan: &Plan<'_>) -> Option<usize> {
-        let mut first_own = None;
+        let mut is_first_own = true;
         let mut next: Option<(usize, u64)> = None;
         for (number, (state, step)) in self.states.iter().zip(plan.steps()).enumerate().take(self.end).skip(self.first)
         {
             if state.has_begun {
                 continue;
             }
-            if step.asked_for && first_own.is_none() {
-                first_own = Some(number);
+            let is_in_turn = is_first_own || !step.asked_for;
+            if state.waits_for == 0 && is_in_turn && next.is_none_or(|(_, chain)| state.chain > chain) {
+                next = Some((number, state.chain));
+                // With one thread all chains are 0, and the first step is the next.
+                if state.chain == 0 {
+                    break;
+                }
             }
-            let candidate = if step.asked_for { first_own.unwrap_or(number) } else { number };
-            let is_longest = next.is_none_or(|(_, chain)| state.chain > chain);
-            if is_longest && self.waits_for_none(number) && self.waits_for_none(candidate) {
-                next = Some((candidate, state.chain));
-            }
-            // With one thread all chains are 0, and the first step is the next.
-            if state.chain == 0 {
-                break;
-            }
+            is_first_own &= !step.asked_for;
         }
         next.map(|(number, _)| number)
-    }
-
-    /// Whether all steps that a step waits for are done.
-    fn waits_for_none(&self, number: usize) -> bool {
-        self.states.get(number).is_some_and(|state| state.waits_for == 0)
     }
 
     /// Notes whether a step that is done loaded its module, or found it loaded.
