@@ -204,6 +204,20 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_has_the_dependents_and_the_entries_behind_it() {
+        let chains = |text, threads| {
+            let mut chains = Vec::new();
+            with_schedule(text, threads, |schedule| chains = schedule.progress().chains()).unwrap();
+            chains
+        };
+        // The plan is a, b, d: d needs b, which needs a.
+        assert_eq!(chains("d", 2), [3, 2, 1]);
+        // The plan is a, e, s, c, t: c begins behind e, and e behind a.
+        assert_eq!(chains("a; e; c", 2), [4, 3, 3, 2, 1]);
+        assert_eq!(chains("d", 1), [0, 0, 0]);
+    }
+
+    #[test]
     fn the_longest_chain_begins_first_and_the_order_of_the_list_stays() {
         // The plan is a, e, c with s before it and t after it.
         let names = ["a", "e", "s", "c", "t"];

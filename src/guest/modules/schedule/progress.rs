@@ -91,6 +91,12 @@ impl Progress {
         }
     }
 
+    /// The chains, in loads of modules without a size.
+    #[cfg(test)]
+    pub fn chains(&self) -> Vec<u64> {
+        self.states.iter().map(|state| state.chain / PER_LOAD).collect()
+    }
+
     #[cfg(test)]
     pub fn set_chains(&mut self, chains: &[u64]) {
         assert_eq!(self.states.len(), chains.len());
