@@ -24,7 +24,7 @@ pub struct Element<'a> {
 
 impl<'a> Element<'a> {
     /// The content, if the element has this tag.
-    pub fn expect(self, tag: u8) -> Option<&'a [u8]> {
+    pub fn content_if(self, tag: u8) -> Option<&'a [u8]> {
         (self.tag == tag).then_some(self.content)
     }
 }
@@ -62,5 +62,5 @@ pub fn elements(bytes: &[u8]) -> Option<[Element<'_>; 2]> {
 
 /// The content of the first element of `bytes`, which must have this tag.
 pub fn take(bytes: &[u8], tag: u8) -> Option<&[u8]> {
-    Elements(bytes).next()?.expect(tag)
+    Elements(bytes).next()?.content_if(tag)
 }

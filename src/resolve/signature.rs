@@ -75,7 +75,7 @@ impl<'a> Signer<'a> {
     pub fn of(message: &'a [u8]) -> Option<Self> {
         // ContentInfo: the type, and SignedData in [0].
         let [_, data] = elements(take(message, SEQUENCE)?)?;
-        let mut data = Elements(take(data.expect(FIRST)?, SEQUENCE)?);
+        let mut data = Elements(take(data.content_if(FIRST)?, SEQUENCE)?);
         // The signers are the last of four to six elements: certificates and revocations before them may be missing.
         data.nth(2)?;
         let mut signers = data.next()?;
@@ -87,9 +87,9 @@ impl<'a> Signer<'a> {
         if id.tag == KEY_ID {
             return Some(Self { name: None, number: id.content });
         }
-        let [issuer, number] = elements(id.expect(SEQUENCE)?)?;
-        let name = common_name(issuer.expect(SEQUENCE)?).unwrap_or_default();
-        Some(Self { name: Some(name), number: number.expect(INTEGER)? })
+        let [issuer, number] = elements(id.content_if(SEQUENCE)?)?;
+        let name = common_name(issuer.content_if(SEQUENCE)?).unwrap_or_default();
+        Some(Self { name: Some(name), number: number.content_if(INTEGER)? })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The newc file that the kernel unpacks (Documentation/driver-api/early-userspace/buffer-format.rst).
 //!
-//! The same content always makes the same bytes. Inodes are numbered in the order of the paths, and all times are
-//! equal. Everything belongs to root, except files of `--whole-root` whose owners are known.
+//! The bytes depend on the content alone: inodes are numbered in the order of the paths, and all files have one time.
+//! All files belong to root, except those of `--whole-root` whose owners are known.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

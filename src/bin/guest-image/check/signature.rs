@@ -112,7 +112,7 @@ fn verify(key: &SubjectPublicKeyInfoOwned, signer: &SignerInfo, module: &[u8]) -
     }
 }
 
-/// The same for a key on a curve.
+/// Whether an ECDSA signature of a digest fits a key. `None`: the key can't be read.
 fn ecdsa<'k, K, S>(key: SubjectPublicKeyInfoRef<'k>, digest: &[u8], signature: &[u8]) -> Option<bool>
 where
     K: TryFrom<SubjectPublicKeyInfoRef<'k>> + PrehashVerifier<S>,

@@ -34,7 +34,8 @@ impl Progress {
         Self { bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())), start: Instant::now() }
     }
 
-    /// Advances, and shows the bar after [`PATIENCE`], unless another is shown: that of the work that this is a part of.
+    /// Advances, and shows the bar after [`PATIENCE`]. If the work is part of other work whose bar is shown, that bar
+    /// stays alone.
     pub fn advance(&self, by: u64) {
         if self.bar.is_hidden() && self.start.elapsed() > PATIENCE {
             let mut shown = shown();

@@ -57,7 +57,7 @@ impl Folder {
     }
 }
 
-/// Fails unless /proc is mounted, which [`path_of`] reads. A chroot may lack it, and each file would seem to be missing.
+/// Fails unless /proc is mounted, which [`path_of`] reads. In a chroot without it, each file would seem to be missing.
 pub fn require_proc() -> Result<()> {
     ensure!(Path::new("/proc/self/fd").exists(), "/proc is not mounted here; run mount -t proc proc /proc");
     Ok(())

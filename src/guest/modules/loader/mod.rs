@@ -223,7 +223,7 @@ impl<'p, 'a> Loader<'p, 'a> {
             schedule.done(number, step, outcome);
             // Behind that, because the steps that wait for this one need not wait until the file's memory is free.
             if let Some(file) = prepared.file {
-                self.remove_file(step, file);
+                self.remove_loaded(step, file);
             }
             set_thread_activity(thread, "");
         }
@@ -278,7 +278,7 @@ impl<'p, 'a> Loader<'p, 'a> {
 
     /// Removes the file of a module that is loaded, if the file is in an initramfs. The memory is free when the file is
     /// closed.
-    fn remove_file(&self, step: &Step<'a>, file: ModuleFile) {
+    fn remove_loaded(&self, step: &Step<'a>, file: ModuleFile) {
         if let Action::Load(path) = step.action
             && !self.options.keep_modules
             && self.trees.tree(path.tree).is_in_initramfs()
